@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/hash.h"
+
+#include <assert.h>
+#include <openssl/sha.h>
+
+static_assert(SHA256_BYTES == SHA256_DIGEST_LENGTH, "one size of SHA-256");
+
+void sha256(struct bytes data, unsigned char ret[SHA256_BYTES])
+{
+    SHA256((const unsigned char *)data.data, data.len, ret);
+}
+
+void hex_encode(const unsigned char *data, size_t len, char *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        ret[2 * i] = digits[data[i] >> 4];
+        ret[2 * i + 1] = digits[data[i] & 15];
+    }
+    ret[2 * len] = '\0';
+}
+
+void sha256_hex(struct bytes data, char ret[SHA256_HEX])
+{
+    unsigned char sum[SHA256_BYTES];
+    sha256(data, sum);
+    hex_encode(sum, sizeof sum, ret);
+}
+
+void sha1_hex(struct bytes data, char ret[SHA1_HEX])
+{
+    unsigned char sum[SHA_DIGEST_LENGTH];
+    SHA1((const unsigned char *)data.data, data.len, sum);
+    hex_encode(sum, sizeof sum, ret);
+}
+
+/* After org.apache.kafka.common.utils.Utils.murmur2: Austin Appleby's MurmurHash2, seed 0x9747b28c.
+ */
+uint32_t murmur2(struct bytes key)
+{
+    const uint32_t m = 0x5bd1e995;
+    const unsigned char *p = (const unsigned char *)key.data;
+    size_t left = key.len;
+    uint32_t h = 0x9747b28c ^ (uint32_t)key.len;
+    for (; left >= 4; p += 4, left -= 4) {
+        uint32_t k =
+            (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        k *= m;
+        k ^= k >> 24;
+        h = h * m ^ k * m;
+    }
+    if (left == 3) h ^= (uint32_t)p[2] << 16;
+    if (left >= 2) h ^= (uint32_t)p[1] << 8;
+    if (left >= 1) h = (h ^ p[0]) * m;
+    h ^= h >> 13;
+    h *= m;
+    return h ^ h >> 15;
+}
+
+int32_t partition_of(struct bytes key, int32_t count)
+{
+    ASSERT(count > 0);
+    return (int32_t)((murmur2(key) & 0x7fffffff) % (uint32_t)count);
+}
+
+uint64_t hash_bytes(struct bytes data)
+{
+    uint64_t h = 0xcbf29ce484222325;
+    for (size_t i = 0; i < data.len; i++) h = (h ^ (unsigned char)data.data[i]) * 0x100000001b3;
+    return h;
+}

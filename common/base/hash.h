@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hashes: SHA-256 for content and identities, Kafka's murmur2 for partitions, FNV-1a for tables in
+ * memory.
+ */
+#ifndef TUTTI_HASH_H
+#define TUTTI_HASH_H
+
+#include "common/base/buf.h"
+
+#define SHA256_BYTES 32
+#define SHA256_HEX   65 /* with the NUL */
+#define SHA1_HEX     41
+
+void sha256(struct bytes data, unsigned char ret[SHA256_BYTES]);
+void sha256_hex(struct bytes data, char ret[SHA256_HEX]);
+void sha1_hex(struct bytes data, char ret[SHA1_HEX]); /* EVALSHA only */
+
+/* Kafka's default partitioner: murmur2 of the key with the sign bit cleared, modulo count. */
+uint32_t murmur2(struct bytes key);
+int32_t partition_of(struct bytes key, int32_t count);
+
+/* FNV-1a, 64 bit. Not for untrusted keys that an attacker could choose to collide in bulk. */
+uint64_t hash_bytes(struct bytes data);
+
+/* Lower-case hex of len bytes into ret, which holds 2 * len + 1. */
+void hex_encode(const unsigned char *data, size_t len, char *ret);
+
+#endif

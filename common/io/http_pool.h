@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Outbound HTTP on the loop: thousands of open transfers over sharded curl multi handles (at most
+ * 1,000 transfers a multi), with timers of our own. Sole includer of libcurl. Calls are named by
+ * id, not by pointer: a late callback for a dead call finds nobody. */
+#ifndef TUTTI_HTTP_POOL_H
+#define TUTTI_HTTP_POOL_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/io/loop.h"
+
+struct http_pool;
+MUST_CHECK struct http_pool *http_pool_open(struct loop *loop, uint32_t calls_max, struct err *e);
+struct http_pool *http_pool_close(struct http_pool *pool); /* open calls end without a callback */
+DEFINE_CLEANUP(struct http_pool *, http_pool_close)
+
+struct http_id {
+    uint32_t slot, generation; /* generation 0: no call */
+};
+
+enum http_outcome {
+    HTTP_DONE,            /* a whole response; status says which */
+    HTTP_REFUSED_ADDRESS, /* the address is not allowed (loopback, private, link-local ...) */
+    HTTP_CONNECT,         /* DNS, TCP or TLS failed: the request never left */
+    HTTP_CONNECT_TIMEOUT,
+    HTTP_FIRST_BYTE_TIMEOUT,
+    HTTP_IDLE_TIMEOUT,
+    HTTP_TOTAL_TIMEOUT,
+    HTTP_BROKEN,       /* the connection broke after the request was sent */
+    HTTP_TOO_LARGE,    /* the body passed body_bytes_max */
+    HTTP_BAD_REDIRECT, /* too many, or to a forbidden scheme or address */
+    HTTP_ABORTED,      /* by http_abort or by on_data returning false */
+};
+const char *http_outcome_name(enum http_outcome outcome);
+
+struct http_header {
+    const char *name, *value;
+};
+
+struct http_response {
+    enum http_outcome outcome;
+    uint32_t status;                   /* 0 if no status line came */
+    struct bytes body;                 /* empty if on_data took it; dies with the callback */
+    const struct http_header *headers; /* lower-case names; the last response's (after redirects) */
+    size_t header_count;
+    bool sent;      /* request bytes may have reached the server */
+    char text[200]; /* what went wrong, for people */
+    uint64_t elapsed_ms;
+};
+/* The value of a header (lower-case name), or NULL. */
+const char *http_response_header(const struct http_response *r, const char *name);
+
+struct http_request {
+    const char *method, *url; /* http and https only */
+    const struct http_header *headers;
+    size_t header_count;
+    struct bytes body;                                     /* copied */
+    uint32_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0: 10 s, total, total, 600 s */
+    size_t body_bytes_max;                                 /* 0: 1 MiB */
+    uint32_t redirects_max;                                /* 0: redirects are not followed */
+    bool private_allowed; /* else loopback, private, link-local, multicast and unspecified addresses
+                             are refused at connect, also after DNS and on every redirect (v4-mapped
+                             v6 too) */
+    const char *const *hosts_allowed; /* host or host:port that may be private all the same;
+                                         NULL-ended, may be NULL */
+    /* Streamed body; false aborts. NULL: the body is collected. */
+    bool (*on_data)(void *user, struct bytes data);
+    void (*on_done)(void *user,
+                    const struct http_response *r); /* exactly once, never inside http_start */
+    void *user;
+};
+/* Copies what it needs. ERR_INVALID: a URL that cannot be; ERR_LIMIT: calls_max are open. */
+MUST_CHECK bool http_start(struct http_pool *pool, const struct http_request *request,
+                           struct http_id *ret, struct err *e);
+/* on_done comes with HTTP_ABORTED in the next turn; no effect on a call that has ended. */
+void http_abort(struct http_pool *pool, struct http_id id);
+size_t http_open_calls(const struct http_pool *pool);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One thread, one epoll. A turn has five phases, in this order (docs/loop.md):
+ *   1. flush      on_flush callbacks: what the last turn collected leaves as one batch
+ *   2. wait       epoll_wait until an fd is ready, the next timer is due, or another turn was asked
+ * for
+ *   3. fds        callbacks of ready fds
+ *   4. timers     those due now, in order of due time; one that re-arms itself waits for the next
+ * turn
+ *   5. bury       deferred frees: nothing dies while an event may still name it
+ * Time is read once a turn. No function here is thread-safe except loop_wake. */
+#ifndef TUTTI_LOOP_H
+#define TUTTI_LOOP_H
+
+#include "common/base/base.h"
+#include "common/base/err.h"
+
+struct loop;
+
+MUST_CHECK struct loop *loop_new(struct err *e);
+struct loop *loop_free(struct loop *loop); /* NULL is fine; returns NULL */
+DEFINE_CLEANUP(struct loop *, loop_free)
+
+/* Runs turns until loop_stop. */
+void loop_run(struct loop *loop);
+/* One turn that waits wait_ms at the most (0: only what is ready). */
+void loop_turn(struct loop *loop, uint32_t wait_ms);
+void loop_stop(struct loop *loop);
+/* From any thread or signal handler: makes the loop turn. */
+void loop_wake(struct loop *loop);
+/* Turns until cond(user) holds or wait_ms are over; returns whether it holds. For CLIs and tests.
+ */
+bool loop_run_until(struct loop *loop, bool (*cond)(void *user), void *user, uint32_t wait_ms);
+
+uint64_t loop_now_ms(const struct loop *loop); /* monotonic, of this turn */
+int64_t loop_wall_ms(const struct loop *loop); /* wall clock, of this turn */
+
+/* File descriptors: level-triggered, LOOP_READ and LOOP_WRITE. The watch is the caller's memory and
+ * must outlive loop_unwatch + the end of the turn. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+struct loop_watch {
+    void (*on_ready)(struct loop_watch *w,
+                     unsigned events); /* set by the caller, as are user and fd */
+    void *user;
+    int fd;
+    unsigned events; /* what is watched now; 0 while not watched */
+};
+void loop_watch(struct loop *loop, struct loop_watch *w,
+                unsigned events); /* also changes the set */
+void loop_unwatch(struct loop *loop, struct loop_watch *w);
+
+/* Timers, a binary heap; the timer is the caller's memory, disarmed on zeroing. One shot. */
+struct loop_timer {
+    void (*on_due)(struct loop_timer *t); /* set by the caller, as is user */
+    void *user;
+    uint64_t due_ms;
+    size_t slot; /* heap position + 1; 0: not armed */
+};
+void loop_arm(struct loop *loop, struct loop_timer *t,
+              uint64_t delay_ms); /* re-arms if it is armed */
+void loop_disarm(struct loop *loop, struct loop_timer *t);
+static inline bool loop_armed(const struct loop_timer *t)
+{
+    return t->slot != 0;
+}
+
+/* Phase 1 callbacks, called every turn in order of registration. Removed by loop_free only. */
+void loop_on_flush(struct loop *loop, void (*flush)(void *user), void *user);
+/* Asks that the next wait returns at once (work is left that no fd will announce). */
+void loop_again(struct loop *loop);
+/* free_fn(ptr) in phase 5. */
+void loop_defer_free(struct loop *loop, void (*free_fn)(void *), void *ptr);
+
+/* Signals by signalfd: blocks them in the calling thread; call before starting threads. on_signal
+ * runs in phase 3. */
+MUST_CHECK bool loop_on_signals(struct loop *loop, const int *signals, size_t count,
+                                void (*on_signal)(int signal, void *user), void *user,
+                                struct err *e);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Redis on the loop: pipelined commands and scripts over one connection, with deadlines and
+ * reconnects. Sole includer of hiredis. A reply that never came is STORE_LOST: neither success nor
+ * failure, so ask again what is safe to ask again. */
+#ifndef TUTTI_STORE_H
+#define TUTTI_STORE_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/io/loop.h"
+
+struct store;
+
+struct store_options {
+    const char *host; /* name or address, or a path starting with / for a unix socket */
+    uint16_t port;
+    const char *username, *password; /* AUTH; NULL: none */
+    uint32_t db;                     /* SELECT */
+    uint32_t command_timeout_ms; /* 0: 2000; after it the connection is dropped and everything on it
+                                    is LOST */
+    uint32_t reconnect_ms_max;   /* 0: 500 */
+    const struct log *log;       /* required; logs a connection lost and regained once each */
+    /* After every (re)connect, before queued commands go out; run_id is the server's, 40 hex. May
+     * be NULL. */
+    void (*on_connect)(void *user, const char *run_id);
+    void (*on_disconnect)(void *user);
+    void *user;
+};
+
+/* Starts to connect and keeps trying. Resolves host now (blocking, once per connect attempt by a
+ * helper where it is no address). Credentials that are refused are reported by store_error. */
+MUST_CHECK struct store *store_open(struct loop *loop, const struct store_options *options,
+                                    struct err *e);
+/* Every pending callback comes with STORE_LOST before this returns. */
+struct store *store_close(struct store *s);
+DEFINE_CLEANUP(struct store *, store_close)
+
+bool store_connected(const struct store *s);
+/* The run_id of the server of the present connection; "" before the first. */
+const char *store_run_id(const struct store *s);
+/* Why it is not connected (ERR_UNAVAILABLE, ERR_AUTH); false while connected. */
+bool store_error(const struct store *s, struct err *ret);
+
+enum store_status {
+    STORE_OK,    /* reply is there */
+    STORE_ERROR, /* Redis refused: reply is the error; nothing was done */
+    STORE_LOST,  /* no reply: done or not done; reply is NULL */
+};
+
+enum store_type { STORE_NIL, STORE_INTEGER, STORE_STRING, STORE_ARRAY, STORE_ERROR_TEXT };
+struct store_reply; /* dies with the callback */
+enum store_type store_type(const struct store_reply *r);
+int64_t store_integer(const struct store_reply *r); /* also of a string of digits; 0 otherwise */
+struct bytes
+store_string(const struct store_reply *r);       /* empty for other types; the text of an error */
+size_t store_count(const struct store_reply *r); /* elements of an array, 0 for other types */
+const struct store_reply *store_at(const struct store_reply *r, size_t i);
+
+typedef void (*store_fn)(void *user, enum store_status status, const struct store_reply *reply);
+
+/* One command. While there is no connection it waits in a bounded queue until the command deadline,
+ * then is LOST. done never comes inside the call. */
+void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
+                   void *user);
+
+/* A script is a value: its source, its SHA-1 (made once by script_init). */
+struct script {
+    const char *name;
+    const char *source; /* borrowed */
+    char sha1[41];
+};
+struct script script_make(const char *name, const char *source);
+/* Scripts to load right after every connect, so that NOSCRIPT is rare. The array must outlive the
+ * store. */
+void store_use_scripts(struct store *s, const struct script *scripts, size_t count);
+/* EVALSHA; on NOSCRIPT once EVAL with the source. argv: keys first (key_count of them), then
+ * arguments. */
+void store_script(struct store *s, const struct script *script, size_t key_count,
+                  const struct bytes *argv, size_t argc, store_fn done, void *user);
+/* Commands under way or waiting. */
+size_t store_pending(const struct store *s);
+
+#endif

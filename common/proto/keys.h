@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Names in Redis and Kafka. Everything of a partition lies under one hash tag, so that one script
+ * may touch it all. prefix is the installation's (option `prefix`, default "tutti").
+ *
+ *   <prefix>:p:{<p>}            hash     epoch, off, replay_from, replay_until, tries, tries_off,
+ * rebuild, gen, fin_bytes <prefix>:tm:{<p>}           zset     live runs by earliest due time
+ *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
+ *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
+ *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
+ *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done, "C"
+ * cancelled; with a TTL that outlives the lease <prefix>:cb:<dependency>    hash     circuit
+ * breaker <prefix>:sys                hash     partitions, cluster id, format Topics:
+ * <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue> */
+#ifndef TUTTI_KEYS_H
+#define TUTTI_KEYS_H
+
+#include "common/base/buf.h"
+
+/* Each appends the name to b (which is not reset). */
+void key_partition(struct buf *b, const char *prefix, int32_t p);
+void key_timers(struct buf *b, const char *prefix, int32_t p);
+void key_finished(struct buf *b, const char *prefix, int32_t p);
+void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
+void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
+void key_task(struct buf *b, const char *prefix, int32_t p, struct bytes task_id);
+void key_breaker(struct buf *b, const char *prefix, struct bytes dependency);
+void key_sys(struct buf *b, const char *prefix);
+/* "<prefix>.<name>", or "<prefix>.tasks.<queue>". */
+void topic_name(struct buf *b, const char *prefix, const char *name);
+void topic_tasks(struct buf *b, const char *prefix, const char *queue);
+
+/* The generation of a partition: 12 hex digits of the server's run_id and the `gen` of p:{p} (12
+ * hex). */
+#define GENERATION_MAX 26
+void generation_make(char ret[GENERATION_MAX], const char *server_run_id, struct bytes gen);
+
+#endif

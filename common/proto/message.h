@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The public messages: what stands in the headers of a Kafka record, and what its value means. A
+ * payload stays opaque bytes; only the headers are looked at to route it. Every header is a UTF-8
+ * string, numbers in decimal. schemas/{task,result,event}.schema.json describe the same as
+ * {"headers": {...}, "value": ...}.
+ *
+ * events (key: the routing part of the run id; partition: murmur2 of it)
+ *   type            value                                        headers besides v, type, run-id
+ *   run.start       the input, JSON                              definition, workflow, version,
+ * [key], [namespace], [actor], [traceparent] run.cancel      {"reason": text} or null [actor]
+ *   run.expired     null                                         -
+ *   timer.fired     null                                         due-ms
+ *   task.completed  the output, JSON                             path, attempt, task-id, gen,
+ * [usage], [worker] task.failed     {"type","message","retryable","retry_after_ms","details"}   the
+ * same task.lost       null                                         the same owner.claim     null
+ * (key: "claim")                          claim (token of the assignment), gen, logic, worker
+ *
+ * tasks.<queue> (key: task id)
+ *   task            the task's input, JSON (kind says of what shape)   path, attempt, task-id,
+ * kind, uses, reply-to, gen, deadline-ms, timeout-ms, idempotency-key, [secrets], [namespace],
+ * [actor], [traceparent] results: one CloudEvent in binary mode a finished run
+ * (message_result_headers).
+ */
+#ifndef TUTTI_MESSAGE_H
+#define TUTTI_MESSAGE_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+
+#define MESSAGE_VERSION "1"
+#define LOGIC_VERSION   1 /* of the engine: raised when the same log would fold to another state */
+
+/* X(enumerator, header name) */
+#define MESSAGE_HEADERS(X)                \
+    X(V, "v")                             \
+    X(TYPE, "type")                       \
+    X(RUN_ID, "run-id")                   \
+    X(PATH, "path")                       \
+    X(ATTEMPT, "attempt")                 \
+    X(TASK_ID, "task-id")                 \
+    X(REPLY_TO, "reply-to")               \
+    X(GEN, "gen")                         \
+    X(DEADLINE_MS, "deadline-ms")         \
+    X(TIMEOUT_MS, "timeout-ms")           \
+    X(KIND, "kind")                       \
+    X(USES, "uses")                       \
+    X(SECRETS, "secrets")                 \
+    X(USAGE, "usage")                     \
+    X(WORKER, "worker")                   \
+    X(IDEMPOTENCY_KEY, "idempotency-key") \
+    X(DEFINITION, "definition")           \
+    X(WORKFLOW, "workflow")               \
+    X(VERSION, "version")                 \
+    X(KEY, "key")                         \
+    X(DUE_MS, "due-ms")                   \
+    X(CLAIM, "claim")                     \
+    X(LOGIC, "logic")                     \
+    X(NAMESPACE, "namespace")             \
+    X(ACTOR, "actor")                     \
+    X(TRACEPARENT, "traceparent")         \
+    X(SIG, "sig")
+
+enum message_header {
+#define X(name, text) HEADER_##name,
+    MESSAGE_HEADERS(X)
+#undef X
+        HEADER_COUNT
+};
+
+/* X(enumerator, wire text, is it a result of a task) */
+#define EVENT_TYPES(X)                     \
+    X(RUN_START, "run.start", 0)           \
+    X(RUN_CANCEL, "run.cancel", 0)         \
+    X(RUN_EXPIRED, "run.expired", 0)       \
+    X(TIMER_FIRED, "timer.fired", 0)       \
+    X(TASK_COMPLETED, "task.completed", 1) \
+    X(TASK_FAILED, "task.failed", 1)       \
+    X(TASK_LOST, "task.lost", 1)           \
+    X(OWNER_CLAIM, "owner.claim", 0)
+
+enum event_type {
+#define X(name, text, result) EVENT_##name,
+    EVENT_TYPES(X)
+#undef X
+        EVENT_TYPE_COUNT
+};
+
+/* A message's headers by name, and its value; all views into the record they came from. An absent
+ * header has data NULL; unknown headers are ignored. */
+struct message {
+    struct bytes header[HEADER_COUNT];
+    struct bytes key, value;
+};
+
+/* What a model call consumed. */
+struct usage {
+    int64_t tokens_in, tokens_out, micro_usd;
+};
+
+/* A decoded event. Views live as long as the message. */
+struct event {
+    enum event_type type;
+    struct bytes run_id;     /* well formed, except for owner.claim, where it is empty */
+    struct bytes path;       /* task.* */
+    uint32_t attempt;        /* task.*, from 1 */
+    struct bytes task_id;    /* task.* */
+    struct bytes gen;        /* task.*, owner.claim */
+    struct bytes definition; /* run.start: sha256 in hex */
+    struct bytes workflow, version;
+    struct bytes key;   /* run.start: the start key; data NULL where there is none */
+    struct bytes claim; /* owner.claim: the token */
+    uint32_t logic;     /* owner.claim */
+    int64_t due_ms;     /* timer.fired */
+    struct bytes namespace_, actor, traceparent, worker;
+    struct usage usage;
+    struct bytes value; /* well-formed JSON, or empty where the type says null */
+};
+
+/* What an event is when it cannot be folded. */
+enum event_verdict {
+    EVENT_OK,
+    EVENT_MALFORMED, /* no event of ours: dead-letter and skip */
+    EVENT_NEWER, /* of a newer format or an unknown type: give the partition back, never dead-letter
+                  */
+};
+
+/* Enum <-> wire text. message_header_find: HEADER_COUNT if the name is none of ours. */
+const char *message_header_name(enum message_header header);
+enum message_header message_header_find(struct bytes name);
+const char *event_type_name(enum event_type type);
+bool event_type_is_result(enum event_type type);
+
+/* Decodes the message of an `events` record. On EVENT_MALFORMED and EVENT_NEWER e says why. A
+ * task.completed whose value is no JSON or is too large becomes EVENT_TASK_FAILED with an
+ * invalid_output error in its value (static text), so that no bad payload ever enters a state. */
+MUST_CHECK enum event_verdict event_decode(const struct message *m, struct event *ret,
+                                           struct err *e);
+
+/* A secret's place in a task's value: JSON pointer of a string, byte offset in it (of the decoded
+ * string), name of the secret. Encoded in the header `secrets` as [[pointer, offset, name], ...].
+ */
+struct secret_ref {
+    char *pointer; /* owned */
+    uint32_t offset;
+    char *name; /* owned */
+};
+struct secret_refs {
+    struct secret_ref *refs; /* owned, in order of pointer and offset of insertion */
+    size_t count;
+};
+void secret_refs_done(struct secret_refs *refs);
+void secret_refs_encode(const struct secret_refs *refs, struct buf *ret);
+MUST_CHECK bool secret_refs_decode(struct bytes header, struct secret_refs *ret, struct err *e);
+
+/* A decoded task, as a worker sees it. Views live as long as the message. */
+struct task {
+    struct bytes run_id, path, task_id, reply_to, gen, kind, uses, idempotency_key;
+    struct bytes namespace_, actor, traceparent;
+    struct bytes secrets; /* undecoded header, or empty */
+    uint32_t attempt;
+    int64_t deadline_ms;      /* wall: never start later; 0: none */
+    int64_t timeout_ms;       /* of one call, from its start; 0: the worker's default */
+    struct bytes reply_topic; /* reply-to split: "topic/partition" */
+    int32_t reply_partition;
+    struct bytes value;
+};
+MUST_CHECK bool task_decode(const struct message *m, struct task *ret, struct err *e);
+
+/* X(enumerator, wire text, retryable unless the worker says otherwise) */
+#define ERROR_TYPES(X)                         \
+    X(TIMEOUT, "timeout", 1)                   \
+    X(CANCELLED, "cancelled", 0)               \
+    X(RATE_LIMITED, "rate_limited", 1)         \
+    X(SPEND_CAPPED, "spend_capped", 0)         \
+    X(OVERLOADED, "overloaded", 1)             \
+    X(AUTH, "auth", 0)                         \
+    X(BAD_REQUEST, "bad_request", 0)           \
+    X(CONTEXT_OVERFLOW, "context_overflow", 0) \
+    X(REFUSED, "refused", 0)                   \
+    X(FILTERED, "filtered", 0)                 \
+    X(TRUNCATED, "truncated", 0)               \
+    X(INVALID_OUTPUT, "invalid_output", 1)     \
+    X(TOOL_ERROR, "tool_error", 1)             \
+    X(PROVIDER_ERROR, "provider_error", 1)     \
+    X(LOST, "lost", 1)                         \
+    X(BUDGET_EXCEEDED, "budget_exceeded", 0)   \
+    X(EXPRESSION, "expression", 0)             \
+    X(REJECTED, "rejected", 0)                 \
+    X(UNREACHABLE, "unreachable", 1)           \
+    X(INTERNAL, "internal", 1)
+
+enum error_type {
+#define X(name, text, retryable) ERROR_##name,
+    ERROR_TYPES(X)
+#undef X
+        ERROR_TYPE_COUNT
+};
+const char *error_type_name(enum error_type type);
+bool error_type_retryable(enum error_type type);
+/* false if the text names no error type. */
+MUST_CHECK bool error_type_find(struct bytes text, enum error_type *ret);
+
+/* Appends the value of a task.failed event. message must be valid UTF-8; details may be NULL. */
+void error_encode(struct buf *ret, enum error_type type, const char *message, bool retryable,
+                  int64_t retry_after_ms, const json_t *details);
+
+/* The header `usage`: {"model":…,"tokens_in":…,"tokens_out":…,"micro_usd":…}. */
+void usage_encode(struct buf *ret, const char *model, const struct usage *usage);
+
+#endif

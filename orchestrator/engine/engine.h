@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine: a pure function from (definition, state of a run, event, time) to (new state,
+ * effects). It calls nothing outside: no clock, no I/O, no randomness, no log, no global. The same
+ * log always gives the same state and the same effects, byte for byte; recovery and the simulator
+ * lean on that. */
+#ifndef TUTTI_ENGINE_H
+#define TUTTI_ENGINE_H
+
+#include "common/base/buf.h"
+#include "common/base/id.h"
+#include "common/definition/definition.h"
+#include "common/proto/message.h"
+
+/* X(enumerator, wire text, terminal) */
+#define RUN_STATES(X)                          \
+    X(INITIALIZING, "initializing", 0)         \
+    X(RUNNING, "running", 0)                   \
+    X(PAUSED, "paused", 0)                     \
+    X(WAITING_APPROVAL, "waiting_approval", 0) \
+    X(COMPLETED, "completed", 1)               \
+    X(FAILED, "failed", 1)                     \
+    X(CANCELLED, "cancelled", 1)               \
+    X(ROLLING_BACK, "rolling_back", 0)         \
+    X(ROLLED_BACK, "rolled_back", 1)
+#define STEP_STATES(X)           \
+    X(PENDING, "pending", 0)     \
+    X(ISSUED, "issued", 0)       \
+    X(WAITING, "waiting", 0)     \
+    X(BACKOFF, "backoff", 0)     \
+    X(COMPLETED, "completed", 1) \
+    X(FAILED, "failed", 1)       \
+    X(SKIPPED, "skipped", 1)     \
+    X(CANCELLED, "cancelled", 1)
+#define X(name, text, terminal) RUN_##name,
+enum run_state { RUN_STATES(X) RUN_STATE_COUNT };
+#undef X
+#define X(name, text, terminal) STEP_STATE_##name,
+enum step_state { STEP_STATES(X) STEP_STATE_COUNT };
+#undef X
+const char *run_state_name(enum run_state s);
+const char *step_state_name(enum step_state s);
+bool run_state_terminal(enum run_state s);
+bool step_state_terminal(enum step_state s);
+
+struct run; /* the state of a run */
+
+/* Where and when the fold stands. */
+struct fold_context {
+    int64_t record_ms; /* the record's timestamp; the run's now = max(its last now, this) */
+    int64_t offset;    /* of the event in its partition: the issued_off of what it causes */
+    const char *topic; /* `events` topic and partition: the reply-to of tasks */
+    int32_t partition;
+    const char *gen; /* generation known to the fold (of the owner claim): goes into tasks */
+};
+
+enum effect_kind {
+    EFFECT_TASK,   /* a task to produce: header, value, queue */
+    EFFECT_RESULT, /* the run's CloudEvent for `results` */
+    EFFECT_CANCEL, /* mark task_id as cancelled in tk (settled otherwise, timed out, run ended) in
+                      the commit */
+    EFFECT_SETTLE, /* mark task_id as done in tk in the commit: only where the worker's own mark may
+                      be missing (a result of another generation or of an attempt that is not
+                      current) */
+};
+struct effect {
+    enum effect_kind kind;
+    char task_id[TASK_ID_MAX];         /* TASK, CANCEL, SETTLE */
+    const char *queue;                 /* TASK: of the definition */
+    struct bytes header[HEADER_COUNT]; /* TASK: our headers */
+    const struct ce_header {
+        const char *name;
+        struct bytes value;
+    } * ce; /* RESULT: CloudEvents headers in binary mode */
+    size_t ce_count;
+    struct bytes key, value;
+    int64_t until_ms; /* CANCEL, SETTLE: wall time after which the mark is useless (the task's
+                         deadline + lease) */
+};
+/* Effects of one or more applications; memory of all bytes within is the list's own, until
+ * effects_reset. */
+struct effects {
+    struct effect *list;
+    size_t count, cap;
+    void *arena;
+};
+void effects_reset(struct effects *fx); /* keeps memory for the next batch */
+void effects_done(struct effects *fx);
+
+enum engine_verdict {
+    ENGINE_APPLIED, /* the state changed */
+    ENGINE_IGNORED, /* stale, doubled, or for a run that does not exist: nothing changed */
+    ENGINE_DELETED, /* run.expired: the run is to be deleted (run_key says whether its start key
+                       goes too) */
+};
+
+/* A run at its start event: EVENT_RUN_START on a run that does not exist. Applies the start (input
+ * checked against the schema: a bad input makes a run that has failed with bad_request). Never
+ * NULL. */
+struct run *engine_start(const struct definition *def, const struct event *ev,
+                         const struct fold_context *cx, struct effects *fx);
+/* Any later event. */
+enum engine_verdict engine_apply(struct run *run, const struct event *ev,
+                                 const struct fold_context *cx, struct effects *fx);
+/* Emits again what is issued and without a result (and the CloudEvent of a finished run) where
+ * issued_off >= doubt_off: same ids, attempts and payload bytes as the first time, with cx->gen as
+ * generation. doubt_off 0: everything pending. */
+void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_context *cx,
+                    struct effects *fx);
+
+struct run *run_free(struct run *run);
+DEFINE_CLEANUP(struct run *, run_free)
+const char *run_id(const struct run *run);
+enum run_state run_state_of(const struct run *run);
+const char *run_definition(const struct run *run); /* sha256 */
+struct bytes run_key(const struct run *run);       /* start key, data NULL: none */
+/* The earliest moment at which time alone changes the run: backoff, backstops, run timeout; for a
+ * finished run when it expires. */
+int64_t run_due_ms(const struct run *run);
+/* Whether a timer.fired at now would change anything (else it is armed again at run_due_ms). */
+size_t run_memory(const struct run *run); /* bytes it holds, for the cache's account */
+
+/* --- the stored form: a hash of fields ---
+ *   h        head: written once at start (definition, workflow, version, key, logic, actor, times)
+ *   i        the input
+ *   s        skeleton: statuses, attempts, offsets, due times, usage; rewritten by every change
+ *   o:<path> output of a step (or its error object)       v  vars
+ *   q:<path> payload of an issued task that could not be made again from the state (it read
+ * something mutable) t:<n>    transition n: ["<record ms>",offset,[[path,"state",attempt,...],...]]
+ */
+struct field {
+    struct bytes name, value; /* value.data NULL: delete the field */
+};
+struct fields {
+    struct field *list;
+    size_t count, cap;
+    void *arena;
+};
+void fields_reset(struct fields *f);
+void fields_done(struct fields *f);
+/* Appends the fields that changed since the last call (all of a new run), and forgets the changes.
+ * Views live until fields_reset. */
+void run_changes(struct run *run, struct fields *ret);
+/* Changes that run_changes would return at least: 0 means none. */
+bool run_changed(const struct run *run);
+/* A run from its stored fields (t: fields are not needed). def: of its head's definition
+ * (fields_definition). NULL with ERR_INVALID if the fields are damaged. */
+MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
+                                const struct field *fields, size_t count, struct err *e);
+/* The definition's sha256 in stored fields, copied. false: no head. */
+MUST_CHECK bool fields_definition(const struct field *fields, size_t count, char ret[SHA256_HEX]);
+/* What `tutti status --json` shows (schemas/run.schema.json), from stored fields; def may be NULL
+ * (then steps go by path only). A new reference. */
+json_t *run_describe(const struct definition *def, const char *id, const struct field *fields,
+                     size_t count, struct err *e);
+
+#endif
