@@ -9,9 +9,10 @@
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
  *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done, "C"
- * cancelled; with a TTL that outlives the lease <prefix>:cb:<dependency>    hash     circuit
- * breaker <prefix>:sys                hash     partitions, cluster id, format Topics:
- * <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue> */
+ * cancelled; has a TTL that outlives the lease cancelled; with a TTL that outlives the lease
+ * <prefix>:cb:<dependency>    hash     circuit breaker <prefix>:sys                hash partitions,
+ * cluster id, format Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots,
+ * .tasks.<queue> */
 #ifndef TUTTI_KEYS_H
 #define TUTTI_KEYS_H
 

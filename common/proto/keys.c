@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/proto/keys.h"
+
+/* "<prefix>:<kind>:{<p>}", and ":<tail>" where there is one. */
+static void sharded(struct buf *b, const char *prefix, const char *kind, int32_t p,
+                    struct bytes tail)
+{
+    buf_add_text(b, prefix);
+    buf_add_char(b, ':');
+    buf_add_text(b, kind);
+    buf_add(b, ":{", 2);
+    buf_add_int(b, p);
+    buf_add_char(b, '}');
+    if (!tail.data) return;
+    buf_add_char(b, ':');
+    buf_add(b, tail.data, tail.len);
+}
+
+void key_partition(struct buf *b, const char *prefix, int32_t p)
+{
+    sharded(b, prefix, "p", p, (struct bytes){ 0 });
+}
+
+void key_timers(struct buf *b, const char *prefix, int32_t p)
+{
+    sharded(b, prefix, "tm", p, (struct bytes){ 0 });
+}
+
+void key_finished(struct buf *b, const char *prefix, int32_t p)
+{
+    sharded(b, prefix, "fin", p, (struct bytes){ 0 });
+}
+
+void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id)
+{
+    sharded(b, prefix, "run", p, run_id);
+}
+
+void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route)
+{
+    sharded(b, prefix, "key", p, route);
+}
+
+void key_task(struct buf *b, const char *prefix, int32_t p, struct bytes task_id)
+{
+    sharded(b, prefix, "tk", p, task_id);
+}
+
+void key_breaker(struct buf *b, const char *prefix, struct bytes dependency)
+{
+    buf_add_text(b, prefix);
+    buf_add_text(b, ":cb:");
+    buf_add(b, dependency.data, dependency.len);
+}
+
+void key_sys(struct buf *b, const char *prefix)
+{
+    buf_add_text(b, prefix);
+    buf_add_text(b, ":sys");
+}
+
+void topic_name(struct buf *b, const char *prefix, const char *name)
+{
+    buf_add_text(b, prefix);
+    buf_add_char(b, '.');
+    buf_add_text(b, name);
+}
+
+void topic_tasks(struct buf *b, const char *prefix, const char *queue)
+{
+    topic_name(b, prefix, "tasks.");
+    buf_add_text(b, queue);
+}
+
+void generation_make(char ret[GENERATION_MAX], const char *server_run_id, struct bytes gen)
+{
+    size_t n = strnlen(server_run_id, 12);
+    size_t m = MIN(gen.len, (size_t)(GENERATION_MAX - 2 - 12));
+    memcpy(ret, server_run_id, n);
+    ret[n] = '-';
+    if (m) memcpy(ret + n + 1, gen.data, m);
+    ret[n + 1 + m] = '\0';
+}

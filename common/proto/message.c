@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Decoding of events and tasks: every field is checked here, so that nothing behind it meets a
+ * malformed one.
+ */
+#include "common/proto/message.h"
+
+#include <assert.h>
+
+#include "common/base/id.h"
+
+static const struct {
+    const char *text;
+    uint8_t len;
+} header_info[] = {
+#define X(name, text_) [HEADER_##name] = { .text = text_, .len = sizeof(text_) - 1 },
+    MESSAGE_HEADERS(X)
+#undef X
+};
+static_assert(ARRAY_LEN(header_info) == HEADER_COUNT, "every header has a name");
+
+static const struct {
+    const char *text;
+    bool result;
+} event_info[] = {
+#define X(name, text_, result_) [EVENT_##name] = { .text = text_, .result = result_ },
+    EVENT_TYPES(X)
+#undef X
+};
+static_assert(ARRAY_LEN(event_info) == EVENT_TYPE_COUNT, "every event type has a name");
+
+const char *message_header_name(enum message_header header)
+{
+    ASSERT(header < HEADER_COUNT);
+    return header_info[header].text;
+}
+
+enum message_header message_header_find(struct bytes name)
+{
+    for (size_t i = 0; i < HEADER_COUNT; i++)
+        if (header_info[i].len == name.len && memcmp(header_info[i].text, name.data, name.len) == 0)
+            return (enum message_header)i;
+    return HEADER_COUNT;
+}
+
+const char *event_type_name(enum event_type type)
+{
+    ASSERT(type < EVENT_TYPE_COUNT);
+    return event_info[type].text;
+}
+
+bool event_type_is_result(enum event_type type)
+{
+    ASSERT(type < EVENT_TYPE_COUNT);
+    return event_info[type].result;
+}
+
+/* Decimal digits only; false if empty, anything else, or above max. */
+static bool parse_number(struct bytes text, int64_t max, int64_t *ret)
+{
+    if (text.len == 0 || text.len > 18) return false;
+    int64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') return false;
+        value = value * 10 + (text.data[i] - '0');
+    }
+    *ret = value;
+    return value <= max;
+}
+
+static bool missing(struct err *e, enum message_header h)
+{
+    return err_fail(e, ERR_INVALID, "header '%s' is missing or malformed", header_info[h].text);
+}
+
+static bool need_number(const struct message *m, enum message_header h, int64_t max, int64_t *ret,
+                        struct err *e)
+{
+    return parse_number(m->header[h], max, ret) || missing(e, h);
+}
+
+static bool all_of(struct bytes text, size_t len, const char *allowed)
+{
+    if (text.len != len) return false;
+    for (size_t i = 0; i < len; i++)
+        if (text.data[i] == '\0' || !strchr(allowed, text.data[i])) return false;
+    return true;
+}
+
+static bool short_text(struct bytes text, size_t max)
+{
+    return text.data && text.len > 0 && text.len <= max && utf8_check(text.data, text.len);
+}
+
+/* What identifies an attempt: path, attempt, task id; and that the id is the hash of the others. */
+static bool decode_identity(const struct message *m, struct bytes *path, uint32_t *attempt,
+                            struct bytes *task_id, struct err *e)
+{
+    int64_t n;
+    if (!short_text(m->header[HEADER_PATH], 1024)) return missing(e, HEADER_PATH);
+    if (!need_number(m, HEADER_ATTEMPT, UINT32_MAX, &n, e)) return false;
+    if (!all_of(m->header[HEADER_TASK_ID], TASK_ID_HEX, "0123456789abcdef"))
+        return missing(e, HEADER_TASK_ID);
+    *path = m->header[HEADER_PATH];
+    *attempt = (uint32_t)n;
+    *task_id = m->header[HEADER_TASK_ID];
+    return true;
+}
+
+static void decode_usage(struct bytes header, struct usage *ret)
+{
+    if (!header.data) return;
+    AUTO_JSON *usage = json_parse(header, NULL);
+    if (!json_is_object(usage)) return; /* cost is advisory: a result is never refused for it */
+    ret->tokens_in = MAX(json_int(usage, "tokens_in", 0), (int64_t)0);
+    ret->tokens_out = MAX(json_int(usage, "tokens_out", 0), (int64_t)0);
+    ret->micro_usd = MAX(json_int(usage, "micro_usd", 0), (int64_t)0);
+}
+
+#define STATIC_ERROR(type, text) \
+    BYTES_LIT("{\"type\":\"" type "\",\"message\":\"" text "\",\"retryable\":true}")
+
+static bool decode_result(const struct message *m, struct event *ev, struct err *e)
+{
+    if (!decode_identity(m, &ev->path, &ev->attempt, &ev->task_id, e)) return false;
+    if (!m->header[HEADER_GEN].data) return missing(e, HEADER_GEN);
+    ev->gen = m->header[HEADER_GEN];
+    ev->worker = m->header[HEADER_WORKER];
+    decode_usage(m->header[HEADER_USAGE], &ev->usage);
+    if (ev->type == EVENT_TASK_LOST) {
+        ev->value = (struct bytes){ 0 };
+        return true;
+    }
+    struct bytes bad = { 0 };
+    if (ev->value.len > PAYLOAD_BYTES_MAX)
+        bad = STATIC_ERROR("invalid_output", "the result is larger than the limit of 900000 bytes");
+    else if (!json_check(ev->value))
+        bad = STATIC_ERROR("invalid_output",
+                           "the result is not well-formed JSON (UTF-8, 64-bit integers, no NUL)");
+    if (bad.data) {
+        ev->type = EVENT_TASK_FAILED;
+        ev->value = bad;
+    }
+    return true;
+}
+static_assert(PAYLOAD_BYTES_MAX == 900000, "the text above names the limit");
+
+static bool decode_start(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->definition = m->header[HEADER_DEFINITION];
+    ev->workflow = m->header[HEADER_WORKFLOW];
+    ev->version = m->header[HEADER_VERSION];
+    ev->key = m->header[HEADER_KEY];
+    if (!all_of(ev->definition, 64, "0123456789abcdef")) return missing(e, HEADER_DEFINITION);
+    if (!short_text(ev->workflow, NAME_BYTES_MAX)) return missing(e, HEADER_WORKFLOW);
+    if (ev->key.data && !short_text(ev->key, START_KEY_BYTES_MAX)) return missing(e, HEADER_KEY);
+    if (ev->value.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", ev->value.len,
+                        PAYLOAD_BYTES_MAX);
+    if (ev->value.len == 0) ev->value = BYTES_LIT("null");
+    if (!json_check(ev->value))
+        return err_fail(e, ERR_INVALID, "the input is not well-formed JSON");
+    return true;
+}
+
+static bool decode_by_type(const struct message *m, struct event *ev, struct err *e)
+{
+    int64_t n;
+    switch (ev->type) {
+    case EVENT_RUN_START: return decode_start(m, ev, e);
+    case EVENT_RUN_CANCEL:
+        if (ev->value.len && !json_check(ev->value))
+            return err_fail(e, ERR_INVALID, "the value is not well-formed JSON");
+        return true;
+    case EVENT_TIMER_FIRED: return need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
+    case EVENT_OWNER_CLAIM:
+        if (!short_text(m->header[HEADER_CLAIM], 128)) return missing(e, HEADER_CLAIM);
+        if (!m->header[HEADER_GEN].data) return missing(e, HEADER_GEN);
+        if (!need_number(m, HEADER_LOGIC, UINT32_MAX, &n, e)) return false;
+        ev->claim = m->header[HEADER_CLAIM];
+        ev->gen = m->header[HEADER_GEN];
+        ev->logic = (uint32_t)n;
+        return true;
+    case EVENT_TASK_COMPLETED:
+    case EVENT_TASK_FAILED:
+    case EVENT_TASK_LOST: return decode_result(m, ev, e);
+    case EVENT_RUN_EXPIRED:
+    case EVENT_TYPE_COUNT: break;
+    }
+    return true;
+}
+
+enum event_verdict event_decode(const struct message *m, struct event *ret, struct err *e)
+{
+    struct event ev = { .type = EVENT_TYPE_COUNT, .value = m->value };
+    struct bytes v = m->header[HEADER_V], type = m->header[HEADER_TYPE];
+    if (!v.data || !type.data) {
+        err_fail(e, ERR_INVALID, "headers 'v' and 'type' are missing: not an event of ours");
+        return EVENT_MALFORMED;
+    }
+    if (!bytes_is(v, MESSAGE_VERSION)) {
+        err_fail(e, ERR_UNSUPPORTED, "format version '%.*s', this program knows " MESSAGE_VERSION,
+                 (int)MIN(v.len, (size_t)20), v.data);
+        return EVENT_NEWER;
+    }
+    for (size_t i = 0; i < EVENT_TYPE_COUNT; i++)
+        if (bytes_is(type, event_info[i].text)) ev.type = (enum event_type)i;
+    if (ev.type == EVENT_TYPE_COUNT) {
+        err_fail(e, ERR_UNSUPPORTED, "event type '%.*s' is not known to this program",
+                 (int)MIN(type.len, (size_t)40), type.data);
+        return EVENT_NEWER;
+    }
+    if (ev.type != EVENT_OWNER_CLAIM) {
+        if (!m->header[HEADER_RUN_ID].data || !run_id_check(m->header[HEADER_RUN_ID])) {
+            missing(e, HEADER_RUN_ID);
+            return EVENT_MALFORMED;
+        }
+        ev.run_id = m->header[HEADER_RUN_ID];
+    }
+    ev.namespace_ = m->header[HEADER_NAMESPACE];
+    ev.actor = m->header[HEADER_ACTOR];
+    ev.traceparent = m->header[HEADER_TRACEPARENT];
+    if (!decode_by_type(m, &ev, e)) return EVENT_MALFORMED;
+    *ret = ev;
+    return EVENT_OK;
+}
+
+/* "topic/partition": the last slash divides. */
+static bool split_reply_to(struct task *t)
+{
+    size_t slash = t->reply_to.len;
+    while (slash > 0 && t->reply_to.data[slash - 1] != '/') slash--;
+    int64_t partition;
+    if (slash < 2 ||
+        !parse_number((struct bytes){ t->reply_to.data + slash, t->reply_to.len - slash },
+                      INT32_MAX, &partition))
+        return false;
+    t->reply_topic = (struct bytes){ t->reply_to.data, slash - 1 };
+    t->reply_partition = (int32_t)partition;
+    return true;
+}
+
+bool task_decode(const struct message *m, struct task *ret, struct err *e)
+{
+    struct task t = { .value = m->value };
+    if (!bytes_is(m->header[HEADER_V], MESSAGE_VERSION)) return missing(e, HEADER_V);
+    if (!bytes_is(m->header[HEADER_TYPE], "task")) return missing(e, HEADER_TYPE);
+    if (!m->header[HEADER_RUN_ID].data || !run_id_check(m->header[HEADER_RUN_ID]))
+        return missing(e, HEADER_RUN_ID);
+    t.run_id = m->header[HEADER_RUN_ID];
+    if (!decode_identity(m, &t.path, &t.attempt, &t.task_id, e)) return false;
+    t.reply_to = m->header[HEADER_REPLY_TO];
+    if (!t.reply_to.data || !split_reply_to(&t)) return missing(e, HEADER_REPLY_TO);
+    if (!m->header[HEADER_GEN].data) return missing(e, HEADER_GEN);
+    if (!short_text(m->header[HEADER_KIND], 32)) return missing(e, HEADER_KIND);
+    t.gen = m->header[HEADER_GEN];
+    t.kind = m->header[HEADER_KIND];
+    t.uses = m->header[HEADER_USES];
+    t.idempotency_key = m->header[HEADER_IDEMPOTENCY_KEY];
+    t.namespace_ = m->header[HEADER_NAMESPACE];
+    t.actor = m->header[HEADER_ACTOR];
+    t.traceparent = m->header[HEADER_TRACEPARENT];
+    t.secrets = m->header[HEADER_SECRETS];
+    if (m->header[HEADER_DEADLINE_MS].data &&
+        !need_number(m, HEADER_DEADLINE_MS, INT64_MAX, &t.deadline_ms, e))
+        return false;
+    if (m->header[HEADER_TIMEOUT_MS].data &&
+        !need_number(m, HEADER_TIMEOUT_MS, DURATION_MS_MAX, &t.timeout_ms, e))
+        return false;
+    *ret = t;
+    return true;
+}
