@@ -23,20 +23,23 @@ DEFINE_CLEANUP(struct loop *, loop_free)
 
 /* Runs turns until loop_stop. */
 void loop_run(struct loop *loop);
-/* One turn that waits wait_ms at the most (0: only what is ready). */
+/* One turn that waits wait_ms at the most (0: only what is ready). Never from within a callback. */
 void loop_turn(struct loop *loop, uint32_t wait_ms);
+/* Ends the loop_run or loop_run_until that runs, or the next one, after the present turn. */
 void loop_stop(struct loop *loop);
 /* From any thread or signal handler: makes the loop turn. */
 void loop_wake(struct loop *loop);
-/* Turns until cond(user) holds or wait_ms are over; returns whether it holds. For CLIs and tests.
- */
+/* Turns until cond(user) holds, wait_ms are over or loop_stop was called; returns whether cond
+ * holds. For CLIs and tests. */
 bool loop_run_until(struct loop *loop, bool (*cond)(void *user), void *user, uint32_t wait_ms);
 
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, of this turn */
 int64_t loop_wall_ms(const struct loop *loop); /* wall clock, of this turn */
 
-/* File descriptors: level-triggered, LOOP_READ and LOOP_WRITE. The watch is the caller's memory and
- * must outlive loop_unwatch + the end of the turn. */
+/* File descriptors: level-triggered, LOOP_READ and LOOP_WRITE; an error or hang-up arrives as
+ * whatever is watched. The watch is the caller's memory, zeroed at first, and may be reused or
+ * freed after loop_unwatch: what was still to be delivered to it in this turn is dropped. Unwatch
+ * before closing the fd. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_watch {
     void (*on_ready)(struct loop_watch *w,
@@ -54,7 +57,8 @@ struct loop_timer {
     void (*on_due)(struct loop_timer *t); /* set by the caller, as is user */
     void *user;
     uint64_t due_ms;
-    size_t slot; /* heap position + 1; 0: not armed */
+    uint64_t order; /* of arming: equal due times run in this order */
+    size_t slot;    /* heap position + 1; 0: not armed */
 };
 void loop_arm(struct loop *loop, struct loop_timer *t,
               uint64_t delay_ms); /* re-arms if it is armed */
@@ -64,8 +68,10 @@ static inline bool loop_armed(const struct loop_timer *t)
     return t->slot != 0;
 }
 
-/* Phase 1 callbacks, called every turn in order of registration. Removed by loop_free only. */
+/* Phase 1 callbacks, called every turn in order of registration. */
 void loop_on_flush(struct loop *loop, void (*flush)(void *user), void *user);
+/* Removes it, also from within a callback; none that was registered so is fine. */
+void loop_off_flush(struct loop *loop, void (*flush)(void *user), void *user);
 /* Asks that the next wait returns at once (work is left that no fd will announce). */
 void loop_again(struct loop *loop);
 /* free_fn(ptr) in phase 5. */
