@@ -31,12 +31,13 @@ struct option {
     char short_flag;  /* 'k' for -k, or 0 */
     enum option_type type;
     size_t offset;          /* in the program's config struct */
-    int64_t min, max;       /* U32, DURATION (ms), SIZE; both 0: unbounded */
+    int64_t min, max;       /* U32, DURATION (ms), SIZE; bytes of a TEXT; both 0: unbounded */
     const char *fallback;   /* text of the default, or NULL */
     const char *choices;    /* ENUM */
     const char *value_name; /* shown in help: HOST:PORT */
     const char *help;       /* one or two sentences */
     bool reloadable;        /* read again on SIGHUP */
+    const char *charset;    /* TEXT: the characters it may have; NULL: any */
 };
 
 struct option_table {
