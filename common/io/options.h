@@ -59,87 +59,87 @@ MUST_CHECK bool redis_store_options(const struct redis_config *c, const struct l
 
 /* clang-format off */
 /* Rows of an option table for the struct kafka_config, redis_config or common_config that is the
- * `member` of the program's config `type`. */
-#define KAFKA_OPTIONS(type, member)                                                               \
-    { .name = "kafka.brokers", .type = OPTION_TEXT, .offset = offsetof(type, member.brokers),     \
+ * `member` of the program's config type `struct_`. */
+#define KAFKA_OPTIONS(struct_, member)                                                            \
+    { .name = "kafka.brokers", .type = OPTION_TEXT, .offset = offsetof(struct_, member.brokers),  \
       .fallback = "127.0.0.1:9092", .value_name = "HOST:PORT,...",                                \
       .help = "Kafka brokers to begin with; the others are found through them." },                \
     { .name = "kafka.security_protocol", .type = OPTION_ENUM,                                     \
-      .offset = offsetof(type, member.security_protocol), .fallback = "plaintext",                \
+      .offset = offsetof(struct_, member.security_protocol), .fallback = "plaintext",             \
       .choices = "plaintext|ssl|sasl_plaintext|sasl_ssl",                                         \
       .help = "How to talk to the brokers: encrypted (ssl), with a user name (sasl), or both." }, \
     { .name = "kafka.sasl_mechanism", .type = OPTION_ENUM,                                        \
-      .offset = offsetof(type, member.sasl_mechanism),                                            \
+      .offset = offsetof(struct_, member.sasl_mechanism),                                         \
       .choices = "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",                                             \
       .help = "How the user name and password are proved to the brokers." },                      \
     { .name = "kafka.sasl_username", .type = OPTION_TEXT,                                         \
-      .offset = offsetof(type, member.sasl_username), .value_name = "NAME",                       \
+      .offset = offsetof(struct_, member.sasl_username), .value_name = "NAME",                    \
       .help = "User name for SASL." },                                                            \
     { .name = "kafka.sasl_password", .type = OPTION_SECRET,                                       \
-      .offset = offsetof(type, member.sasl_password), .help = "Password for SASL." },             \
-    { .name = "kafka.ssl_ca", .type = OPTION_TEXT, .offset = offsetof(type, member.ssl_ca),       \
+      .offset = offsetof(struct_, member.sasl_password), .help = "Password for SASL." },          \
+    { .name = "kafka.ssl_ca", .type = OPTION_TEXT, .offset = offsetof(struct_, member.ssl_ca),    \
       .value_name = "FILE",                                                                       \
       .help = "Certificates of the authorities that brokers are checked against (PEM). "          \
               "Default: the system's." },                                                         \
     { .name = "kafka.ssl_certificate", .type = OPTION_TEXT,                                       \
-      .offset = offsetof(type, member.ssl_certificate), .value_name = "FILE",                     \
+      .offset = offsetof(struct_, member.ssl_certificate), .value_name = "FILE",                  \
       .help = "Client certificate (PEM), where brokers ask for one." },                           \
-    { .name = "kafka.ssl_key", .type = OPTION_TEXT, .offset = offsetof(type, member.ssl_key),     \
+    { .name = "kafka.ssl_key", .type = OPTION_TEXT, .offset = offsetof(struct_, member.ssl_key),  \
       .value_name = "FILE", .help = "Private key of the client certificate (PEM)." },             \
     { .name = "kafka.fetch_wait", .type = OPTION_DURATION,                                        \
-      .offset = offsetof(type, member.fetch_wait_ms), .min = 1, .max = 10000,                     \
+      .offset = offsetof(struct_, member.fetch_wait_ms), .min = 1, .max = 10000,                  \
       .fallback = "100ms",                                                                        \
       .help = "Longest time a broker holds back an answer while there are no new records." },     \
     { .name = "kafka.message_timeout", .type = OPTION_DURATION,                                   \
-      .offset = offsetof(type, member.message_timeout_ms), .min = 1000, .max = 900000,            \
+      .offset = offsetof(struct_, member.message_timeout_ms), .min = 1000, .max = 900000,         \
       .fallback = "30s", .help = "After this a record that could not be written has failed." },   \
     { .name = "kafka.session_timeout", .type = OPTION_DURATION,                                   \
-      .offset = offsetof(type, member.session_timeout_ms), .min = 1000, .max = 300000,            \
+      .offset = offsetof(struct_, member.session_timeout_ms), .min = 1000, .max = 300000,         \
       .fallback = "10s",                                                                          \
       .help = "A process that is silent for this long loses its partitions to others." },         \
     { .name = "kafka.compression", .type = OPTION_ENUM,                                           \
-      .offset = offsetof(type, member.compression), .fallback = "none",                           \
+      .offset = offsetof(struct_, member.compression), .fallback = "none",                        \
       .choices = "none|lz4|zstd|gzip|snappy",                                                     \
       .help = "Compression of what is written. It pays where the network is slow." },             \
     { .name = "kafka.replication", .type = OPTION_U32,                                            \
-      .offset = offsetof(type, member.replication), .min = 0, .max = 9, .fallback = "0",          \
+      .offset = offsetof(struct_, member.replication), .min = 0, .max = 9, .fallback = "0",       \
       .help = "Replicas of the topics that are made; 0 is the broker's default." },               \
     { .name = "kafka.create_topics", .type = OPTION_BOOL,                                         \
-      .offset = offsetof(type, member.create_topics), .fallback = "true",                         \
+      .offset = offsetof(struct_, member.create_topics), .fallback = "true",                      \
       .help = "Make the topics that are missing. Turn it off where an administrator does." }
 
-#define REDIS_OPTIONS(type, member)                                                               \
-    { .name = "redis.host", .type = OPTION_TEXT, .offset = offsetof(type, member.host),           \
+#define REDIS_OPTIONS(struct_, member)                                                            \
+    { .name = "redis.host", .type = OPTION_TEXT, .offset = offsetof(struct_, member.host),        \
       .fallback = "127.0.0.1", .value_name = "HOST",                                              \
       .help = "Name or address of the Redis server, or the path of its Unix socket." },           \
-    { .name = "redis.port", .type = OPTION_U32, .offset = offsetof(type, member.port),            \
+    { .name = "redis.port", .type = OPTION_U32, .offset = offsetof(struct_, member.port),         \
       .min = 1, .max = 65535, .fallback = "6379", .value_name = "PORT",                           \
       .help = "Port of the Redis server." },                                                      \
-    { .name = "redis.username", .type = OPTION_TEXT, .offset = offsetof(type, member.username),   \
+    { .name = "redis.username", .type = OPTION_TEXT, .offset = offsetof(struct_, member.username), \
       .value_name = "NAME", .help = "User name for AUTH, where Redis has users (ACL)." },         \
-    { .name = "redis.password", .type = OPTION_SECRET, .offset = offsetof(type, member.password), \
-      .help = "Password for AUTH." },                                                             \
-    { .name = "redis.db", .type = OPTION_U32, .offset = offsetof(type, member.db), .min = 0,      \
+    { .name = "redis.password", .type = OPTION_SECRET,                                            \
+      .offset = offsetof(struct_, member.password), .help = "Password for AUTH." },               \
+    { .name = "redis.db", .type = OPTION_U32, .offset = offsetof(struct_, member.db), .min = 0,   \
       .max = 65535, .fallback = "0", .help = "Number of the database to select." },               \
     { .name = "redis.command_timeout", .type = OPTION_DURATION,                                   \
-      .offset = offsetof(type, member.command_timeout_ms), .min = 10, .max = 60000,               \
+      .offset = offsetof(struct_, member.command_timeout_ms), .min = 10, .max = 60000,            \
       .fallback = "2s",                                                                           \
       .help = "After this without an answer the connection is given up and made anew." }
 
-#define PREFIX_OPTION(type, member)                                                               \
-    { .name = "prefix", .type = OPTION_TEXT, .offset = offsetof(type, member),                    \
+#define PREFIX_OPTION(struct_, member)                                                            \
+    { .name = "prefix", .type = OPTION_TEXT, .offset = offsetof(struct_, member),                 \
       .fallback = "tutti", .value_name = "NAME",                                                  \
       .charset = "abcdefghijklmnopqrstuvwxyz0123456789._-", .min = 1, .max = 60,                  \
       .help = "What all topics and Redis keys begin with; one for each installation." }
 
-#define LOG_LEVEL_OPTION(type, member)                                                            \
-    { .name = "log.level", .type = OPTION_ENUM, .offset = offsetof(type, member),                 \
+#define LOG_LEVEL_OPTION(struct_, member)                                                         \
+    { .name = "log.level", .type = OPTION_ENUM, .offset = offsetof(struct_, member),              \
       .fallback = "info", .choices = "debug|info|warn|error", .reloadable = true,                 \
       .help = "Least important lines to log." }
 
-#define COMMON_OPTIONS(type, member)                                                              \
-    PREFIX_OPTION(type, member.prefix), LOG_LEVEL_OPTION(type, member.log_level),                 \
-    KAFKA_OPTIONS(type, member.kafka), REDIS_OPTIONS(type, member.redis)
+#define COMMON_OPTIONS(struct_, member)                                                           \
+    PREFIX_OPTION(struct_, member.prefix), LOG_LEVEL_OPTION(struct_, member.log_level),           \
+    KAFKA_OPTIONS(struct_, member.kafka), REDIS_OPTIONS(struct_, member.redis)
 /* clang-format on */
 
 #endif
