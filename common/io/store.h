@@ -18,10 +18,11 @@ struct store_options {
     uint16_t port;
     const char *username, *password; /* AUTH; NULL: none */
     uint32_t db;                     /* SELECT */
-    uint32_t command_timeout_ms; /* 0: 2000; after it the connection is dropped and everything on it
-                                    is LOST */
-    uint32_t reconnect_ms_max;   /* 0: 500 */
-    const struct log *log;       /* required; logs a connection lost and regained once each */
+    /* 0: 2000. A server that owes replies and sends none for so long is given up: the connection is
+     * dropped and everything on it is LOST. Also the deadline of a connection attempt. */
+    uint32_t command_timeout_ms;
+    uint32_t reconnect_ms_max; /* 0: 500; ten times that after refused credentials */
+    const struct log *log;     /* required; logs a connection lost and regained once each */
     /* After every (re)connect, before queued commands go out; run_id is the server's, 40 hex. May
      * be NULL. */
     void (*on_connect)(void *user, const char *run_id);
@@ -29,11 +30,16 @@ struct store_options {
     void *user;
 };
 
-/* Starts to connect and keeps trying. Resolves host now (blocking, once per connect attempt by a
- * helper where it is no address). Credentials that are refused are reported by store_error. */
+/* Starts to connect and keeps trying, first in the next turn. A host that is no address is looked
+ * up for every attempt by a short-lived thread, so the loop never waits for DNS; each of its
+ * addresses is tried. Credentials that are refused are reported by store_error. options are copied,
+ * and log with them. Gives SIGPIPE an empty handler if it has none. ERR_INVALID: no host or no
+ * port. */
 MUST_CHECK struct store *store_open(struct loop *loop, const struct store_options *options,
                                     struct err *e);
-/* Every pending callback comes with STORE_LOST before this returns. */
+/* Every pending callback comes with STORE_LOST before this returns; commands that they give are
+ * dropped without a callback. Not from within a callback of this store. NULL is fine; returns NULL.
+ */
 struct store *store_close(struct store *s);
 DEFINE_CLEANUP(struct store *, store_close)
 
@@ -60,8 +66,10 @@ const struct store_reply *store_at(const struct store_reply *r, size_t i);
 
 typedef void (*store_fn)(void *user, enum store_status status, const struct store_reply *reply);
 
-/* One command. While there is no connection it waits in a bounded queue until the command deadline,
- * then is LOST. done never comes inside the call. */
+/* One command, binary-safe; argv[0] is its name, argv is copied. While there is no connection it
+ * waits in a queue of 10,000 until the command deadline, then is LOST; one that finds the queue
+ * full is LOST in the next turn. done comes exactly once, never inside the call; NULL: nobody asks.
+ * LOADING, MASTERDOWN, READONLY and the like are STORE_ERROR. Not for SUBSCRIBE and MONITOR. */
 void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
                    void *user);
 
@@ -73,10 +81,10 @@ struct script {
 };
 struct script script_make(const char *name, const char *source);
 /* Scripts to load right after every connect, so that NOSCRIPT is rare. The array must outlive the
- * store. */
+ * store. One that does not compile is reported by its calls. */
 void store_use_scripts(struct store *s, const struct script *scripts, size_t count);
-/* EVALSHA; on NOSCRIPT once EVAL with the source. argv: keys first (key_count of them), then
- * arguments. */
+/* EVALSHA; on NOSCRIPT once EVAL with the source, which runs behind commands given meanwhile. argv:
+ * keys first (key_count of them), then arguments; copied. script must live until done. */
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user);
 /* Commands under way or waiting. */
