@@ -129,6 +129,9 @@ struct definition {
     void *memory; /* everything above lives here */
 };
 
+/* A compiled definition is immutable, but it belongs to one thread at a time: what evaluates its
+ * expressions may count references to values within. Threads load a copy each. */
+
 /* One fault of a file. */
 struct fault {
     uint32_t line, column; /* from 1; 0: unknown */
@@ -150,6 +153,10 @@ MUST_CHECK struct definition *definition_load(struct bytes canonical, const char
                                               struct err *e);
 struct definition *definition_free(struct definition *d);
 DEFINE_CLEANUP(struct definition *, definition_free)
+/* The step before a step in definition order, whose output bare names and a task without `input`
+ * see: its neighbour in the list, else the one before the step that holds the list (for a fallback:
+ * that step itself). NULL: there is none. */
+const struct step_def *definition_before(const struct definition *d, uint32_t step);
 /* The step of that name, or NULL. */
 const struct step_def *definition_step(const struct definition *d, struct bytes name);
 
