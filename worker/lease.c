@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Leases in Redis: one script for all tasks of a partition and turn. A reply that never came is
+ * asked for again, which is safe: a lease that is ours already is taken again, unless it has run
+ * out, for then another worker may have said so.
+ *
+ * A generation is compared on both sides. The script leases nothing unless `gen` is the one that
+ * the worker holds to be current, and the worker leases only tasks of that generation; tasks of
+ * another one ask for the generation alone, because it may be the worker's knowledge that is old.
+ */
+#include "worker/lease.h"
+
+#include <stdlib.h>
+
+#include "common/base/limits.h"
+#include "worker/call.h"
+
+#define NO_OWNER_MS 200  /* nobody owns the partition yet: ask again after */
+#define PARK_MS_MAX 5000 /* a parked task looks for a done key this often */
+#define REFUSED_MS  500  /* Redis answers with an error: ask again after */
+#define TASK_KEY_TTL_MS                                                       \
+    (600 * SECOND_MS) /* a key outlives its lease by this, or by the deadline \
+                       */
+
+/* Arguments of a command in one buffer. */
+struct args {
+    struct buf text;
+    struct bytes *argv;
+    size_t count, cap, start;
+};
+
+static void args_end(struct args *a)
+{
+    if (a->count == a->cap) {
+        a->cap = a->cap ? 2 * a->cap : 64;
+        a->argv = xrealloc(a->argv, a->cap * sizeof *a->argv);
+    }
+    a->argv[a->count++].len = a->text.len - a->start;
+    a->start = a->text.len;
+}
+
+static void args_text(struct args *a, const char *text)
+{
+    buf_add_text(&a->text, text);
+    args_end(a);
+}
+
+static void args_int(struct args *a, int64_t value)
+{
+    buf_add_int(&a->text, value);
+    args_end(a);
+}
+
+/* The buffer moves while it grows, so the views are made last. */
+static void args_views(struct args *a)
+{
+    const char *at = a->text.data;
+    for (size_t i = 0; i < a->count; i++) {
+        a->argv[i].data = at;
+        at += a->argv[i].len;
+    }
+}
+
+static void args_done(struct args *a)
+{
+    buf_done(&a->text);
+    free(a->argv);
+}
+
+/* One script under way. */
+struct batch {
+    struct worker *w;
+    struct part *part;
+    bool learn; /* asks for the generation alone */
+    uint64_t sent_ms;
+    size_t count;
+    struct batch_entry {
+        struct call *call;
+        uint64_t serial;
+    } entry[];
+};
+
+static struct batch *batch_new(struct worker *w, struct part *p, size_t max)
+{
+    struct batch *b = xmalloc(sizeof *b + max * sizeof b->entry[0]);
+    *b = (struct batch){ .w = w, .part = p, .sent_ms = loop_now_ms(w->loop) };
+    return b;
+}
+
+static void batch_add(struct batch *b, struct call *c)
+{
+    b->entry[b->count++] = (struct batch_entry){ .call = c, .serial = c->serial };
+}
+
+static void args_tasks(struct args *a, const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        key_task(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.task_id);
+        args_end(a);
+    }
+}
+
+/* How long the keys live: past the deadline, and past the lease. */
+static void args_ttls(struct args *a, const struct batch *b)
+{
+    int64_t now = loop_wall_ms(b->w->loop);
+    for (size_t i = 0; i < b->count; i++) {
+        int64_t left = b->entry[i].call->task.deadline_ms - now;
+        left = MAX(left, (int64_t)TASK_KEY_TTL_MS);
+        left = MIN(left, (int64_t)DURATION_MS_MAX);
+        args_int(a, left + b->w->lease_ms);
+    }
+}
+
+static void batch_send(struct batch *b, enum worker_script script, size_t keys, struct args *a,
+                       store_fn done)
+{
+    args_views(a);
+    store_script(b->w->store, &b->w->scripts[script], keys, a->argv, a->count, done, b);
+    args_done(a);
+}
+
+/* Redis said no: the partition is left alone for a moment, and once in a while a line says why. */
+static void refused(struct worker *w, struct part *p, const char *what,
+                    const struct store_reply *reply)
+{
+    uint64_t now = loop_now_ms(w->loop);
+    p->hold_ms = now + REFUSED_MS;
+    if (w->complained_ms && now - w->complained_ms < 10 * SECOND_MS) return;
+    w->complained_ms = now;
+    struct bytes text = store_string(reply);
+    log_error(&w->log, "lease.refused", "%s of partition %d: %.*s; asking again in %d ms", what,
+              (int)p->partition, (int)MIN(text.len, (size_t)300), text.data, REFUSED_MS);
+}
+
+/* --- taking --- */
+
+bool lease_verdict_parse(struct bytes text, enum lease_verdict *ret, int64_t *ret_ms)
+{
+    *ret_ms = 0;
+    if (!text.len) return false;
+    switch (text.data[0]) {
+    case 'T': *ret = LEASE_TAKEN; return true;
+    case 'E': *ret = LEASE_ENDED; return true;
+    case 'D': *ret = LEASE_DONE; return true;
+    case 'C': *ret = LEASE_CANCELLED; return true;
+    case 'R': *ret = LEASE_RENEWED; return true;
+    case 'O': *ret = LEASE_OTHER; return true;
+    case 'H': *ret = LEASE_HELD; break;
+    default: return false;
+    }
+    for (size_t i = 1; i < text.len && *ret_ms < DURATION_MS_MAX; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') return false;
+        *ret_ms = *ret_ms * 10 + (text.data[i] - '0');
+    }
+    return true;
+}
+
+static void fresh_again(struct call *c)
+{
+    c->state = CALL_FRESH;
+    c->worker->fresh++;
+    call_push(&c->part->fresh, c);
+}
+
+/* No answer, or none that helps: the task asks again. A worker that stops lets go of it. */
+static void unanswered(struct call *c)
+{
+    if (c->worker->phase == WORKER_OPEN)
+        fresh_again(c);
+    else
+        call_forget(c);
+}
+
+static void taken(struct call *c, uint64_t sent_ms)
+{
+    struct worker *w = c->worker;
+    if (w->phase != WORKER_OPEN) {
+        lease_release(c);
+        call_forget(c);
+        return;
+    }
+    c->leased_ms = sent_ms;
+    struct call *other = call_of_task(w, c->task.task_id);
+    if (other && other != c && other->started) {
+        call_ride(c, other);
+        return;
+    }
+    if (other != c) call_map(c);
+    call_start(c);
+}
+
+static void verdict(struct call *c, uint64_t sent_ms, struct bytes text)
+{
+    enum lease_verdict v;
+    int64_t ms;
+    if (!lease_verdict_parse(text, &v, &ms)) v = LEASE_OTHER;
+    switch (v) {
+    case LEASE_TAKEN: taken(c, sent_ms); break;
+    case LEASE_HELD: call_park(c, (uint64_t)MIN(ms + 10, (int64_t)PARK_MS_MAX)); break;
+    case LEASE_ENDED: call_lost(c); break;
+    case LEASE_DONE:
+    case LEASE_CANCELLED: call_drop(c); break;
+    case LEASE_RENEWED:
+    case LEASE_OTHER: call_park(c, REFUSED_MS); break; /* a key that is none of ours */
+    }
+}
+
+/* The reply names another generation than was assumed, or the one that was asked for. */
+static void learned(struct batch *b, struct bytes gen)
+{
+    struct part *p = b->part;
+    size_t len = MIN(gen.len, sizeof p->gen - 1);
+    if (len) memcpy(p->gen, gen.data, len);
+    p->gen[len] = '\0';
+    char today[GENERATION_MAX];
+    generation_make(today, store_run_id(b->w->store), bytes_of(p->gen));
+    for (size_t i = 0; i < b->count; i++) {
+        struct call *c = b->entry[i].call;
+        if (!len)
+            call_park(c, NO_OWNER_MS);
+        else if (bytes_is(c->task.gen, today))
+            unanswered(c);
+        else
+            call_drop(c);
+    }
+}
+
+static void on_asked(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct batch *b = user;
+    struct worker *w = b->w;
+    if (w->phase == WORKER_LEFT) {
+        free(b);
+        return;
+    }
+    if (status != STORE_OK || store_count(reply) == 0) {
+        if (status != STORE_LOST) refused(w, b->part, "the lease", reply);
+        for (size_t i = 0; i < b->count; i++) unanswered(b->entry[i].call);
+        free(b);
+        return;
+    }
+    struct bytes gen = store_string(store_at(reply, 0));
+    if (!b->learn && bytes_is(gen, b->part->gen) && store_count(reply) == b->count + 1)
+        for (size_t i = 0; i < b->count; i++)
+            verdict(b->entry[i].call, b->sent_ms, store_string(store_at(reply, i + 1)));
+    else
+        learned(b, gen);
+    free(b);
+}
+
+static void ask(struct batch *b)
+{
+    struct args a = { 0 };
+    key_partition(&a.text, b->w->prefix, b->part->partition);
+    args_end(&a);
+    if (!b->learn) args_tasks(&a, b);
+    size_t keys = a.count;
+    args_text(&a, b->learn ? "" : b->part->gen);
+    args_text(&a, b->w->lease_name);
+    args_int(&a, b->w->lease_ms);
+    if (!b->learn) args_ttls(&a, b);
+    batch_send(b, SCRIPT_LEASE, keys, &a, on_asked);
+}
+
+void lease_ask(struct worker *w, struct part *p)
+{
+    if (!p->fresh.head || !store_connected(w->store) || loop_now_ms(w->loop) < p->hold_ms) return;
+    char today[GENERATION_MAX] = "";
+    if (p->gen[0]) generation_make(today, store_run_id(w->store), bytes_of(p->gen));
+    /* batch[1]: those that do not belong to the generation as far as it is known. */
+    struct batch *batch[2] = { NULL, NULL };
+    size_t waiting = w->parked + w->fresh;
+    size_t room = w->held - waiting < w->inflight_max ? w->inflight_max - (w->held - waiting) : 0;
+    for (size_t left = MIN(p->fresh.count, room); left; left--) {
+        struct call *c = call_pop(&p->fresh);
+        w->fresh--;
+        c->state = CALL_ASKING;
+        if (c->first.source->gone && !c->first.next) {
+            call_forget(c); /* the new owner of the queue's partition has it */
+            continue;
+        }
+        if (call_past_deadline(c)) {
+            call_fail(c, ERROR_TIMEOUT,
+                      "the task's deadline passed before a worker could start it");
+            continue;
+        }
+        bool learn = !bytes_is(c->task.gen, today);
+        if (!batch[learn]) {
+            batch[learn] = batch_new(w, p, ASK_TASKS_MAX);
+            batch[learn]->learn = learn;
+        }
+        batch_add(batch[learn], c);
+        if (batch[learn]->count == ASK_TASKS_MAX) ask(TAKE(batch[learn]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(batch); i++)
+        if (batch[i]) ask(batch[i]);
+}
+
+/* --- done --- */
+
+static void on_marked(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct batch *b = user;
+    struct worker *w = b->w;
+    if (status == STORE_ERROR && w->phase != WORKER_LEFT)
+        refused(w, b->part, "the done mark", reply);
+    for (size_t i = 0; i < b->count && w->phase != WORKER_LEFT; i++) {
+        struct call *c = b->entry[i].call;
+        if (status == STORE_OK)
+            call_finish(c);
+        else if (w->phase == WORKER_OPEN)
+            call_push(&b->part->acked, c);
+        else
+            call_forget(c); /* its lease runs out, and the lost of the next worker is too late */
+    }
+    free(b);
+}
+
+void lease_mark_done(struct worker *w, struct part *p)
+{
+    if (!p->acked.head || loop_now_ms(w->loop) < p->hold_ms) return;
+    if (!store_connected(w->store) && w->phase == WORKER_OPEN) return;
+    while (p->acked.head) {
+        struct batch *b = batch_new(w, p, MIN(p->acked.count, (size_t)ASK_TASKS_MAX));
+        while (p->acked.head && b->count < ASK_TASKS_MAX) batch_add(b, call_pop(&p->acked));
+        struct args a = { 0 };
+        args_tasks(&a, b);
+        args_ttls(&a, b);
+        batch_send(b, SCRIPT_DONE, b->count, &a, on_marked);
+    }
+}
+
+/* --- renewal --- */
+
+static void on_renewed(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct batch *b = user;
+    struct worker *w = b->w;
+    if (status == STORE_ERROR && w->phase != WORKER_LEFT) refused(w, b->part, "the renewal", reply);
+    bool answered = status == STORE_OK && store_count(reply) == b->count;
+    for (size_t i = 0; i < b->count && answered && w->phase != WORKER_LEFT; i++) {
+        struct call *c = b->entry[i].call;
+        enum lease_verdict v;
+        int64_t ms;
+        if (c->state == CALL_FREE || c->serial != b->entry[i].serial) continue;
+        if (!lease_verdict_parse(store_string(store_at(reply, i)), &v, &ms)) continue;
+        c->leased_ms = b->sent_ms;
+        if (v == LEASE_CANCELLED) call_cancel(c);
+    }
+    free(b);
+}
+
+static void renew_send(struct batch *b)
+{
+    struct args a = { 0 };
+    args_tasks(&a, b);
+    args_text(&a, b->w->lease_name);
+    args_int(&a, b->w->lease_ms);
+    args_ttls(&a, b);
+    batch_send(b, SCRIPT_RENEW, b->count, &a, on_renewed);
+}
+
+static bool wants_renewal(const struct call *c, const struct part *p)
+{
+    if (c->state != CALL_RUNNING && c->state != CALL_SENDING) return false;
+    return c->part == p && c->leased_ms &&
+           loop_now_ms(c->worker->loop) - c->leased_ms >= c->worker->lease_ms / 3;
+}
+
+static void renew_part(struct worker *w, struct part *p)
+{
+    struct batch *b = NULL;
+    for (size_t i = 0; i < w->chunk_count * CALLS_PER_CHUNK; i++) {
+        struct call *c = &w->chunks[i / CALLS_PER_CHUNK][i % CALLS_PER_CHUNK];
+        if (!wants_renewal(c, p)) continue;
+        if (!b) b = batch_new(w, p, ASK_TASKS_MAX);
+        batch_add(b, c);
+        if (b->count == ASK_TASKS_MAX) renew_send(TAKE(b));
+    }
+    if (b) renew_send(b);
+}
+
+void lease_renew(struct worker *w)
+{
+    if (!store_connected(w->store)) return;
+    for (struct part *p = w->parts; p; p = p->next)
+        if (loop_now_ms(w->loop) >= p->hold_ms) renew_part(w, p);
+}
+
+static void on_released(void *user, enum store_status status, const struct store_reply *reply)
+{
+    (void)user, (void)status, (void)reply; /* a lease that is not given back runs out */
+}
+
+void lease_release(struct call *c)
+{
+    struct worker *w = c->worker;
+    struct args a = { 0 };
+    key_task(&a.text, w->prefix, c->part->partition, c->task.task_id);
+    args_end(&a);
+    args_text(&a, w->lease_name);
+    args_views(&a);
+    store_script(w->store, &w->scripts[SCRIPT_RELEASE], 1, a.argv, a.count, on_released, NULL);
+    args_done(&a);
+}
