@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A batch on its way: produce -> all acknowledgements -> one commit. Nothing is persisted before
+ * its outputs are durable, and commits of a partition go out in the order of the log. A batch whose
+ * partition was reloaded lives on, without a partition, until its acknowledgements are in. */
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d);
+
+struct batch *batch_new(struct partition *part, int64_t from)
+{
+    struct batch *b = xcalloc(1, sizeof *b);
+    b->part = part;
+    b->from = b->to = from;
+    b->waiter.done = on_delivery;
+    return b;
+}
+
+void batch_free(struct batch *b)
+{
+    args_done(&b->mark_keys);
+    args_done(&b->marks);
+    args_done(&b->tm_adds);
+    args_done(&b->tm_dels);
+    args_done(&b->fin_adds);
+    args_done(&b->fin_dels);
+    args_done(&b->script);
+    free(b);
+}
+
+bool batch_touch(struct batch *b, struct entry *entry)
+{
+    if (entry->in_batch) return true;
+    if (b->touched_count == COMMIT_RUNS_MAX) return false;
+    b->touched[b->touched_count++] = entry;
+    entry->in_batch = true;
+    entry->pins++;
+    return true;
+}
+
+bool batch_touch_key(struct batch *b, struct start_key *key)
+{
+    if (key->in_batch) return true;
+    if (b->key_count == COMMIT_RUNS_MAX) return false;
+    b->keys[b->key_count++] = key;
+    key->in_batch = true;
+    key->pins++;
+    return true;
+}
+
+/* --- outputs --- */
+
+static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
+{
+    struct batch *b = CONTAINER_OF(w, struct batch, waiter);
+    ASSERT(b->acks_missing > 0);
+    b->acks_missing--;
+    b->failed |= d->error != NULL;
+    struct partition *part = b->part;
+    if (!part) {
+        if (b->acks_missing == 0 && !b->sent) batch_free(b);
+        return;
+    }
+    if (d->error)
+        log_warn(&part->log, "partition.delivery_failed",
+                 "an output was not delivered (%s): the batch is done again", d->error);
+    if (b->acks_missing > 0) return;
+    if (b->failed)
+        partition_reload(part, RETRY_MS, "an output was not delivered");
+    else if (b->sealed)
+        batches_advance(part);
+    else
+        recovery_pump(part);
+}
+
+static void send_message(struct batch *b, const struct bus_message *m)
+{
+    struct err e;
+    if (bus_send(b->part->shard->bus, m, &b->waiter, &e)) {
+        b->acks_missing++;
+        return;
+    }
+    log_warn(&b->part->log, "partition.produce_refused", "%s: the batch is done again", e.text);
+    b->failed = true;
+}
+
+static void produce_task(struct batch *b, const struct effect *fx)
+{
+    struct shard *shard = b->part->shard;
+    const struct queue *queue = catalogue_queue(shard->catalogue, fx->queue);
+    ASSERT(queue &&
+           queue->partitions > 0); /* a definition is not used before its queues are known */
+    shard->turn_used = true;
+    send_message(
+        b, &(struct bus_message){ .topic = queue->topic,
+                                  .partition = (int32_t)(shard->turn % (uint64_t)queue->partitions),
+                                  .key = fx->key,
+                                  .value = fx->value,
+                                  .header = fx->header });
+}
+
+static void produce_result(struct batch *b, const struct effect *fx)
+{
+    struct shard *shard = b->part->shard;
+    struct bus_extra_header extra[24];
+    size_t count = MIN(fx->ce_count, ARRAY_LEN(extra));
+    for (size_t i = 0; i < count; i++)
+        extra[i] = (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
+    shard->turn_used = true;
+    send_message(b, &(struct bus_message){
+                        .topic = shard->results_topic,
+                        .partition = (int32_t)(shard->turn % (uint64_t)shard->results_partitions),
+                        .key = fx->key,
+                        .value = fx->value,
+                        .extra = extra,
+                        .extra_count = count });
+}
+
+void batch_mark(struct batch *b, const struct effect *effect)
+{
+    struct shard *shard = b->part->shard;
+    AUTO_BUF struct buf key = { 0 };
+    key_task(&key, shard->prefix, b->part->id, bytes_of(effect->task_id));
+    args_add(&b->mark_keys, buf_bytes(&key));
+    args_add(&b->marks, bytes_of(effect->kind == EFFECT_CANCEL ? "C" : "D"));
+    args_add_int(&b->marks,
+                 MAX(effect->until_ms - loop_wall_ms(shard->loop), (int64_t)60 * SECOND_MS));
+}
+
+void batch_produce(struct batch *b, const struct effects *fx)
+{
+    for (size_t i = 0; i < fx->count && !b->failed; i++) {
+        const struct effect *effect = &fx->list[i];
+        switch (effect->kind) {
+        case EFFECT_TASK: produce_task(b, effect); break;
+        case EFFECT_RESULT: produce_result(b, effect); break;
+        case EFFECT_CANCEL:
+        case EFFECT_SETTLE: batch_mark(b, effect); break;
+        }
+    }
+}
+
+/* --- the script's arguments --- */
+
+/* Index entries of a run after the fold: tm names live runs with a due time that is never late, fin
+ * the finished ones. */
+static void seal_timers(struct batch *b, struct entry *entry)
+{
+    struct partition *part = b->part;
+    struct due *due = timers_find(&part->timers, entry->id);
+    bool live = entry->run && !run_state_terminal(run_state_of(entry->run));
+    if (live) {
+        int64_t due_ms = run_due_ms(entry->run);
+        bool earlier = !due || !due->stored || due_ms < due->stored_ms || entry->retime;
+        due = timers_set(&part->timers, entry->id, due_ms);
+        if (!earlier) return;
+        due->stored = true;
+        due->stored_ms = due_ms;
+        args_add_int(&b->tm_adds, due_ms);
+        args_add(&b->tm_adds, bytes_of(entry->id));
+        return;
+    }
+    if (due) {
+        timers_remove(&part->timers, entry->id);
+        args_add(&b->tm_dels, bytes_of(entry->id));
+    }
+    if (entry->deleted) {
+        args_add(&b->fin_dels, bytes_of(entry->id));
+        b->fin_bytes -= entry->stored_bytes;
+    } else if (entry->run && entry->stored_bytes == 0) {
+        entry->stored_bytes = (int64_t)run_memory(entry->run);
+        b->fin_bytes += entry->stored_bytes;
+        args_add_int(&b->fin_adds, run_due_ms(entry->run));
+        args_add(&b->fin_adds, bytes_of(entry->id));
+    }
+}
+
+/* One run: its key, and what changed. */
+static void seal_run(struct batch *b, struct entry *entry, struct args *keys, struct args *values)
+{
+    struct shard *shard = b->part->shard;
+    bool changed = entry->deleted || (entry->run && run_changed(entry->run));
+    if (changed || entry->retime) seal_timers(b, entry);
+    if (!changed) return;
+    AUTO_BUF struct buf key = { 0 };
+    key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
+    args_add(keys, buf_bytes(&key));
+    if (entry->deleted) {
+        args_add_int(values, -1);
+        args_add_int(values, 0);
+        return;
+    }
+    struct fields *fields = &shard->fields;
+    fields_reset(fields);
+    run_changes(entry->run, fields);
+    size_t deletions = 0;
+    for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
+    args_add_int(values, (int64_t)(fields->count - deletions));
+    args_add_int(values, (int64_t)deletions);
+    for (size_t i = 0; i < fields->count; i++) {
+        if (!fields->list[i].value.data) continue;
+        args_add(values, fields->list[i].name);
+        args_add(values, fields->list[i].value);
+    }
+    for (size_t i = 0; i < fields->count && deletions; i++)
+        if (!fields->list[i].value.data) args_add(values, fields->list[i].name);
+}
+
+static void seal_keys(struct batch *b, struct args *keys)
+{
+    const char *prefix = b->part->shard->prefix;
+    AUTO_BUF struct buf key = { 0 };
+    key_partition(&key, prefix, b->part->id);
+    args_add(keys, buf_bytes(&key));
+    buf_reset(&key);
+    key_timers(&key, prefix, b->part->id);
+    args_add(keys, buf_bytes(&key));
+    buf_reset(&key);
+    key_finished(&key, prefix, b->part->id);
+    args_add(keys, buf_bytes(&key));
+    args_append(keys, &b->mark_keys);
+    for (size_t i = 0; i < b->key_count; i++) {
+        buf_reset(&key);
+        key_start(&key, prefix, b->part->id, bytes_of(b->keys[i]->route));
+        args_add(keys, buf_bytes(&key));
+    }
+}
+
+static void seal_arguments(struct batch *b, struct args *script)
+{
+    struct partition *part = b->part;
+    args_add_int(script, part->epoch);
+    args_add_int(script, b->from);
+    args_add_int(script, b->to);
+    args_add_int(script, b->recovered || part->state == PARTITION_RUNNING);
+    args_add(script, bytes_of(b->has_claim ? part->fold_gen : ""));
+    args_add(script, bytes_of(b->recovered ? part->gen : ""));
+    args_add_int(script, b->fin_bytes);
+    args_add_int(script, (int64_t)b->mark_keys.count);
+    args_add_int(script, (int64_t)b->key_count);
+    args_add_int(script, (int64_t)b->tm_adds.count / 2);
+    args_add_int(script, (int64_t)b->tm_dels.count);
+    args_add_int(script, (int64_t)b->fin_adds.count / 2);
+    args_add_int(script, (int64_t)b->fin_dels.count);
+    args_append(script, &b->marks);
+    for (size_t i = 0; i < b->key_count; i++) args_add(script, bytes_of(b->keys[i]->run_id));
+    args_append(script, &b->tm_adds);
+    args_append(script, &b->tm_dels);
+    args_append(script, &b->fin_adds);
+    args_append(script, &b->fin_dels);
+}
+
+void batch_seal(struct batch *b)
+{
+    struct args run_keys = { 0 }, run_values = { 0 };
+    for (size_t i = 0; i < b->touched_count; i++) {
+        seal_run(b, b->touched[i], &run_keys, &run_values);
+        b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;
+        cache_account(b->touched[i]);
+    }
+    seal_keys(b, &b->script);
+    args_append(&b->script, &run_keys);
+    b->script_keys = b->script.count;
+    seal_arguments(b, &b->script);
+    args_append(&b->script, &run_values);
+    for (size_t i = 0; i < b->key_count; i++) b->keys[i]->in_batch = false;
+    args_done(&run_keys);
+    args_done(&run_values);
+    b->sealed = true;
+}
+
+/* --- commits --- */
+
+/* The batch is in Redis: what it touched may leave the cache. */
+static void batch_release(struct batch *b)
+{
+    struct partition *part = b->part;
+    for (size_t i = 0; i < b->touched_count; i++) {
+        struct entry *entry = b->touched[i];
+        entry->pins--;
+        /* A finished run is of little use in memory, and what does not exist is of none. */
+        if (entry->pins == 0 && !entry->loading &&
+            (!entry->run || run_state_terminal(run_state_of(entry->run))))
+            cache_drop(entry);
+    }
+    for (size_t i = 0; i < b->key_count; i++) {
+        struct start_key *key = b->keys[i];
+        if (--key->pins == 0 && !key->loading) {
+            map_remove(&part->keys, bytes_of(key->route));
+            free(key);
+        }
+    }
+    cache_trim(&part->shard->cache);
+}
+
+static void on_commit(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct batch *b = user;
+    struct partition *part = b->part;
+    b->sent = false;
+    if (!part) {
+        if (b->acks_missing == 0) batch_free(b);
+        return;
+    }
+    if (status != STORE_OK) {
+        if (status == STORE_ERROR) {
+            struct bytes text = store_string(reply);
+            log_warn(&part->log, "partition.commit_refused",
+                     "Redis refused a commit (%.*s): the partition waits and asks again",
+                     (int)MIN(text.len, (size_t)200), text.data);
+        }
+        partition_retry(part, RETRY_MS,
+                        batches_advance); /* the same (epoch, from, to): asking again is safe */
+        return;
+    }
+    struct bytes verdict = store_string(store_at(reply, 0));
+    if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {
+        partition_reload(part, 0,
+                         bytes_is(verdict, "FENCED") ? "another owner has taken over"
+                                                     : "Redis stands at another place");
+        return;
+    }
+    ASSERT(part->batches == b);
+    part->batches = b->next;
+    if (!part->batches) part->batches_last = NULL;
+    part->batch_count--;
+    part->off = b->to;
+    part->shard->commits++;
+    batch_release(b);
+    bool recovered = b->recovered;
+    batch_free(b);
+    if (recovered) {
+        recovery_free(part);
+        partition_set_state(part, PARTITION_RUNNING);
+    }
+}
+
+static void batch_commit(struct batch *b)
+{
+    struct partition *part = b->part;
+    AUTO_FREE struct bytes *argv = args_views(&b->script);
+    b->sent = true;
+    part->sent_off = b->to;
+    store_script(part->shard->store, shard_script(part->shard, SCRIPT_COMMIT), b->script_keys, argv,
+                 b->script.count, on_commit, b);
+}
+
+void batch_link(struct batch *b)
+{
+    struct partition *part = b->part;
+    if (part->batches_last)
+        part->batches_last->next = b;
+    else
+        part->batches = b;
+    part->batches_last = b;
+    part->batch_count++;
+}
+
+void batches_advance(struct partition *part)
+{
+    for (struct batch *b = part->batches; b && b->sealed && b->acks_missing == 0; b = b->next)
+        if (!b->sent) batch_commit(b);
+}
+
+void batches_abandon(struct partition *part)
+{
+    while (part->batches) {
+        struct batch *b = part->batches;
+        part->batches = b->next;
+        b->part = NULL;
+        if (b->acks_missing == 0 && !b->sent) batch_free(b);
+    }
+    part->batches_last = NULL;
+    part->batch_count = 0;
+}

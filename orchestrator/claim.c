@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a partition gets its owner: the generation is read, the claim appended to the log (its offset
+ * is the epoch), the old owner fenced in Redis, and the index of live runs read. Any failure on the
+ * way begins again with a new claim. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "orchestrator/internal.h"
+
+#define TIMER_PAGE 5000
+#define SCAN_PAGE  "1000"
+
+/* A call of this file that is under way. */
+struct ask {
+    struct partition *part;
+    uint32_t life;
+    size_t page;
+    char pattern; /* REBUILD: which kind of key is being deleted */
+};
+
+static struct ask *ask_new(struct partition *part)
+{
+    struct ask *ask = xcalloc(1, sizeof *ask);
+    *ask = (struct ask){ .part = part, .life = part->life };
+    partition_await(part);
+    return ask;
+}
+
+/* The partition of an answered ask that still matters, or NULL. Frees the ask. */
+static struct partition *answered(struct ask *ask)
+{
+    struct partition *part = ask->part;
+    uint32_t life = ask->life;
+    free(ask);
+    return partition_reply(part, life) ? part : NULL;
+}
+
+/* Redis did not do what was asked: wait and begin again. */
+static bool refused(struct partition *part, enum store_status status,
+                    const struct store_reply *reply)
+{
+    if (status == STORE_OK) return false;
+    struct bytes text = store_string(reply);
+    AUTO_FREE char *why =
+        xasprintf("Redis did not answer a takeover (%.*s)", (int)MIN(text.len, (size_t)120),
+                  status == STORE_LOST ? "no reply" : text.data);
+    partition_reload(part, status == STORE_LOST ? RETRY_MS : 5 * RETRY_MS, why);
+    return true;
+}
+
+static void call(struct partition *part, enum script_id script, size_t keys, struct args *args,
+                 store_fn done, struct ask *ask)
+{
+    AUTO_FREE struct bytes *argv = args_views(args);
+    store_script(part->shard->store, shard_script(part->shard, script), keys, argv, args->count,
+                 done, ask);
+    args_done(args);
+}
+
+static void add_key(struct args *args, struct partition *part,
+                    void (*key)(struct buf *, const char *, int32_t))
+{
+    AUTO_BUF struct buf text = { 0 };
+    key(&text, part->shard->prefix, part->id);
+    args_add(args, buf_bytes(&text));
+}
+
+static void random_text(char ret[13])
+{
+    unsigned char bytes[6];
+    random_bytes(bytes, sizeof bytes);
+    hex_encode(bytes, sizeof bytes, ret);
+}
+
+/* --- 6. the index of live runs --- */
+
+static void ask_timers(struct partition *part, size_t page);
+
+static void on_timers(void *user, enum store_status status, const struct store_reply *reply)
+{
+    size_t page = ((struct ask *)user)->page;
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != part->off) {
+        partition_reload(part, 0, "Redis moved while the timers were read");
+        return;
+    }
+    const struct store_reply *list = store_at(reply, 2);
+    for (size_t i = 0; i + 1 < store_count(list); i += 2) {
+        struct bytes id = store_string(store_at(list, i));
+        if (!run_id_check(id)) continue;
+        char text[RUN_ID_MAX];
+        memcpy(text, id.data, id.len);
+        text[id.len] = '\0';
+        int64_t due_ms = (int64_t)store_integer(store_at(list, i + 1));
+        struct due *due = timers_set(&part->timers, text, due_ms);
+        due->stored = true;
+        due->stored_ms = due_ms;
+    }
+    if (store_count(list) == 2 * TIMER_PAGE)
+        ask_timers(part, page + 1);
+    else
+        recovery_begin(part);
+}
+
+static void ask_timers(struct partition *part, size_t page)
+{
+    struct args args = { 0 };
+    add_key(&args, part, key_partition);
+    add_key(&args, part, key_timers);
+    args_add_int(&args, (int64_t)(page * TIMER_PAGE));
+    args_add_int(&args, (int64_t)((page + 1) * TIMER_PAGE - 1));
+    struct ask *ask = ask_new(part);
+    ask->page = page;
+    call(part, SCRIPT_TIMERS, 2, &args, on_timers, ask);
+}
+
+/* --- 5. a rebuild begins from nothing: what an old dump brought back goes --- */
+
+static void ask_scan(struct partition *part, struct bytes cursor);
+
+static void on_unlinked(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (part) (void)refused(part, status, reply);
+}
+
+static void unlink_keys(struct partition *part, const struct store_reply *keys)
+{
+    size_t count = store_count(keys);
+    if (count == 0) return;
+    AUTO_FREE struct bytes *argv = xcalloc(count + 1, sizeof *argv);
+    argv[0] = BYTES_LIT("UNLINK");
+    for (size_t i = 0; i < count; i++) argv[i + 1] = store_string(store_at(keys, i));
+    store_command(part->shard->store, argv, count + 1, on_unlinked, ask_new(part));
+}
+
+static void on_scan(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    struct bytes cursor = store_string(store_at(reply, 0));
+    unlink_keys(part, store_at(reply, 1));
+    if (bytes_is(cursor, "0"))
+        recovery_begin(part);
+    else
+        ask_scan(part, cursor);
+}
+
+/* Everything under the partition's tag except p:{p} itself and the tasks' marks (which a live call
+ * renews). */
+static void ask_scan(struct partition *part, struct bytes cursor)
+{
+    AUTO_FREE char *pattern = xasprintf("%s:[rkf]*:{%d}*", part->shard->prefix, part->id);
+    struct bytes argv[] = { BYTES_LIT("SCAN"),  cursor,
+                            BYTES_LIT("MATCH"), bytes_of(pattern),
+                            BYTES_LIT("COUNT"), BYTES_LIT(SCAN_PAGE) };
+    store_command(part->shard->store, argv, ARRAY_LEN(argv), on_scan, ask_new(part));
+}
+
+static void begin_rebuild(struct partition *part)
+{
+    AUTO_BUF struct buf key = { 0 };
+    key_timers(&key, part->shard->prefix, part->id);
+    struct bytes argv[] = { BYTES_LIT("UNLINK"), buf_bytes(&key) };
+    store_command(part->shard->store, argv, ARRAY_LEN(argv), on_unlinked, ask_new(part));
+    ask_scan(part, BYTES_LIT("0"));
+}
+
+/* --- 4. the takeover --- */
+
+static void copy_text(char *ret, size_t size, struct bytes text)
+{
+    snprintf(ret, size, "%.*s", (int)text.len, text.data ? text.data : "");
+}
+
+static void on_takeover(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    struct bytes verdict = store_string(store_at(reply, 0));
+    if (bytes_is(verdict, "FENCED")) {
+        unsigned char jitter;
+        random_bytes(&jitter, 1);
+        partition_reload(part, 1000 + 8u * jitter, "a newer claim stands in Redis");
+        return;
+    }
+    char gen[GENERATION_MAX], seen[GENERATION_MAX];
+    generation_make(gen, store_run_id(part->shard->store), store_string(store_at(reply, 4)));
+    if (strcmp(gen, part->gen) != 0) {
+        partition_reload(part, 0, "the generation of Redis changed during the claim");
+        return;
+    }
+    part->rebuild = bytes_is(verdict, "REBUILD");
+    part->off = part->sent_off = part->fold_off = store_integer(store_at(reply, 1));
+    part->replay_from = store_integer(store_at(reply, 2));
+    copy_text(part->fold_gen, sizeof part->fold_gen, store_string(store_at(reply, 5)));
+    copy_text(seen, sizeof seen, store_string(store_at(reply, 6)));
+    part->reissue_all = strcmp(seen, part->gen) != 0;
+    if (part->rebuild)
+        begin_rebuild(part);
+    else
+        ask_timers(part, 0);
+}
+
+static void take_over(struct partition *part)
+{
+    char value[13];
+    random_text(value);
+    struct args args = { 0 };
+    add_key(&args, part, key_partition);
+    args_add_int(&args, part->epoch);
+    args_add_int(&args, part->log_start);
+    args_add(&args, bytes_of(value));
+    partition_set_state(part, PARTITION_TAKING_OVER);
+    call(part, SCRIPT_TAKEOVER, 1, &args, on_takeover, ask_new(part));
+}
+
+/* --- 3. the claim --- */
+
+static void on_claimed(struct bus_waiter *w, const struct bus_delivery *d)
+{
+    struct partition *part = CONTAINER_OF(w, struct partition, claim_waiter);
+    part->claim_pending = false;
+    if (!partition_reply(part, part->claim_life)) return;
+    if (d->error) {
+        AUTO_FREE char *why = xasprintf("the owner claim was not delivered (%s)", d->error);
+        partition_reload(part, 5 * RETRY_MS, why);
+        return;
+    }
+    part->epoch = d->offset;
+    take_over(part);
+}
+
+static void send_claim(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    if (part->claim_pending) { /* of an earlier life: its waiter is not free yet */
+        partition_retry(part, RETRY_MS, send_claim);
+        return;
+    }
+    char random[13], logic[16];
+    random_text(random);
+    snprintf(part->token, sizeof part->token, "%" PRIx64 "-%s", (uint64_t)loop_wall_ms(shard->loop),
+             random);
+    snprintf(logic, sizeof logic, "%d", LOGIC_VERSION);
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
+        [HEADER_TYPE] = bytes_of(event_type_name(EVENT_OWNER_CLAIM)),
+        [HEADER_CLAIM] = bytes_of(part->token),
+        [HEADER_GEN] = bytes_of(part->gen),
+        [HEADER_LOGIC] = bytes_of(logic),
+        [HEADER_WORKER] = bytes_of(shard->name),
+    };
+    struct err e;
+    part->claim_waiter.done = on_claimed;
+    part->claim_life = part->life;
+    if (!bus_send(shard->bus,
+                  &(struct bus_message){ .topic = shard->events_topic,
+                                         .partition = part->id,
+                                         .key = BYTES_LIT("claim"),
+                                         .header = header },
+                  &part->claim_waiter, &e)) {
+        partition_reload(part, 5 * RETRY_MS, e.text);
+        return;
+    }
+    part->claim_pending = true;
+    partition_await(part);
+}
+
+/* --- 2. the generation, 1. the log start --- */
+
+static void on_generation(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    generation_make(part->gen, store_run_id(part->shard->store), store_string(reply));
+    send_claim(part);
+}
+
+static void on_offsets(void *user, int64_t start, int64_t end, const struct err *e)
+{
+    struct partition *part = answered(user);
+    (void)end;
+    if (!part) return;
+    if (e) {
+        partition_reload(part, 5 * RETRY_MS, e->text);
+        return;
+    }
+    part->log_start = start;
+    char value[13];
+    random_text(value);
+    struct args args = { 0 };
+    add_key(&args, part, key_partition);
+    args_add(&args, bytes_of(value));
+    call(part, SCRIPT_GENERATION, 1, &args, on_generation, ask_new(part));
+}
+
+void partition_claim(struct partition *part)
+{
+    part->state = PARTITION_CLAIMING;
+    if (!store_connected(part->shard->store)) { /* a claim that cannot be followed by a takeover
+                                                   only disturbs the log */
+        partition_retry(part, RETRY_MS, partition_claim);
+        return;
+    }
+    bus_offsets(part->shard->bus, part->shard->events_topic, part->id, on_offsets, ask_new(part));
+}

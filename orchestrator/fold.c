@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The fold: takes what is queued, makes sure that every state it touches is in memory, runs the
+ * engine over it, and puts the batch on its way. Everything here is a function of the log; nothing
+ * reads a clock or asks a server except to load a state. */
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+/* --- which states a batch needs --- */
+
+struct want {
+    struct entry *entries[COMMIT_RUNS_MAX];
+    struct start_key *keys[COMMIT_RUNS_MAX];
+    size_t entry_count, key_count;
+    bool loading;
+};
+
+static void want_send(struct partition *part, struct want *want)
+{
+    if (want->entry_count || want->key_count)
+        cache_load(part, want->entries, want->entry_count, want->keys, want->key_count);
+    want->entry_count = want->key_count = 0;
+}
+
+static void want_run(struct partition *part, struct want *want, struct bytes id)
+{
+    struct entry *entry = cache_find(part, id);
+    if (entry && !entry->loading) return;
+    if (!entry) entry = cache_add(part, id);
+    want->loading = true;
+    for (size_t i = 0; i < want->entry_count; i++)
+        if (want->entries[i] == entry) return;
+    want->entries[want->entry_count++] = entry;
+    if (want->entry_count == ARRAY_LEN(want->entries)) want_send(part, want);
+}
+
+static void want_key(struct partition *part, struct want *want, struct bytes route)
+{
+    struct start_key *key = map_get(&part->keys, route);
+    if (key && !key->loading) return;
+    if (!key) {
+        key = xcalloc(1, sizeof *key);
+        memcpy(key->route, route.data, ROUTE_HEX);
+        key->loading = true;
+        map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
+    }
+    want->loading = true;
+    for (size_t i = 0; i < want->key_count; i++)
+        if (want->keys[i] == key) return;
+    want->keys[want->key_count++] = key;
+    if (want->key_count == ARRAY_LEN(want->keys)) want_send(part, want);
+}
+
+bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count)
+{
+    if (part->loads_pending > 0) return false;
+    struct want want = { 0 };
+    for (size_t i = 0; i < count; i++) want_run(part, &want, ids[i]);
+    want_send(part, &want);
+    return !want.loading;
+}
+
+/* What the first `count` items touch; false while something is being read. */
+static bool have_states(struct partition *part, size_t count)
+{
+    if (part->loads_pending > 0) return false;
+    struct want want = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        const struct item *item = partition_item(part, i);
+        if (item->verdict != EVENT_OK || item->ev.type == EVENT_OWNER_CLAIM) continue;
+        want_run(part, &want, item->ev.run_id);
+        if (item->ev.type == EVENT_RUN_START && item->ev.key.data)
+            want_key(part, &want, run_id_route(item->ev.run_id));
+    }
+    want_send(part, &want);
+    return !want.loading;
+}
+
+/* --- one event --- */
+
+static void start_run(struct batch *b, struct entry *entry, const struct item *item,
+                      const struct fold_context *cx, struct effects *fx)
+{
+    struct partition *part = b->part;
+    if (entry->run) return; /* the same start again */
+    if (item->ev.key.data) {
+        struct start_key *key = map_get(&part->keys, run_id_route(item->ev.run_id));
+        if (key->run_id[0] && strcmp(key->run_id, entry->id) != 0)
+            return; /* the key stands for another run: this start asks for that one */
+        memcpy(key->run_id, entry->id, RUN_ID_MAX);
+        bool fits = batch_touch_key(b, key);
+        ASSERT(fits); /* at most one key a touched run */
+    }
+    char sha[SHA256_HEX];
+    memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
+    sha[SHA256_HEX - 1] = '\0';
+    const struct definition *def = catalogue_find(part->shard->catalogue, sha);
+    ASSERT(def); /* the batch was cut before a start whose definition is unknown */
+    entry->run = engine_start(def, &item->ev, cx, fx);
+}
+
+static void delete_run(struct batch *b, struct entry *entry)
+{
+    struct partition *part = b->part;
+    if (run_key(entry->run).data) {
+        struct bytes route = { entry->id, ROUTE_HEX };
+        struct start_key *key = map_get(&part->keys, route);
+        if (!key) {
+            key = xcalloc(1, sizeof *key);
+            memcpy(key->route, entry->id, ROUTE_HEX);
+            map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
+        }
+        key->loading = false;
+        key->run_id[0] = '\0';
+        bool fits = batch_touch_key(b, key);
+        ASSERT(fits);
+    }
+    run_free(entry->run);
+    entry->run = NULL;
+    entry->deleted = true;
+}
+
+static void fold_event(struct batch *b, struct entry *entry, const struct item *item,
+                       const struct fold_context *cx, struct effects *fx)
+{
+    struct partition *part = b->part;
+    cache_use(entry);
+    if (item->ev.type == EVENT_RUN_EXPIRED && part->expiring > 0) part->expiring--;
+    if (item->ev.type == EVENT_TIMER_FIRED) entry->retime = true;
+    if (item->ev.type == EVENT_RUN_START)
+        start_run(b, entry, item, cx, fx);
+    else if (entry->run && engine_apply(entry->run, &item->ev, cx, fx) == ENGINE_DELETED)
+        delete_run(b, entry);
+}
+
+/* What is no event of ours goes to the dead-letter topic as it came, with the reason in headers. */
+static void dead_letter(struct batch *b, const struct item *item)
+{
+    struct shard *shard = b->part->shard;
+    char partition[16], offset[24];
+    struct buf text = { 0 };
+    buf_add_int(&text, b->part->id);
+    memcpy(partition, text.data, text.len + 1);
+    buf_reset(&text);
+    buf_add_int(&text, item->offset);
+    memcpy(offset, text.data, text.len + 1);
+    buf_done(&text);
+    struct bus_extra_header extra[HEADER_COUNT + 8] = {
+        { "dlq-topic", bytes_of(shard->events_topic) },
+        { "dlq-partition", bytes_of(partition) },
+        { "dlq-offset", bytes_of(offset) },
+        { "dlq-reason", BYTES_LIT("malformed") },
+        { "dlq-error", bytes_of(item->reason) },
+        { "dlq-host", bytes_of(shard->name) },
+        { "dlq-version", BYTES_LIT(TUTTI_VERSION) },
+    };
+    size_t count = 7;
+    for (size_t i = 0; i < item->record.extra_count && count < ARRAY_LEN(extra); i++)
+        extra[count++] = item->record.extra[i];
+    log_warn(&b->part->log, "event.dead_letter",
+             "the record at offset %s is no event (%s): it goes to %s", offset, item->reason,
+             shard->dlq_topic);
+    struct bus_message m = { .topic = shard->dlq_topic,
+                             .partition = b->part->id % shard->dlq_partitions,
+                             .key = item->record.message.key,
+                             .value = item->record.message.value,
+                             .header = item->record.message.header,
+                             .extra = extra,
+                             .extra_count = count };
+    struct err e;
+    if (bus_send(shard->bus, &m, &b->waiter, &e))
+        b->acks_missing++;
+    else
+        b->failed = true;
+}
+
+/* --- the batch --- */
+
+/* How many of the queued items can be in one batch, judged without any state. */
+static size_t batch_span(struct partition *part, int64_t until)
+{
+    size_t max = MIN(part->inbox_count, (size_t)BATCH_EVENTS_MAX), n = 0;
+    for (; n < max; n++) {
+        const struct item *item = partition_item(part, n);
+        if (item->offset >= until || item->verdict == EVENT_NEWER) break;
+        if (item->verdict != EVENT_OK) continue;
+        if (item->ev.type == EVENT_OWNER_CLAIM && part->state == PARTITION_RUNNING) break;
+        if (item->ev.type != EVENT_RUN_START) continue;
+        char sha[SHA256_HEX];
+        memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
+        sha[SHA256_HEX - 1] = '\0';
+        if (!catalogue_find(part->shard->catalogue, sha)) break;
+    }
+    return n;
+}
+
+/* Why nothing can be folded although something is there. */
+static void stand_still(struct partition *part, int64_t until)
+{
+    const struct item *item = partition_item(part, 0);
+    if (item->offset >= until) return;
+    if (item->verdict == EVENT_NEWER) {
+        struct err e;
+        err_fail(&e, ERR_UNSUPPORTED,
+                 "%s, offset %lld: %s. The partition is given back; run the newer version",
+                 part->shard->events_topic, (long long)item->offset, item->reason);
+        shard_fail(part->shard, &e);
+    } else if (item->ev.type == EVENT_OWNER_CLAIM) {
+        /* Somebody else claims, or a doubled claim of our own: stop, and if it is still ours, claim
+         * beyond it. */
+        uint32_t wait_ms = 1000 + (uint32_t)(item->offset % 2000);
+        partition_reload(part, wait_ms, "a claim that is not ours stands in the log");
+    } else if (!part->waits_for_definition) {
+        part->waits_for_definition = true;
+        log_warn(&part->log, "partition.waits",
+                 "the start at offset %lld names definition %.*s, which is not deployed yet: "
+                 "waiting for it",
+                 (long long)item->offset, (int)item->ev.definition.len, item->ev.definition.data);
+    }
+}
+
+/* Whether the item can join: what it touches must fit, and a deleted run is not made again within
+ * one commit. */
+static bool joins(struct batch *b, const struct item *item, struct entry **ret)
+{
+    *ret = NULL;
+    if (item->verdict != EVENT_OK || item->ev.type == EVENT_OWNER_CLAIM) return true;
+    struct entry *entry = cache_find(b->part, item->ev.run_id);
+    ASSERT(entry && !entry->loading);
+    *ret = entry;
+    return !entry->deleted && batch_touch(b, entry);
+}
+
+static size_t fold_items(struct batch *b, size_t count, bool silent)
+{
+    struct partition *part = b->part;
+    struct effects *fx = &part->shard->effects;
+    size_t n = 0;
+    for (; n < count; n++) {
+        const struct item *item = partition_item(part, n);
+        struct entry *entry;
+        if (!joins(b, item, &entry)) break;
+        struct fold_context cx = { .record_ms = item->record_ms,
+                                   .offset = item->offset,
+                                   .topic = part->shard->events_topic,
+                                   .partition = part->id,
+                                   .gen = part->fold_gen };
+        if (item->verdict != EVENT_OK) {
+            if (!silent) dead_letter(b, item);
+        } else if (item->ev.type == EVENT_OWNER_CLAIM) {
+            b->has_claim = true;
+            memcpy(part->fold_gen, item->ev.gen.data,
+                   MIN(item->ev.gen.len, sizeof part->fold_gen - 1));
+            part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
+        } else {
+            if (part->recovery) recovery_note(part, item->ev.run_id);
+            fold_event(b, entry, item, &cx, fx);
+        }
+        if (silent) effects_reset(fx);
+        b->to = item->offset + 1;
+    }
+    return n;
+}
+
+bool fold_batch(struct partition *part, bool silent, int64_t until)
+{
+    struct shard *shard = part->shard;
+    if (part->inbox_count == 0) return false;
+    size_t span = batch_span(part, until);
+    if (span == 0) {
+        stand_still(part, until);
+        return false;
+    }
+    part->waits_for_definition = false;
+    if (!have_states(part, span)) return false;
+    struct batch *b = batch_new(part, part->fold_off);
+    effects_reset(&shard->effects);
+    size_t folded = fold_items(b, span, silent);
+    ASSERT(folded > 0);
+    part->fold_off = b->to;
+    shard->folded += folded;
+    batch_link(b);
+    batch_produce(b, &shard->effects);
+    batch_seal(b);
+    partition_consume(part, folded);
+    if (b->failed) {
+        partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");
+        return false;
+    }
+    batches_advance(part);
+    return true;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What time brings to a running partition: timers that are due become events, finished runs leave
+ * by an event, the offset is told to Kafka for lag tools, and a quiet partition still compares its
+ * place with Redis, or a rewind of it would never be noticed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+#define FIRE_MAX 256
+#define REFIRE_MS                                                                  \
+    (30 * SECOND_MS) /* a timer event that nobody folded by then is appended again \
+                      */
+#define CHECK_MS        (2 * SECOND_MS)
+#define EXPIRE_MAX      256
+#define EXPIRE_GUARD_MS (30 * SECOND_MS)
+
+static bool append(struct partition *part, enum event_type type, struct bytes run_id,
+                   const char *due_text)
+{
+    struct shard *shard = part->shard;
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
+        [HEADER_TYPE] = bytes_of(event_type_name(type)),
+        [HEADER_RUN_ID] = run_id,
+        [HEADER_DUE_MS] = bytes_of(due_text),
+    };
+    struct err e;
+    if (!bus_send(shard->bus,
+                  &(struct bus_message){ .topic = shard->events_topic,
+                                         .partition = part->id,
+                                         .key = run_id_route(run_id),
+                                         .header = header },
+                  &part->appended, &e))
+        return false; /* the queue is full: later */
+    partition_await(part);
+    return true;
+}
+
+static void fire_timers(struct partition *part)
+{
+    int64_t now = loop_wall_ms(part->shard->loop);
+    for (int i = 0; i < FIRE_MAX; i++) {
+        struct due *due = timers_first(&part->timers);
+        if (!due || due->due_ms > now) return;
+        char text[24];
+        snprintf(text, sizeof text, "%" PRId64, due->due_ms);
+        if (!append(part, EVENT_TIMER_FIRED, bytes_of(due->id), text)) return;
+        timers_set(&part->timers, due->id,
+                   now + REFIRE_MS); /* the fold of the event sets it right */
+    }
+}
+
+struct check {
+    struct partition *part;
+    uint32_t life;
+    int64_t expected_off;
+};
+
+static void expire(struct partition *part, const struct store_reply *runs)
+{
+    for (size_t i = 0; i < store_count(runs); i++) {
+        struct bytes id = store_string(store_at(runs, i));
+        if (!run_id_check(id) || !append(part, EVENT_RUN_EXPIRED, id, NULL)) continue;
+        part->expiring++;
+        part->expiring_ms = loop_now_ms(part->shard->loop);
+    }
+}
+
+static void on_place(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct check check = *(struct check *)user;
+    free(user);
+    struct partition *part = check.part;
+    if (!partition_reply(part, check.life)) return;
+    part->checking = false;
+    if (status != STORE_OK) return; /* asked again in a moment */
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != check.expected_off) {
+        partition_reload(part, 0, "Redis stands at another place than this owner");
+        return;
+    }
+    if (part->expiring == 0) expire(part, store_at(reply, 2));
+}
+
+static void check_place(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    struct args args = { 0 };
+    AUTO_BUF struct buf key = { 0 };
+    key_partition(&key, shard->prefix, part->id);
+    args_add(&args, buf_bytes(&key));
+    buf_reset(&key);
+    key_finished(&key, shard->prefix, part->id);
+    args_add(&args, buf_bytes(&key));
+    args_add_int(&args, loop_wall_ms(shard->loop));
+    args_add_int(
+        &args, (int64_t)(shard->options.retention_bytes_max / (uint64_t)shard->options.partitions));
+    args_add_int(&args, EXPIRE_MAX);
+    struct check *check = xcalloc(1, sizeof *check);
+    *check = (struct check){ .part = part, .life = part->life, .expected_off = part->sent_off };
+    part->checking = true;
+    part->checked_ms = loop_now_ms(shard->loop);
+    partition_await(part);
+    AUTO_FREE struct bytes *argv = args_views(&args);
+    store_script(shard->store, shard_script(shard, SCRIPT_PLACE), 2, argv, args.count, on_place,
+                 check);
+    args_done(&args);
+}
+
+void partition_housekeep(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    if (part->state != PARTITION_RUNNING) return;
+    fire_timers(part);
+    uint64_t now = loop_now_ms(shard->loop);
+    if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;
+    /* Only when no commit is under way and failing: a commit that is asked again tells the same. */
+    if (!part->checking && now - part->checked_ms >= CHECK_MS && store_connected(shard->store))
+        check_place(part);
+    if (part->off == part->advised_off || now - part->advised_ms < CHECK_MS) return;
+    part->advised_ms = now;
+    bus_commit(shard->group, shard->events_topic, part->id, part->off);
+    part->advised_off = part->off;
+}

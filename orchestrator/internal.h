@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the orchestrator share: a shard (all that one thread owns: its loop, its Kafka
+ * and Redis connections, its partitions) and a partition with the life cycle of docs/protocol.md:
+ *
+ *   CLAIMING -> TAKING_OVER -> RECOVERING -> REISSUING -> RUNNING
+ *      ^______________________________________________________|   reload: memory is dropped, a new
+ * claim is made
+ *
+ * Shards share nothing, so there is no lock in this directory. */
+#ifndef TUTTI_ORCHESTRATOR_INTERNAL_H
+#define TUTTI_ORCHESTRATOR_INTERNAL_H
+
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/io/bus.h"
+#include "common/io/loop.h"
+#include "common/io/store.h"
+#include "common/proto/keys.h"
+#include "orchestrator/engine/engine.h"
+#include "orchestrator/shard.h"
+
+#define CLAIM_TOKEN_MAX 40
+#define CREDIT_RECORDS  1024 /* read ahead of the fold, a partition */
+#define PIPELINE_MAX \
+    4 /* batches of a partition that are acknowledged or committed while the next is folded */
+#define LOAD_PAGE         64    /* runs read by one script */
+#define RETRY_MS          200   /* before Redis or Kafka is asked again after a refusal */
+#define SHARD_PENDING_MAX 50000 /* messages under way before the fold waits for the broker */
+
+/* X(enumerator, text) */
+#define PARTITION_STATES(X)       \
+    X(CLAIMING, "claiming")       \
+    X(TAKING_OVER, "taking_over") \
+    X(RECOVERING, "recovering")   \
+    X(REISSUING, "reissuing")     \
+    X(RUNNING, "running")
+enum partition_state {
+#define X(name, text) PARTITION_##name,
+    PARTITION_STATES(X)
+#undef X
+};
+
+/* --- timers.c: due times of live runs, a heap with an index by run id --- */
+
+struct due {
+    int64_t due_ms;    /* when to look again */
+    int64_t stored_ms; /* score in tm:{p}; never later than the truth, corrected lazily */
+    size_t slot;       /* in the heap */
+    bool stored;       /* is a member of tm:{p} */
+    char id[RUN_ID_MAX];
+};
+struct timers {
+    struct due **heap;
+    size_t count, cap;
+    struct map by_id;
+};
+void timers_done(struct timers *t);
+struct due *timers_find(const struct timers *t, const char *id);
+/* Inserts or moves. */
+struct due *timers_set(struct timers *t, const char *id, int64_t due_ms);
+void timers_remove(struct timers *t, const char *id);
+struct due *timers_first(const struct timers *t);
+
+/* --- cache.c: run states in memory --- */
+
+struct entry {
+    struct run *run; /* NULL: Redis has no such run (known for the batch under way only) */
+    struct partition *part;
+    struct entry *older, *newer; /* by last use, over all partitions of the shard */
+    size_t memory;
+    uint32_t pins; /* uncommitted batches and recoveries that hold it */
+    bool loading;
+    bool in_batch;        /* touched by the batch that is being folded */
+    bool deleted;         /* by the batch that is being folded */
+    bool retime;          /* its timer fired: the index is to be corrected */
+    int64_t stored_bytes; /* of a finished run: what it counts in fin_bytes */
+    char id[RUN_ID_MAX];
+};
+struct start_key {
+    char route[ROUTE_HEX + 1];
+    char run_id[RUN_ID_MAX]; /* "" : none */
+    uint32_t pins;
+    bool loading, in_batch;
+};
+struct cache {
+    struct entry *oldest, *newest;
+    size_t memory, memory_max, count;
+};
+struct entry *cache_find(struct partition *part, struct bytes id);
+/* A new entry that is loading. */
+struct entry *cache_add(struct partition *part, struct bytes id);
+void cache_use(struct entry *entry);     /* marks as used last */
+void cache_account(struct entry *entry); /* after its state changed */
+void cache_drop(struct entry *entry);    /* not pinned */
+void cache_trim(
+    struct cache *cache); /* to its bound, least recently used first; pinned ones stay */
+void cache_drop_partition(struct partition *part);
+/* Asks Redis for the entries and keys that are marked loading (the lists are copied). loads_pending
+ * counts down in part; the partition is pumped when all are there, or reloaded when they belong to
+ * another place. */
+void cache_load(struct partition *part, struct entry **entries, size_t entry_count,
+                struct start_key **keys, size_t key_count);
+
+/* --- args.c: the arguments of a script, kept because a commit may be asked again --- */
+
+struct args {
+    struct buf text;
+    size_t *ends;
+    size_t count, cap;
+};
+void args_done(struct args *a);
+void args_reset(struct args *a);
+void args_add(struct args *a, struct bytes value);
+void args_add_int(struct args *a, int64_t value);
+void args_append(struct args *a, const struct args *more);
+/* Views of all arguments, to free(). */
+struct bytes *args_views(const struct args *a);
+
+/* --- batch.c: what is folded together, produced, and committed by one script --- */
+
+struct batch {
+    struct partition *part; /* NULL: abandoned, waits only for its acknowledgements */
+    struct batch *next;     /* in order of the log */
+    int64_t from, to;
+    bool recovered; /* the replay is over with this commit */
+    bool has_claim; /* fold_gen changed */
+    bool sealed;    /* folded, produced, encoded */
+    bool sent;      /* the commit is under way */
+    bool failed;    /* an output was not delivered */
+    size_t acks_missing;
+    struct bus_waiter waiter;
+    struct entry *touched[COMMIT_RUNS_MAX];
+    size_t touched_count;
+    struct start_key *keys[COMMIT_RUNS_MAX];
+    size_t key_count;
+    /* Collected while folding, joined by batch_seal. */
+    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels;
+    int64_t fin_bytes;
+    struct args script; /* keys first */
+    size_t script_keys;
+};
+struct batch *batch_new(struct partition *part, int64_t from);
+void batch_free(struct batch *b);
+/* Sends every output of fx; on failure the batch is marked failed. */
+void batch_produce(struct batch *b, const struct effects *fx);
+void batch_mark(struct batch *b, const struct effect *effect);
+bool batch_touch(struct batch *b, struct entry *entry); /* false: COMMIT_RUNS_MAX reached */
+bool batch_touch_key(struct batch *b, struct start_key *key);
+/* Encodes the changes of what was touched; after it the batch can be committed. */
+void batch_seal(struct batch *b);
+/* Sends the commits that are due, in order. */
+void batches_advance(struct partition *part);
+void batches_abandon(struct partition *part);
+
+/* --- partition.c --- */
+
+struct item { /* a record that waits for the fold */
+    struct bus_held *held;
+    struct event ev;
+    enum event_verdict verdict;
+    int64_t offset, record_ms;
+    struct bus_record record; /* views under held */
+    char reason[200];         /* of a verdict that is not OK */
+};
+
+struct partition {
+    struct shard *shard;
+    int32_t id;
+    enum partition_state state;
+    uint32_t life;          /* raised by every reload: replies to an earlier life are dropped */
+    bool revoked;           /* no longer assigned: dies when the last reply is in */
+    size_t replies_pending; /* callbacks under way that name this partition */
+    struct partition *next_buried;
+    struct log log;
+    struct loop_timer retry;
+    void (*retry_fn)(struct partition *part);
+
+    char token[CLAIM_TOKEN_MAX]; /* of this claim */
+    struct bus_waiter claim_waiter;
+    uint32_t claim_life; /* the life that the claim under way was sent in */
+    bool claim_pending;
+    int64_t epoch; /* offset of our claim */
+    int64_t log_start;
+    char gen[GENERATION_MAX];      /* of our claim */
+    char fold_gen[GENERATION_MAX]; /* of the last claim folded */
+    bool rebuild, reissue_all;
+
+    int64_t replay_from;             /* where the doubt begins */
+    int64_t fold_off;                /* next offset to fold */
+    int64_t sent_off;                /* where Redis stands once all that was sent is applied */
+    int64_t off;                     /* where Redis is known to stand */
+    int64_t advised_off;             /* told to Kafka */
+    uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
+    bool checking;
+
+    struct item *inbox; /* ring */
+    size_t inbox_first, inbox_count, inbox_cap;
+    struct map runs, keys; /* cached: by run id, by route */
+    size_t loads_pending;
+    struct timers timers;
+    struct batch *batches, *batches_last; /* in order */
+    size_t batch_count;
+    struct recovery *recovery;
+    bool waits_for_definition;
+    size_t expiring;            /* run.expired events appended and not folded yet */
+    uint64_t expiring_ms;       /* since when */
+    struct bus_waiter appended; /* of timer and expiry events */
+};
+
+struct partition *partition_new(struct shard *shard, int32_t id);
+/* The group took it away. */
+void partition_revoke(struct partition *part);
+void partition_record(struct partition *part, const struct bus_record *r);
+/* Folds what can be folded; called every turn. */
+void partition_pump(struct partition *part);
+/* Drops memory and claims again after wait_ms; why goes to the log. */
+void partition_reload(struct partition *part, uint32_t wait_ms, const char *why);
+void partition_set_state(struct partition *part, enum partition_state state);
+/* Frees it if it is revoked and nothing is under way. */
+void partition_bury(struct partition *part);
+void partition_retry(struct partition *part, uint32_t wait_ms, void (*fn)(struct partition *part));
+struct item *partition_item(struct partition *part, size_t i);
+void partition_consume(struct partition *part,
+                       size_t count); /* removes items from the front, gives credit */
+/* A callback that carries the partition begins or has come; done: false if it belongs to an earlier
+ * life. */
+void partition_await(struct partition *part);
+bool partition_reply(struct partition *part, uint32_t life);
+
+/* claim.c */
+void partition_claim(struct partition *part);
+
+/* --- fold.c --- */
+
+/* Folds one batch of what is queued below offset `until`, hands its outputs to the bus, and puts it
+ * on its way. silent: outputs are thrown away (replay). false: nothing could be folded now (nothing
+ * there, states still loading, a definition unknown). */
+bool fold_batch(struct partition *part, bool silent, int64_t until);
+/* Entries for these run ids, loaded: false while some are under way. */
+bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count);
+void batch_link(struct batch *b);
+
+/* --- recover.c --- */
+
+void recovery_begin(struct partition *part);
+void recovery_pump(struct partition *part);
+void recovery_free(struct partition *part);
+/* A run that the doubtful range names. */
+void recovery_note(struct partition *part, struct bytes run_id);
+
+/* --- housekeeping.c --- */
+
+void partition_housekeep(struct partition *part);
+
+/* --- catalogue.c: definitions and queues --- */
+
+struct queue {
+    char *name, *topic;
+    int32_t partitions; /* 0: not known yet */
+    bool asking;
+    uint64_t asked_ms;
+    struct catalogue *catalogue;
+};
+struct catalogue;
+struct catalogue *catalogue_open(struct shard *shard, struct err *e);
+struct catalogue *catalogue_close(struct catalogue *c);
+bool catalogue_ready(const struct catalogue *c); /* was read to its end once */
+/* NULL: unknown so far, or its queues are. */
+const struct definition *catalogue_find(const struct catalogue *c, const char *sha256);
+/* Latest deployed definition of each name, for triggers. */
+const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
+const struct queue *catalogue_queue(const struct catalogue *c, const char *name);
+void catalogue_tick(struct catalogue *c); /* asks again for what is not known yet */
+
+/* --- triggers.c --- */
+
+struct triggers;
+struct triggers *triggers_open(struct shard *shard);
+/* Leaves its group, if it is in one: then shard_left follows. */
+bool triggers_leave(struct triggers *t);
+struct triggers *triggers_close(struct triggers *t);
+void triggers_update(struct triggers *t); /* the catalogue changed */
+
+/* --- shard.c --- */
+
+/* X(enumerator, stem of scripts/<stem>.lua) */
+#define SCRIPTS(X)            \
+    X(GENERATION, generation) \
+    X(TAKEOVER, takeover)     \
+    X(COMMIT, commit)         \
+    X(LOAD, load)             \
+    X(TIMERS, timers)         \
+    X(MARKS, marks)           \
+    X(PLACE, place)           \
+    X(INSTALLATION, installation)
+enum script_id {
+#define X(name, stem) SCRIPT_##name,
+    SCRIPTS(X)
+#undef X
+        SCRIPT_COUNT
+};
+
+enum setup_step {
+    SETUP_TOPICS,
+    SETUP_EVENTS,
+    SETUP_RESULTS,
+    SETUP_DLQ,
+    SETUP_REDIS,
+    SETUP_INSTALLATION,
+    SETUP_CATALOGUE,
+    SETUP_JOIN,
+    SETUP_DONE
+};
+
+struct shard {
+    struct shard_options options;
+    char *prefix, *name;
+    struct log log;
+    struct loop *loop;
+    struct bus *bus;
+    struct store *store;
+    struct script scripts[SCRIPT_COUNT];
+    struct bus_group *group;
+    struct catalogue *catalogue;
+    struct triggers *triggers;
+    char *events_topic, *results_topic, *definitions_topic, *dlq_topic, *snapshots_topic;
+    int32_t results_partitions, dlq_partitions;
+    struct partition **partitions; /* by id; NULL where not assigned */
+    struct partition *buried;      /* revoked, waiting for acknowledgements */
+    struct cache cache;
+    struct effects effects; /* of the batch under way */
+    struct fields fields;
+    uint64_t turn; /* rotates the partition that a turn's tasks go to */
+    bool turn_used;
+    struct loop_timer tick, setup_timer;
+    char run_id[64];     /* of the Redis server last seen */
+    char cluster_id[64]; /* of the brokers; "" where they have none */
+    enum setup_step setup_step;
+    char setup_trouble[400]; /* said last */
+    bool stopping;
+    size_t leaving;
+    uint64_t folded, commits, folded_logged, logged_ms;
+    struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
+};
+void shard_fail(struct shard *shard, const struct err *e);
+void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */
+/* A Redis script call on partition keys. */
+const struct script *shard_script(const struct shard *shard, enum script_id id);
+
+#endif

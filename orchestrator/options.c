@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "orchestrator/options.h"
+
+#include "common/base/limits.h"
+
+/* clang-format off */
+static const struct option options[] = {
+    COMMON_OPTIONS(struct orchestrator_config, common),
+    { .name = "name", .type = OPTION_TEXT, .offset = offsetof(struct orchestrator_config, name), .value_name = "NAME",
+      .help = "Name of this process in owner claims and logs. Default: host name and process id." },
+    { .name = "threads", .short_flag = 't', .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, threads), .min = 1, .max = 64,
+      .fallback = "1", .help = "Threads that share the partitions between them; each has its own connections. More than the cores given "
+              "to the process, or than partitions, gain nothing." },
+    { .name = "partitions", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, partitions), .min = 1, .max = PARTITIONS_MAX,
+      .fallback = "16", .help = "Partitions of the events topic. Fixed for the life of an installation; checked at start." },
+    { .name = "tasks.partitions", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, tasks_partitions), .min = 1,
+      .max = PARTITIONS_MAX, .fallback = "16", .help = "Partitions of a task topic that is made: the most workers that share a queue." },
+    { .name = "pipeline", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pipeline), .min = 1, .max = 4, .fallback = "2",
+      .help = "Batches of a partition that may be acknowledged and committed while the next is folded." },
+    { .name = "cache.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, cache_bytes), .min = MIB,
+      .max = 1LL << 40, .fallback = "32MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
+              "when an event names them." },
+    { .name = "retention.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, retention_bytes), .min = MIB,
+      .max = 1LL << 50, .fallback = "1GiB", .help = "What finished runs may hold in Redis, all partitions together. Beyond it the oldest "
+              "leave before their retention is over." },
+};
+/* clang-format on */
+
+const struct option_table *orchestrator_options(void)
+{
+    static const struct option_table table = {
+        .program = "tutti-orchestrator",
+        .summary = "advances workflow runs: folds events, issues tasks, commits state",
+        .description =
+            "Owns partitions of the events topic. Every change of a run is an event there; the "
+            "orchestrator folds them, publishes "
+            "tasks and results, and commits the changed states with the offset to Redis. Any "
+            "number of orchestrators may "
+            "run; each may die at any moment.\n\n"
+            "SIGTERM gives the partitions back and exits with 0; a second one exits at once.",
+        .options = options,
+        .count = ARRAY_LEN(options),
+        .config_bytes = sizeof(struct orchestrator_config),
+    };
+    return &table;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The orchestrator's option table. */
+#ifndef TUTTI_ORCHESTRATOR_OPTIONS_H
+#define TUTTI_ORCHESTRATOR_OPTIONS_H
+
+#include "common/io/options.h"
+
+struct orchestrator_config {
+    struct common_config common;
+    char *name; /* NULL: made of host and pid */
+    uint32_t threads, partitions, tasks_partitions, pipeline;
+    uint64_t cache_bytes, retention_bytes;
+};
+
+const struct option_table *orchestrator_options(void);
+
+#endif

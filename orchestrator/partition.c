@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A partition's life: its inbox, its state, and what drops its memory (reload, revoke). Replies
+ * that were asked for in an earlier life are recognised by their number and ignored. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "orchestrator/internal.h"
+
+static const char *const state_names[] = {
+#define X(name, text) [PARTITION_##name] = text,
+    PARTITION_STATES(X)
+#undef X
+};
+
+static void on_retry(struct loop_timer *t)
+{
+    struct partition *part = t->user;
+    part->retry_fn(part);
+}
+
+static void on_appended(struct bus_waiter *w, const struct bus_delivery *d)
+{
+    /* A timer event that got lost is appended again when its guard time is over. */
+    struct partition *part = CONTAINER_OF(w, struct partition, appended);
+    (void)d;
+    partition_reply(part, part->life);
+}
+
+struct partition *partition_new(struct shard *shard, int32_t id)
+{
+    struct partition *part = xcalloc(1, sizeof *part);
+    part->shard = shard;
+    part->id = id;
+    part->log = log_with_int(&shard->log, "partition", id);
+    part->retry = (struct loop_timer){ .on_due = on_retry, .user = part };
+    part->appended.done = on_appended;
+    partition_claim(part);
+    return part;
+}
+
+void partition_set_state(struct partition *part, enum partition_state state)
+{
+    log_debug(&part->log, "partition.state", "%s -> %s at offset %lld", state_names[part->state],
+              state_names[state], (long long)part->fold_off);
+    if (state == PARTITION_RUNNING)
+        log_info(&part->log, "partition.running", "recovered up to our claim at offset %lld",
+                 (long long)part->epoch);
+    part->state = state;
+}
+
+void partition_retry(struct partition *part, uint32_t wait_ms, void (*fn)(struct partition *part))
+{
+    part->retry_fn = fn;
+    loop_arm(part->shard->loop, &part->retry, wait_ms);
+}
+
+void partition_await(struct partition *part)
+{
+    part->replies_pending++;
+}
+
+bool partition_reply(struct partition *part, uint32_t life)
+{
+    ASSERT(part->replies_pending > 0);
+    part->replies_pending--;
+    bool same = life == part->life && !part->revoked;
+    if (part->revoked) partition_bury(part);
+    return same;
+}
+
+/* --- the inbox --- */
+
+struct item *partition_item(struct partition *part, size_t i)
+{
+    ASSERT(i < part->inbox_count);
+    return &part->inbox[(part->inbox_first + i) % part->inbox_cap];
+}
+
+static void inbox_grow(struct partition *part)
+{
+    size_t cap = part->inbox_cap ? 2 * part->inbox_cap : 64;
+    struct item *bigger = xcalloc(cap, sizeof *bigger);
+    for (size_t i = 0; i < part->inbox_count; i++) bigger[i] = *partition_item(part, i);
+    free(part->inbox);
+    part->inbox = bigger;
+    part->inbox_cap = cap;
+    part->inbox_first = 0;
+}
+
+void partition_record(struct partition *part, const struct bus_record *r)
+{
+    if (part->state != PARTITION_RECOVERING && part->state != PARTITION_REISSUING &&
+        part->state != PARTITION_RUNNING)
+        return; /* of a position that a reload has left */
+    if (part->inbox_count == part->inbox_cap) inbox_grow(part);
+    part->inbox_count++;
+    struct item *item = partition_item(part, part->inbox_count - 1);
+    struct err e = { 0 };
+    *item = (struct item){
+        .held = bus_record_hold(r), .offset = r->offset, .record_ms = r->timestamp_ms, .record = *r
+    };
+    item->verdict = event_decode(&r->message, &item->ev, &e);
+    if (item->verdict != EVENT_OK) snprintf(item->reason, sizeof item->reason, "%.199s", e.text);
+}
+
+void partition_consume(struct partition *part, size_t count)
+{
+    for (size_t i = 0; i < count; i++) bus_record_release(partition_item(part, i)->held);
+    part->inbox_count -= count;
+    part->inbox_first = part->inbox_count ? (part->inbox_first + count) % part->inbox_cap : 0;
+    if (count) bus_credit(part->shard->group, part->shard->events_topic, part->id, (uint32_t)count);
+}
+
+static void inbox_clear(struct partition *part)
+{
+    for (size_t i = 0; i < part->inbox_count; i++)
+        bus_record_release(partition_item(part, i)->held);
+    part->inbox_count = part->inbox_first = 0;
+}
+
+/* --- life and death --- */
+
+/* All that this life knows is given up; what is under way comes back to nobody. */
+static void drop_memory(struct partition *part)
+{
+    part->life++;
+    loop_disarm(part->shard->loop, &part->retry);
+    inbox_clear(part);
+    batches_abandon(part);
+    recovery_free(part);
+    cache_drop_partition(part);
+    timers_done(&part->timers);
+    part->loads_pending = 0;
+    part->checking = part->waits_for_definition = false;
+    part->expiring = 0;
+}
+
+void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
+{
+    log_warn(&part->log, "partition.reload",
+             "%s: memory is dropped and the partition claimed again", why);
+    drop_memory(part);
+    partition_set_state(part, PARTITION_CLAIMING);
+    partition_retry(part, wait_ms, partition_claim);
+}
+
+void partition_revoke(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    drop_memory(part);
+    part->revoked = true;
+    shard->partitions[part->id] = NULL;
+    part->next_buried = shard->buried;
+    shard->buried = part;
+    partition_bury(part);
+}
+
+void partition_bury(struct partition *part)
+{
+    if (!part->revoked || part->replies_pending > 0) return;
+    struct partition **link = &part->shard->buried;
+    while (*link != part) link = &(*link)->next_buried;
+    *link = part->next_buried;
+    free(part->inbox);
+    free(part);
+}
+
+void partition_pump(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    if (part->state == PARTITION_RECOVERING || part->state == PARTITION_REISSUING) {
+        recovery_pump(part);
+        return;
+    }
+    while (part->state == PARTITION_RUNNING && part->inbox_count > 0 &&
+           part->batch_count < shard->options.pipeline &&
+           bus_pending(shard->bus) < SHARD_PENDING_MAX)
+        if (!fold_batch(part, false, INT64_MAX)) return;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recovery (docs/protocol.md): what lies below the stored offset is only noted, what lies between
+ * it and our claim is folded without producing, and then the outputs in doubt are emitted again,
+ * same ids and attempts: those issued at or beyond replay_from of the runs that the range names,
+ * tasks only where nobody has them; after a change of generation everything pending of every live
+ * run. The last commit, which consumes our own claim, ends it. */
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+struct noted {
+    char id[RUN_ID_MAX];
+};
+
+struct recovery {
+    struct map noted;   /* runs to look at, by id */
+    struct noted **ids; /* the same as a list, once the replay is done */
+    size_t count, next; /* ids before `next` are done */
+    struct batch *last; /* consumes our claim; its outputs are the re-emissions */
+    struct entry *page[LOAD_PAGE];
+    size_t page_count;
+    struct effects fx; /* of the page */
+    bool asking;       /* the page's marks are being read */
+    bool sealed;
+};
+
+void recovery_begin(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    part->recovery = xcalloc(1, sizeof *part->recovery);
+    partition_set_state(part, PARTITION_RECOVERING);
+    log_info(&part->log, "partition.recover",
+             "%s: replaying offsets %lld to %lld, in doubt from %lld",
+             part->rebuild ? "Redis holds nothing usable, rebuilding from the log" : "taken over",
+             (long long)part->off, (long long)part->epoch, (long long)part->replay_from);
+    bus_read(shard->group, shard->events_topic, part->id, MAX(part->replay_from, part->log_start),
+             CREDIT_RECORDS);
+}
+
+void recovery_free(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    if (!rec) return;
+    size_t pos = 0;
+    for (struct noted *n; (n = map_next(&rec->noted, &pos));) free(n);
+    map_done(&rec->noted);
+    free(rec->ids);
+    effects_done(&rec->fx);
+    free(rec);
+    part->recovery = NULL;
+}
+
+void recovery_note(struct partition *part, struct bytes run_id)
+{
+    struct recovery *rec = part->recovery;
+    if (map_get(&rec->noted, run_id)) return;
+    struct noted *noted = xcalloc(1, sizeof *noted);
+    ASSERT(run_id.len == RUN_ID_MAX - 1);
+    memcpy(noted->id, run_id.data, run_id.len);
+    map_put(&rec->noted, (struct bytes){ noted->id, run_id.len }, noted);
+}
+
+/* --- replay --- */
+
+static void consume_noted(struct partition *part)
+{
+    size_t n = 0;
+    for (; n < part->inbox_count && partition_item(part, n)->offset < part->fold_off; n++) {
+        const struct item *item = partition_item(part, n);
+        if (item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM)
+            recovery_note(part, item->ev.run_id);
+    }
+    partition_consume(part, n);
+}
+
+static void list_noted(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    if (part->reissue_all)
+        for (size_t i = 0; i < part->timers.count; i++)
+            recovery_note(part, bytes_of(part->timers.heap[i]->id));
+    rec->ids = xcalloc(rec->noted.count, sizeof *rec->ids);
+    size_t pos = 0;
+    for (struct noted *n; (n = map_next(&rec->noted, &pos));) rec->ids[rec->count++] = n;
+}
+
+/* Our own claim is the next item: it ends the replay. false: it is not there yet. */
+static bool reach_claim(struct partition *part)
+{
+    if (part->inbox_count == 0) return false;
+    const struct item *item = partition_item(part, 0);
+    if (item->offset < part->epoch) return false;
+    if (item->offset > part->epoch || item->verdict != EVENT_OK ||
+        !bytes_is(item->ev.claim, part->token)) {
+        partition_reload(part, 5 * RETRY_MS, "our claim is not where it was acknowledged");
+        return false;
+    }
+    struct recovery *rec = part->recovery;
+    rec->last = batch_new(part, part->fold_off);
+    rec->last->to = part->fold_off = part->epoch + 1;
+    rec->last->recovered = rec->last->has_claim = true;
+    memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);
+    batch_link(rec->last);
+    partition_consume(part, 1);
+    list_noted(part);
+    partition_set_state(part, PARTITION_REISSUING);
+    return true;
+}
+
+static void replay(struct partition *part)
+{
+    consume_noted(part);
+    while (part->state == PARTITION_RECOVERING && part->batch_count < PIPELINE_MAX)
+        if (!fold_batch(part, true, part->epoch)) break;
+    if (part->state == PARTITION_RECOVERING && part->loads_pending == 0) (void)reach_claim(part);
+}
+
+/* --- re-emission, a page of runs at a time --- */
+
+static void page_release(struct recovery *rec)
+{
+    for (size_t i = 0; i < rec->page_count; i++) rec->page[i]->pins--;
+    rec->next += rec->page_count;
+    rec->page_count = 0;
+    effects_reset(&rec->fx);
+}
+
+/* Whether a task goes out again, by what its mark says. */
+static bool wanted(const struct partition *part, struct bytes mark)
+{
+    return mark.len == 0 || (part->reissue_all && bytes_is(mark, "ended"));
+}
+
+static void page_emit(struct partition *part, const struct store_reply *marks)
+{
+    struct recovery *rec = part->recovery;
+    size_t mark = 0, kept = 0;
+    for (size_t i = 0; i < rec->fx.count; i++) {
+        const struct effect *effect = &rec->fx.list[i];
+        if (effect->kind == EFFECT_TASK && !wanted(part, store_string(store_at(marks, 2 + mark++))))
+            continue;
+        rec->fx.list[kept++] = *effect;
+    }
+    rec->fx.count = kept;
+    batch_produce(rec->last, &rec->fx);
+    page_release(rec);
+}
+
+struct ask_marks {
+    struct partition *part;
+    uint32_t life;
+};
+
+static void on_marks(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct ask_marks ask = *(struct ask_marks *)user;
+    free(user);
+    struct partition *part = ask.part;
+    if (!partition_reply(part, ask.life)) return;
+    part->recovery->asking = false;
+    if (status != STORE_OK) {
+        partition_retry(part, RETRY_MS,
+                        recovery_pump); /* the page is still there: it is asked for again */
+        return;
+    }
+    if (store_integer(store_at(reply, 0)) != part->epoch) {
+        partition_reload(part, 0, "another owner took over during the recovery");
+        return;
+    }
+    page_emit(part, reply);
+    if (part->recovery->last->failed)
+        partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");
+    else
+        recovery_pump(part);
+}
+
+static void ask_marks(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    struct shard *shard = part->shard;
+    struct args args = { 0 };
+    AUTO_BUF struct buf key = { 0 };
+    key_partition(&key, shard->prefix, part->id);
+    args_add(&args, buf_bytes(&key));
+    for (size_t i = 0; i < rec->fx.count; i++) {
+        if (rec->fx.list[i].kind != EFFECT_TASK) continue;
+        buf_reset(&key);
+        key_task(&key, shard->prefix, part->id, bytes_of(rec->fx.list[i].task_id));
+        args_add(&args, buf_bytes(&key));
+    }
+    struct ask_marks *ask = xcalloc(1, sizeof *ask);
+    *ask = (struct ask_marks){ .part = part, .life = part->life };
+    rec->asking = true;
+    partition_await(part);
+    AUTO_FREE struct bytes *argv = args_views(&args);
+    store_script(shard->store, shard_script(shard, SCRIPT_MARKS), args.count, argv, args.count,
+                 on_marks, ask);
+    args_done(&args);
+}
+
+/* The next runs, in memory; false while they are being read. */
+static bool page_fill(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    struct bytes ids[LOAD_PAGE];
+    size_t count = MIN(rec->count - rec->next, (size_t)LOAD_PAGE);
+    for (size_t i = 0; i < count; i++) ids[i] = bytes_of(rec->ids[rec->next + i]->id);
+    if (!fold_have_runs(part, ids, count)) return false;
+    struct fold_context cx = { .offset = part->epoch,
+                               .topic = part->shard->events_topic,
+                               .partition = part->id,
+                               .gen = part->gen };
+    for (size_t i = 0; i < count; i++) {
+        struct entry *entry = cache_find(part, ids[i]);
+        entry->pins++;
+        rec->page[rec->page_count++] = entry;
+        if (!entry->run) continue;
+        bool live = !run_state_terminal(run_state_of(entry->run));
+        engine_reissue(entry->run, part->reissue_all && live ? 0 : part->replay_from, &cx,
+                       &rec->fx);
+    }
+    return true;
+}
+
+static void reissue(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    while (!rec->asking && rec->next < rec->count &&
+           bus_pending(part->shard->bus) < SHARD_PENDING_MAX) {
+        if (rec->page_count == 0 && !page_fill(part)) return;
+        if (rec->fx.count > 0)
+            ask_marks(part);
+        else
+            page_release(rec);
+    }
+    if (rec->next < rec->count || rec->sealed || rec->last->acks_missing > 0) return;
+    rec->sealed = true;
+    batch_seal(rec->last);
+    batches_advance(part);
+}
+
+void recovery_pump(struct partition *part)
+{
+    if (part->state == PARTITION_RECOVERING) replay(part);
+    if (part->state == PARTITION_REISSUING) reissue(part);
+}

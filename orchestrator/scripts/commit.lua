@@ -1,0 +1,44 @@
+-- The one write of the fold: changed runs, timers, marks of tasks, and the offset they stand for, if and only if the
+-- partition stands where this batch began and is still ours.
+-- KEYS: p:{p}, tm:{p}, fin:{p}, n_mark * tk, n_key * key, then one key a run
+-- ARGV: epoch, from, to, recovered (1: the replay is over; every commit of RUN passes 1), fold_gen ('': unchanged),
+--       gen_seen ('': unchanged), fin_bytes (delta), n_mark, n_key, n_tm_add, n_tm_del, n_fin_add, n_fin_del,
+--       n_mark * (C | D, ttl_ms), n_key * (run id, '': delete), n_tm_add * (due_ms, run), n_tm_del * run,
+--       n_fin_add * (due_ms, run), n_fin_del * run,
+--       per run: n_set, n_del, n_set * (field, value), n_del * field     (n_set = -1: delete the run)
+local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
+local e, o = tonumber(h[1] or -1), tonumber(h[2] or -1)
+local me, from, to = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if e > me then return { 'FENCED', h[1], h[2] } end
+if e == me and o == to then return { 'DUP', h[1], h[2] } end
+if e ~= me or o ~= from then return { 'RELOAD', h[1] or '', h[2] or '' } end     -- e < me: a rewind undid our takeover
+local n_mark, n_key = tonumber(ARGV[8]), tonumber(ARGV[9])
+local i, k = 14, 4
+for _ = 1, n_mark do
+    if redis.call('GET', KEYS[k]) ~= 'D' then redis.call('SET', KEYS[k], ARGV[i], 'PX', ARGV[i + 1]) end
+    i, k = i + 2, k + 1
+end
+for _ = 1, n_key do
+    if ARGV[i] == '' then redis.call('DEL', KEYS[k]) else redis.call('SET', KEYS[k], ARGV[i]) end
+    i, k = i + 1, k + 1
+end
+for _ = 1, tonumber(ARGV[10]) do redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1]) i = i + 2 end
+for _ = 1, tonumber(ARGV[11]) do redis.call('ZREM', KEYS[2], ARGV[i]) i = i + 1 end
+for _ = 1, tonumber(ARGV[12]) do redis.call('ZADD', KEYS[3], ARGV[i], ARGV[i + 1]) i = i + 2 end
+for _ = 1, tonumber(ARGV[13]) do redis.call('ZREM', KEYS[3], ARGV[i]) i = i + 1 end
+for r = k, #KEYS do
+    local set, del = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    i = i + 2
+    if set < 0 then
+        redis.call('UNLINK', KEYS[r])
+    else
+        if set > 0 then redis.call('HSET', KEYS[r], unpack(ARGV, i, i + 2 * set - 1)) i = i + 2 * set end
+        if del > 0 then redis.call('HDEL', KEYS[r], unpack(ARGV, i, i + del - 1)) i = i + del end
+    end
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'off', ARGV[3])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'fold_gen', ARGV[5]) end
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'gen_seen', ARGV[6]) end
+if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[1], 'fin_bytes', ARGV[7]) end
+if ARGV[4] == '1' then redis.call('HDEL', KEYS[1], 'replay_from', 'replay_until', 'rebuild') end
+return { 'OK', ARGV[1], ARGV[3] }

@@ -1,0 +1,18 @@
+-- Fences the old owner of a partition and says where its state stands (docs/protocol.md).
+-- KEYS: p:{p}   ARGV: epoch (offset of our owner claim), log start, a random value
+-- -> { FENCED, epoch } or { OK | REBUILD, off, replay_from, tries, gen, fold_gen, gen_seen }
+local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'replay_from', 'tries', 'tries_off', 'rebuild')
+local me, start = tonumber(ARGV[1]), tonumber(ARGV[2])
+if tonumber(h[1] or -1) > me then return { 'FENCED', h[1] } end
+local off, from, state = tonumber(h[2] or -1), tonumber(h[3] or h[2] or -1), 'OK'
+if off < start or h[6] then                                   -- wiped, too old, or an unfinished rebuild
+    off, from, state = start, start, 'REBUILD'
+    redis.call('HSET', KEYS[1], 'rebuild', 1)
+    redis.call('HDEL', KEYS[1], 'fold_gen', 'gen_seen', 'fin_bytes')
+end
+local tries = tonumber(h[5] or -1) == off and tonumber(h[4]) + 1 or 1    -- takeovers at this very place
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'off', off, 'replay_from', from, 'replay_until', ARGV[1],
+           'tries', tries, 'tries_off', off)
+redis.call('HSETNX', KEYS[1], 'gen', ARGV[3])                 -- survives takeovers, not a wipe
+local g = redis.call('HMGET', KEYS[1], 'gen', 'fold_gen', 'gen_seen')
+return { state, off, from, tries, g[1], g[2] or '', g[3] or '' }

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A shard's set-up and its turns. Set-up is a list of conditions that are tried again until they
+ * hold: the topics exist and have the right number of partitions, Redis answers, evicts nothing and
+ * belongs to this installation, the definitions are read; then it joins the group. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+#define TICK_MS  100
+#define STATS_MS (60 * SECOND_MS)
+
+#define X(name, stem) extern const char script_##stem[];
+SCRIPTS(X)
+#undef X
+
+const struct script *shard_script(const struct shard *shard, enum script_id id)
+{
+    return &shard->scripts[id];
+}
+
+void shard_fail(struct shard *shard, const struct err *e)
+{
+    if (shard->fatal.kind != ERR_NONE) return;
+    shard->fatal = *e;
+    log_error(&shard->log, "shard.failed", "%s: this orchestrator stops", e->text);
+    shard_stop(shard);
+}
+
+/* --- set-up --- */
+
+static void setup_next(struct shard *shard);
+
+static void setup_retry(struct shard *shard, const char *what, const char *why)
+{
+    if (strcmp(shard->setup_trouble, why) != 0) /* say it once, not every half second */
+        log_warn(&shard->log, "setup.waiting", "%s: %s; trying again", what, why);
+    snprintf(shard->setup_trouble, sizeof shard->setup_trouble, "%s", why);
+    loop_arm(shard->loop, &shard->setup_timer, 500);
+}
+
+static void setup_done(struct shard *shard)
+{
+    shard->setup_trouble[0] = '\0';
+    shard->setup_step++;
+    setup_next(shard);
+}
+
+static void on_topics(void *user, const struct err *e)
+{
+    struct shard *shard = user;
+    if (e)
+        setup_retry(shard, "topics", e->text);
+    else
+        setup_done(shard);
+}
+
+static void setup_topics(struct shard *shard)
+{
+    static const char *const compact[][2] = { { "cleanup.policy", "compact" }, { NULL, NULL } };
+    static const char *const append_time[][2] = { { "message.timestamp.type", "LogAppendTime" },
+                                                  { NULL, NULL } };
+    if (!shard->options.create_topics) {
+        setup_done(shard);
+        return;
+    }
+    int16_t replicas = shard->options.replication;
+    struct bus_topic_spec specs[] = {
+        { .name = shard->events_topic,
+          .partitions = shard->options.partitions,
+          .replicas = replicas,
+          .config = append_time },
+        { .name = shard->definitions_topic,
+          .partitions = 1,
+          .replicas = replicas,
+          .config = compact },
+        { .name = shard->snapshots_topic,
+          .partitions = shard->options.partitions,
+          .replicas = replicas,
+          .config = compact },
+        { .name = shard->results_topic, .partitions = 4, .replicas = replicas },
+        { .name = shard->dlq_topic, .partitions = 4, .replicas = replicas },
+    };
+    bus_create_topics(shard->bus, specs, ARRAY_LEN(specs), on_topics, shard);
+}
+
+static void on_events_info(void *user, int32_t partitions, const char *cluster_id,
+                           const struct err *e)
+{
+    struct shard *shard = user;
+    if (e || partitions == 0) {
+        setup_retry(shard, shard->events_topic, e ? e->text : "the topic does not exist");
+        return;
+    }
+    if (partitions != shard->options.partitions) {
+        struct err why;
+        err_fail(&why, ERR_CONFLICT,
+                 "topic %s has %d partitions, but this orchestrator is set up for %d (option "
+                 "partitions). The number is fixed for the life of an "
+                 "installation: set the option to %d, or use another prefix",
+                 shard->events_topic, partitions, shard->options.partitions, partitions);
+        shard_fail(shard, &why);
+        return;
+    }
+    snprintf(shard->cluster_id, sizeof shard->cluster_id, "%s", cluster_id ? cluster_id : "");
+    setup_done(shard);
+}
+
+static void on_results_info(void *user, int32_t partitions, const char *cluster_id,
+                            const struct err *e)
+{
+    struct shard *shard = user;
+    (void)cluster_id;
+    if (e || partitions == 0) {
+        setup_retry(shard, shard->results_topic, e ? e->text : "the topic does not exist");
+        return;
+    }
+    shard->results_partitions = partitions;
+    setup_done(shard);
+}
+
+static void on_dlq_info(void *user, int32_t partitions, const char *cluster_id, const struct err *e)
+{
+    struct shard *shard = user;
+    (void)cluster_id;
+    if (e || partitions == 0) {
+        setup_retry(shard, shard->dlq_topic, e ? e->text : "the topic does not exist");
+        return;
+    }
+    shard->dlq_partitions = partitions;
+    setup_done(shard);
+}
+
+static void on_policy(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct shard *shard = user;
+    struct bytes policy = store_string(store_at(reply, 1));
+    if (status == STORE_LOST) {
+        setup_retry(shard, "Redis", "no answer");
+        return;
+    }
+    if (status == STORE_ERROR || store_count(reply) < 2) {
+        log_warn(&shard->log, "setup.policy",
+                 "Redis does not tell its maxmemory-policy: make sure that it is noeviction");
+    } else if (!bytes_is(policy, "noeviction")) {
+        struct err why;
+        err_fail(
+            &why, ERR_CONFLICT,
+            "Redis has maxmemory-policy %.*s: it would silently evict state. Set it to noeviction",
+            (int)policy.len, policy.data);
+        shard_fail(shard, &why);
+        return;
+    }
+    setup_done(shard);
+}
+
+static void setup_redis(struct shard *shard)
+{
+    struct err e;
+    if (!store_connected(shard->store)) {
+        setup_retry(shard, "Redis", store_error(shard->store, &e) ? e.text : "not connected yet");
+        return;
+    }
+    struct bytes argv[] = { BYTES_LIT("CONFIG"), BYTES_LIT("GET"), BYTES_LIT("maxmemory-policy") };
+    store_command(shard->store, argv, ARRAY_LEN(argv), on_policy, shard);
+}
+
+static void on_installation(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct shard *shard = user;
+    if (status != STORE_OK) {
+        struct bytes text = store_string(reply);
+        AUTO_FREE char *why = xstrndup(text.len ? text.data : "no answer", text.len ? text.len : 9);
+        setup_retry(shard, "Redis", why);
+        return;
+    }
+    int64_t partitions = store_integer(store_at(reply, 0)),
+            format = store_integer(store_at(reply, 2));
+    struct bytes cluster = store_string(store_at(reply, 1));
+    struct err why = { 0 };
+    if (partitions != shard->options.partitions)
+        err_fail(&why, ERR_CONFLICT,
+                 "Redis holds an installation of %lld partitions under prefix %s, this "
+                 "orchestrator is set up for %d",
+                 (long long)partitions, shard->prefix, shard->options.partitions);
+    else if (format != 1)
+        err_fail(&why, ERR_UNSUPPORTED, "Redis holds state of format %lld, this program knows 1",
+                 (long long)format);
+    else if (shard->cluster_id[0] && cluster.len && !bytes_is(cluster, shard->cluster_id))
+        err_fail(&why, ERR_CONFLICT,
+                 "Redis belongs to Kafka cluster %.*s, but the brokers are of cluster %s: check "
+                 "kafka.brokers and redis.host, or use another prefix",
+                 (int)cluster.len, cluster.data, shard->cluster_id);
+    if (why.kind != ERR_NONE)
+        shard_fail(shard, &why);
+    else
+        setup_done(shard);
+}
+
+static void setup_installation(struct shard *shard)
+{
+    AUTO_BUF struct buf key = { 0 };
+    key_sys(&key, shard->prefix);
+    struct args args = { 0 };
+    args_add(&args, buf_bytes(&key));
+    args_add_int(&args, shard->options.partitions);
+    args_add(&args, bytes_of(shard->cluster_id));
+    args_add_int(&args, 1);
+    AUTO_FREE struct bytes *argv = args_views(&args);
+    store_script(shard->store, shard_script(shard, SCRIPT_INSTALLATION), 1, argv, args.count,
+                 on_installation, shard);
+    args_done(&args);
+}
+
+static void setup_catalogue(struct shard *shard)
+{
+    struct err e;
+    if (!shard->catalogue) shard->catalogue = catalogue_open(shard, &e);
+    if (!shard->catalogue)
+        setup_retry(shard, shard->definitions_topic, e.text);
+    else if (!catalogue_ready(shard->catalogue))
+        loop_arm(shard->loop, &shard->setup_timer, 10);
+    else
+        setup_done(shard);
+}
+
+/* --- the group --- */
+
+static void on_assign(void *user, const char *topic, int32_t partition)
+{
+    struct shard *shard = user;
+    (void)topic;
+    ASSERT(partition < shard->options.partitions && !shard->partitions[partition]);
+    shard->partitions[partition] = partition_new(shard, partition);
+}
+
+static void on_revoke(void *user, const char *topic, int32_t partition, bool lost)
+{
+    struct shard *shard = user;
+    (void)topic;
+    struct partition *part = shard->partitions[partition];
+    if (!part) return;
+    log_info(&part->log, "partition.revoked",
+             lost ? "lost to the group" : "given back at offset %lld", (long long)part->off);
+    partition_revoke(part);
+}
+
+static void on_record(void *user, const struct bus_record *r)
+{
+    struct shard *shard = user;
+    if (shard->partitions[r->partition]) partition_record(shard->partitions[r->partition], r);
+}
+
+static void on_group_error(void *user, const char *topic, int32_t partition, const struct err *e)
+{
+    struct shard *shard = user;
+    struct partition *part = shard->partitions[partition];
+    log_warn(&shard->log, "partition.read", "%s/%d: %s", topic, partition, e->text);
+    if (part) partition_reload(part, 5 * RETRY_MS, e->text);
+}
+
+static void setup_join(struct shard *shard)
+{
+    struct err e;
+    AUTO_FREE char *name = xasprintf("%s-orchestrators", shard->prefix);
+    const char *topics[] = { shard->events_topic };
+    shard->group = bus_join(shard->bus,
+                            &(struct bus_group_options){ .group = name,
+                                                         .topics = topics,
+                                                         .topic_count = 1,
+                                                         .on_assign = on_assign,
+                                                         .on_revoke = on_revoke,
+                                                         .on_record = on_record,
+                                                         .on_error = on_group_error,
+                                                         .user = shard },
+                            &e);
+    if (!shard->group) {
+        setup_retry(shard, name, e.text);
+        return;
+    }
+    shard->triggers = triggers_open(shard);
+    triggers_update(shard->triggers);
+    log_info(&shard->log, "shard.joined", "set up: %d partitions, waiting for an assignment",
+             shard->options.partitions);
+    setup_done(shard);
+}
+
+static void setup_next(struct shard *shard)
+{
+    if (shard->stopping) return;
+    switch (shard->setup_step) {
+    case SETUP_TOPICS: setup_topics(shard); break;
+    case SETUP_EVENTS:
+        bus_topic_info(shard->bus, shard->events_topic, on_events_info, shard);
+        break;
+    case SETUP_RESULTS:
+        bus_topic_info(shard->bus, shard->results_topic, on_results_info, shard);
+        break;
+    case SETUP_DLQ: bus_topic_info(shard->bus, shard->dlq_topic, on_dlq_info, shard); break;
+    case SETUP_REDIS: setup_redis(shard); break;
+    case SETUP_INSTALLATION: setup_installation(shard); break;
+    case SETUP_CATALOGUE: setup_catalogue(shard); break;
+    case SETUP_JOIN: setup_join(shard); break;
+    case SETUP_DONE: break;
+    }
+}
+
+static void on_setup_timer(struct loop_timer *t)
+{
+    setup_next(t->user);
+}
+
+/* --- turns --- */
+
+static void on_turn(void *user)
+{
+    struct shard *shard = user;
+    if (shard->turn_used) shard->turn++;
+    shard->turn_used = false;
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        if (shard->partitions[p]) partition_pump(shard->partitions[p]);
+}
+
+static void log_stats(struct shard *shard)
+{
+    struct shard_stats stats;
+    shard_stats(shard, &stats);
+    log_info(
+        &shard->log, "shard.stats",
+        "%llu events folded, %llu commits, %zu partitions running, %zu runs cached in %zu bytes",
+        (unsigned long long)stats.events_folded, (unsigned long long)stats.commits,
+        stats.partitions_running, stats.runs_cached, stats.cache_bytes);
+}
+
+static void on_tick(struct loop_timer *t)
+{
+    struct shard *shard = t->user;
+    loop_arm(shard->loop, &shard->tick, TICK_MS);
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        if (shard->partitions[p]) partition_housekeep(shard->partitions[p]);
+    if (shard->catalogue) catalogue_tick(shard->catalogue);
+    uint64_t now = loop_now_ms(shard->loop);
+    if (shard->folded != shard->folded_logged && now - shard->logged_ms >= STATS_MS) {
+        shard->folded_logged = shard->folded;
+        shard->logged_ms = now;
+        log_stats(shard);
+    }
+}
+
+/* Another server, or the same one restarted: a new generation, which every partition has to claim.
+ */
+static void on_redis(void *user, const char *run_id)
+{
+    struct shard *shard = user;
+    bool changed = shard->run_id[0] && strcmp(shard->run_id, run_id) != 0;
+    snprintf(shard->run_id, sizeof shard->run_id, "%s", run_id);
+    for (int32_t p = 0; changed && p < shard->options.partitions; p++)
+        if (shard->partitions[p] && shard->partitions[p]->state != PARTITION_CLAIMING)
+            partition_reload(shard->partitions[p], 0, "Redis was restarted or replaced");
+}
+
+/* --- open and close --- */
+
+static char *topic_of(const struct shard *shard, const char *name)
+{
+    struct buf topic = { 0 };
+    topic_name(&topic, shard->prefix, name);
+    return buf_take(&topic, NULL);
+}
+
+struct shard *shard_open(struct loop *loop, const struct shard_options *options, struct err *e)
+{
+    CLEANUP(shard_close_p) struct shard *shard = xcalloc(1, sizeof *shard);
+    shard->options = *options;
+    shard->prefix = xstrdup(options->prefix);
+    shard->name = xstrdup(options->name);
+    shard->log = log_with_text(options->log, "owner", options->name);
+    shard->loop = loop;
+    shard->cache.memory_max = options->cache_bytes_max;
+    shard->partitions = xcalloc((size_t)options->partitions, sizeof(struct partition *));
+    shard->events_topic = topic_of(shard, "events");
+    shard->results_topic = topic_of(shard, "results");
+    shard->definitions_topic = topic_of(shard, "definitions");
+    shard->dlq_topic = topic_of(shard, "dlq");
+    shard->snapshots_topic = topic_of(shard, "snapshots");
+#define X(name_, stem) shard->scripts[SCRIPT_##name_] = script_make(#stem, script_##stem);
+    SCRIPTS(X)
+#undef X
+    struct bus_options bus = options->bus;
+    bus.log = &shard->log;
+    shard->bus = bus_open(loop, &bus, e);
+    if (!shard->bus) return NULL;
+    struct store_options store = options->store;
+    store.log = &shard->log;
+    store.on_connect = on_redis;
+    store.user = shard;
+    shard->store = store_open(loop, &store, e);
+    if (!shard->store) return NULL;
+    store_use_scripts(shard->store, shard->scripts, SCRIPT_COUNT);
+    loop_on_flush(loop, on_turn, shard);
+    shard->tick = (struct loop_timer){ .on_due = on_tick, .user = shard };
+    shard->setup_timer = (struct loop_timer){ .on_due = on_setup_timer, .user = shard };
+    loop_arm(loop, &shard->tick, TICK_MS);
+    setup_next(shard);
+    return TAKE(shard);
+}
+
+void shard_left(struct shard *shard)
+{
+    if (shard->leaving > 0 && --shard->leaving > 0) return;
+    loop_stop(shard->loop);
+}
+
+static void on_left(void *user)
+{
+    struct shard *shard = user;
+    shard->group = NULL;
+    shard_left(shard);
+}
+
+void shard_stop(struct shard *shard)
+{
+    if (shard->stopping) return;
+    shard->stopping = true;
+    loop_disarm(shard->loop, &shard->setup_timer);
+    shard->leaving = (shard->group != NULL) + 1;
+    if (shard->triggers && triggers_leave(shard->triggers)) shard->leaving++;
+    if (shard->group) bus_leave(shard->group, on_left, shard);
+    shard_left(shard);
+}
+
+struct shard *shard_close(struct shard *shard)
+{
+    if (!shard) return NULL;
+    loop_disarm(shard->loop, &shard->tick);
+    loop_disarm(shard->loop, &shard->setup_timer);
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        if (shard->partitions[p]) partition_revoke(shard->partitions[p]);
+    store_close(shard->store); /* every reply comes, as lost */
+    triggers_close(shard->triggers);
+    catalogue_close(shard->catalogue);
+    bus_close(shard->bus); /* every delivery comes, as failed */
+    ASSERT(!shard->buried);
+    effects_done(&shard->effects);
+    fields_done(&shard->fields);
+    free(shard->partitions);
+    free(shard->events_topic);
+    free(shard->results_topic);
+    free(shard->definitions_topic);
+    free(shard->dlq_topic);
+    free(shard->snapshots_topic);
+    free(shard->prefix);
+    free(shard->name);
+    free(shard);
+    return NULL;
+}
+
+bool shard_failed(const struct shard *shard, struct err *ret)
+{
+    *ret = shard->fatal;
+    return shard->fatal.kind != ERR_NONE;
+}
+
+bool shard_ready(const struct shard *shard)
+{
+    return shard->group && bus_group_joined(shard->group) && store_connected(shard->store);
+}
+
+void shard_stats(const struct shard *shard, struct shard_stats *ret)
+{
+    *ret = (struct shard_stats){ .events_folded = shard->folded,
+                                 .commits = shard->commits,
+                                 .runs_cached = shard->cache.count,
+                                 .cache_bytes = shard->cache.memory };
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        ret->partitions_running +=
+            shard->partitions[p] && shard->partitions[p]->state == PARTITION_RUNNING;
+}
