@@ -126,7 +126,8 @@ size_t run_memory(const struct run *run); /* bytes it holds, for the cache's acc
  *   s        skeleton: statuses, attempts, offsets, due times, usage; rewritten by every change
  *   o:<path> output of a step (or its error object)       v  vars
  *   q:<path> payload of an issued task that could not be made again from the state (it read
- * something mutable) t:<n>    transition n: ["<record ms>",offset,[[path,"state",attempt,...],...]]
+ * something mutable) t:<n>    transition n, from 0: [record ms,offset,[[path,"state",attempt,"error
+ * type"],...]]; path "" is the run itself, the error type is there only where one was the reason
  */
 struct field {
     struct bytes name, value; /* value.data NULL: delete the field */

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a run goes on. After every event one pass walks the tree of blocks from the top, past what is
+ * settled, and starts in definition order whatever can be started; where the run stands follows
+ * from the states of the steps alone. A pass costs a look at each live block, and the nesting of
+ * the walk is bounded by DEFINITION_DEPTH_MAX. */
+#include "orchestrator/engine/state.h"
+
+#include <stdlib.h>
+
+#include "common/base/limits.h"
+
+enum flow { FLOW_BUSY, FLOW_DONE, FLOW_FAILED };
+
+static enum flow block_run(struct fold *f, uint32_t block);
+
+/* --- ending what is open --- */
+
+static void step_sweep(struct fold *f, uint32_t index)
+{
+    enum step_state state = step_at(f->run, index);
+    if (step_state_terminal(state)) return;
+    if (state == STEP_STATE_ISSUED) {
+        char task_id[TASK_ID_MAX];
+        task_id_make(task_id, bytes_of(f->run->id), bytes_of(f->def->steps[index].path),
+                     step_get(f->run, index)->attempt);
+        effect_mark(f, EFFECT_CANCEL, task_id, step_deadline_ms(f->run, index) + LEASE_MS);
+    }
+    step_move(f, index, state == STEP_STATE_PENDING ? STEP_STATE_SKIPPED : STEP_STATE_CANCELLED,
+              NULL);
+    step_sweep_children(f, index, true);
+}
+
+void block_sweep(struct fold *f, uint32_t block)
+{
+    const struct block_def *b = &f->def->blocks[block];
+    for (uint32_t i = 0; i < b->count; i++) step_sweep(f, b->steps[i]);
+}
+
+void step_sweep_children(struct fold *f, uint32_t index, bool fallback_too)
+{
+    const struct step_def *d = &f->def->steps[index];
+    for (uint32_t i = 0; i < d->branch_count; i++) block_sweep(f, d->branches[i]);
+    for (uint32_t i = 0; i < d->case_count; i++) block_sweep(f, d->cases[i].block);
+    if (fallback_too && d->fallback_block != NO_INDEX) block_sweep(f, d->fallback_block);
+}
+
+/* --- conditions and vars --- */
+
+static void fail_expression(struct fold *f, uint32_t index, const struct err *e)
+{
+    struct failure failure = failure_of(ERROR_EXPRESSION, index, e);
+    step_fail_with(f, index, &failure);
+}
+
+static bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition,
+                            const char *what, bool *ret, struct err *e)
+{
+    struct template_env env = names_env(f, index);
+    json_t *value = NULL;
+    if (!cel_eval(condition, &env.cel, &value, e)) return err_prefix(e, "%s", what);
+    AUTO_JSON *owned = value;
+    if (!json_is_boolean(owned))
+        return err_fail(e, ERR_INVALID, "%s: the value is not a bool (true or false)", what);
+    *ret = json_is_true(owned);
+    return true;
+}
+
+static bool merge_vars(struct fold *f, json_t *more, struct err *e)
+{
+    json_t *vars;
+    if (!names_vars(f, &vars, e)) return false;
+    AUTO_JSON *merged = json_copy(vars);
+    ASSERT(merged && json_object_update(merged, more) == 0);
+    AUTO_BUF struct buf text = { 0 };
+    json_write(&text, merged);
+    if (text.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, "the run's vars have %zu bytes, the limit is %d", text.len,
+                        PAYLOAD_BYTES_MAX);
+    run_set_vars(f, buf_bytes(&text));
+    return true;
+}
+
+static void set_run(struct fold *f, uint32_t index)
+{
+    struct template_env env = names_env(f, index);
+    struct err e = { 0 };
+    json_t *value = NULL;
+    bool ok = template_eval_json(f->def->steps[index].vars, &env, &value, &e);
+    AUTO_JSON *vars = value;
+    if (ok && !json_is_object(vars)) ok = err_fail(&e, ERR_INVALID, "vars: not an object");
+    if (ok) ok = merge_vars(f, vars, &e);
+    if (!ok) {
+        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
+        struct failure failure = failure_of(type, index, &e);
+        step_fail_with(f, index, &failure);
+        return;
+    }
+    AUTO_BUF struct buf output = { 0 };
+    json_write(&output, vars);
+    step_complete(f, index, buf_bytes(&output));
+}
+
+/* --- conditional --- */
+
+static void conditional_start(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    struct err e = { 0 };
+    uint32_t choice = 0;
+    for (; choice < d->case_count; choice++) {
+        bool holds = true;
+        if (d->cases[choice].when &&
+            !condition_holds(f, index, d->cases[choice].when, "when", &holds, &e)) {
+            fail_expression(f, index, &e);
+            return;
+        }
+        if (holds) break;
+    }
+    if (choice == d->case_count) {
+        step_complete(f, index, BYTES_LIT("null"));
+        return;
+    }
+    step_move(f, index, STEP_STATE_WAITING, NULL)->choice = choice + 1;
+    for (uint32_t i = 0; i < d->case_count; i++)
+        if (i != choice) block_sweep(f, d->cases[i].block);
+}
+
+/* Ends a step with the end of the one block that it consists of now. */
+static void follow_block(struct fold *f, uint32_t index, uint32_t block)
+{
+    enum flow flow = block_run(f, block);
+    if (flow == FLOW_BUSY) return;
+    AUTO_BUF struct buf copy = { 0 };
+    struct bytes result =
+        flow == FLOW_DONE ? block_output(f->run, block) : step_error(f->run, f->failed);
+    buf_add(&copy, result.data, result.len);
+    if (flow == FLOW_DONE)
+        step_complete(f, index, buf_bytes(&copy));
+    else
+        step_fail(f, index, buf_bytes(&copy));
+}
+
+static void conditional_continue(struct fold *f, uint32_t index)
+{
+    uint32_t choice = step_get(f->run, index)->choice;
+    ASSERT(choice >= 1 && choice <= f->def->steps[index].case_count);
+    follow_block(f, index, f->def->steps[index].cases[choice - 1].block);
+}
+
+/* --- parallel --- */
+
+struct branches {
+    uint32_t active, done, failed;
+    uint32_t first_failed; /* the failed step of the first failed branch */
+};
+
+static bool block_begun(const struct run *run, uint32_t block)
+{
+    const struct block_def *b = &run->def->blocks[block];
+    return b->count == 0 || step_at(run, b->steps[0]) != STEP_STATE_PENDING;
+}
+
+/* Whether a block has failed, by the states alone; *ret_step: at which step. */
+static bool block_failed(const struct run *run, uint32_t block, uint32_t *ret_step)
+{
+    const struct block_def *b = &run->def->blocks[block];
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct step_def *d = &run->def->steps[b->steps[i]];
+        if (step_at(run, d->index) == STEP_STATE_FAILED && d->on_error != ON_ERROR_CONTINUE) {
+            *ret_step = d->index;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* {branch: output of its last step (null where it was cancelled), or {"error": ...}} */
+static void parallel_output(const struct fold *f, uint32_t index, struct buf *ret)
+{
+    const struct step_def *d = &f->def->steps[index];
+    buf_add_char(ret, '{');
+    for (uint32_t i = 0; i < d->branch_count; i++) {
+        const struct block_def *b = &f->def->blocks[d->branches[i]];
+        uint32_t failed;
+        if (i) buf_add_char(ret, ',');
+        buf_add_json_string(ret, b->name, strlen(b->name));
+        buf_add_char(ret, ':');
+        bool error = block_failed(f->run, d->branches[i], &failed);
+        struct bytes value =
+            error ? step_error(f->run, failed) : block_output(f->run, d->branches[i]);
+        if (error) buf_add_text(ret, "{\"error\":");
+        buf_add(ret, value.data, value.len);
+        if (error) buf_add_char(ret, '}');
+    }
+    buf_add_char(ret, '}');
+}
+
+static void parallel_complete(struct fold *f, uint32_t index)
+{
+    AUTO_BUF struct buf output = { 0 };
+    parallel_output(f, index, &output);
+    step_complete(f, index, buf_bytes(&output));
+}
+
+static void parallel_fail(struct fold *f, uint32_t index, uint32_t failed)
+{
+    struct bytes error = step_error(f->run, failed);
+    AUTO_BUF struct buf copy = { 0 };
+    buf_add(&copy, error.data, error.len);
+    step_fail(f, index, buf_bytes(&copy));
+}
+
+static void parallel_continue(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    struct branches n = { .first_failed = NO_INDEX };
+    for (uint32_t i = 0; i < d->branch_count && n.done < d->join_count; i++) {
+        bool full = d->max_concurrent && n.active >= d->max_concurrent;
+        if (full && !block_begun(f->run, d->branches[i])) {
+            n.active++; /* not yet active, but not ended either */
+            continue;
+        }
+        enum flow flow = block_run(f, d->branches[i]);
+        n.active += flow == FLOW_BUSY;
+        n.done += flow == FLOW_DONE;
+        n.failed += flow == FLOW_FAILED;
+        if (flow != FLOW_FAILED) continue;
+        if (n.first_failed == NO_INDEX) n.first_failed = f->failed;
+        /* As soon as the join can no longer be reached. */
+        if (d->fail_fast && n.failed + d->join_count > d->branch_count) {
+            parallel_fail(f, index, n.first_failed);
+            return;
+        }
+    }
+    if (n.done >= d->join_count)
+        parallel_complete(f, index);
+    else if (n.done + n.failed < d->branch_count)
+        return;
+    else if (n.failed == 0 || (d->join == JOIN_ALL && !d->fail_fast))
+        parallel_complete(f, index); /* collect: failures are part of the output */
+    else
+        parallel_fail(f, index, n.first_failed);
+}
+
+/* --- steps and blocks --- */
+
+static void step_start(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    struct err e = { 0 };
+    bool holds = true;
+    if (d->condition && !condition_holds(f, index, d->condition, "if", &holds, &e)) {
+        fail_expression(f, index, &e);
+        return;
+    }
+    if (!holds) {
+        step_move(f, index, STEP_STATE_SKIPPED, NULL);
+        step_sweep_children(f, index, true);
+        return;
+    }
+    switch (d->kind) {
+    case STEP_SET: set_run(f, index); break;
+    case STEP_PARALLEL: step_move(f, index, STEP_STATE_WAITING, NULL); break;
+    case STEP_CONDITIONAL: conditional_start(f, index); break;
+    case STEP_TASK:
+    case STEP_LLM:
+    case STEP_HTTP:
+    case STEP_EXEC: step_issue(f, index); break;
+    case STEP_KIND_COUNT: ASSERT(false); break;
+    }
+}
+
+static bool in_fallback(const struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f->run, index);
+    return s && s->flags & STEP_FALLBACK;
+}
+
+static void step_continue(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    if (in_fallback(f, index))
+        follow_block(f, index, d->fallback_block);
+    else if (d->kind == STEP_PARALLEL)
+        parallel_continue(f, index);
+    else if (d->kind == STEP_CONDITIONAL)
+        conditional_continue(f, index);
+    else
+        step_issue(f, index);
+}
+
+static enum flow step_run(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    enum step_state state = step_at(f->run, index);
+    if (state == STEP_STATE_PENDING) step_start(f, index);
+    if (state == STEP_STATE_BACKOFF && f->timer && step_get(f->run, index)->at_ms <= f->now_ms)
+        step_issue(f, index);
+    /* A second turn is only needed for the fallback of what has just failed. */
+    for (int turn = 0; turn < 2 && step_at(f->run, index) == STEP_STATE_WAITING; turn++) {
+        bool before = in_fallback(f, index);
+        step_continue(f, index);
+        if (before == in_fallback(f, index)) break;
+    }
+    switch (step_at(f->run, index)) {
+    case STEP_STATE_COMPLETED:
+    case STEP_STATE_SKIPPED: return FLOW_DONE;
+    case STEP_STATE_FAILED: return d->on_error == ON_ERROR_CONTINUE ? FLOW_DONE : FLOW_FAILED;
+    default: return FLOW_BUSY;
+    }
+}
+
+static enum flow block_run(struct fold *f, uint32_t block)
+{
+    const struct block_def *b = &f->def->blocks[block];
+    for (uint32_t i = 0; i < b->count; i++) {
+        enum flow flow = step_run(f, b->steps[i]);
+        if (flow == FLOW_FAILED) f->failed = b->steps[i];
+        if (flow != FLOW_DONE) return flow;
+    }
+    return FLOW_DONE;
+}
+
+/* --- the run --- */
+
+void run_finish(struct fold *f, enum run_state state, struct bytes result)
+{
+    struct run *run = f->run;
+    char why[32];
+    bool completed = state == RUN_COMPLETED;
+    if (!completed) failure_type(result, why);
+    if (f->def->block_count) block_sweep(f, 0);
+    if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
+    run_set_result(f, result);
+    run->fallback = false;
+    run->finished_ms = f->now_ms;
+    run->finished_off = f->cx->offset;
+    run_move(f, state, completed ? NULL : why);
+    effect_result(f);
+}
+
+/* The flow of the run has failed: its fallback begins, or it is FAILED. */
+static void run_failed(struct fold *f, struct bytes error)
+{
+    AUTO_BUF struct buf copy = { 0 };
+    buf_add(&copy, error.data, error.len);
+    if (f->def->on_error == ON_ERROR_FALLBACK && !f->run->fallback) {
+        block_sweep(f, 0);
+        run_set_result(f, buf_bytes(&copy));
+        f->run->fallback = true;
+    } else {
+        run_finish(f, RUN_FAILED, buf_bytes(&copy));
+    }
+}
+
+static void run_complete(struct fold *f)
+{
+    AUTO_BUF struct buf output = { 0 };
+    struct err e = { 0 };
+    if (!f->def->output) {
+        struct bytes last = block_output(f->run, 0);
+        buf_add(&output, last.data, last.len);
+        run_finish(f, RUN_COMPLETED, buf_bytes(&output));
+        return;
+    }
+    struct template_env env = names_env(f, NO_INDEX);
+    if (template_eval(f->def->output, &env, PAYLOAD_BYTES_MAX, &output, &e)) {
+        run_finish(f, RUN_COMPLETED, buf_bytes(&output));
+        return;
+    }
+    err_prefix(&e, "output");
+    struct failure failure =
+        failure_of(e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION, NO_INDEX, &e);
+    buf_reset(&output);
+    failure_encode(&output, f->def, &failure);
+    run_failed(f, buf_bytes(&output));
+}
+
+static void run_pass(struct fold *f)
+{
+    if (!f->run->fallback) {
+        enum flow flow = block_run(f, 0);
+        if (flow == FLOW_DONE) run_complete(f);
+        if (flow == FLOW_FAILED) run_failed(f, step_error(f->run, f->failed));
+    }
+    if (!f->run->fallback) return;
+    enum flow flow = block_run(f, f->def->fallback_block);
+    if (flow == FLOW_FAILED) run_failed(f, step_error(f->run, f->failed));
+    if (flow != FLOW_DONE) return;
+    AUTO_BUF struct buf output = { 0 };
+    struct bytes last = block_output(f->run, f->def->fallback_block);
+    buf_add(&output, last.data, last.len);
+    run_finish(f, RUN_COMPLETED, buf_bytes(&output));
+}
+
+/* A pass may free slots (a join that is reached cancels the rest) after it has gone by a step that
+ * wanted one; then another one is needed. Each frees what was issued before, so this ends. */
+void run_advance(struct fold *f)
+{
+    do {
+        f->freed = f->starved = false;
+        run_pass(f);
+    } while (f->freed && f->starved && f->run->state == RUN_RUNNING);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine's entrances: a start, any later event, and what is emitted once more after a
+ * recovery. */
+#include "orchestrator/engine/engine.h"
+
+#include <stdlib.h>
+
+#include "common/base/limits.h"
+#include "orchestrator/engine/state.h"
+
+static bool input_valid(const struct definition *def, struct bytes input, struct err *e)
+{
+    if (!def->input_schema) return true;
+    AUTO_JSON *value = json_parse(input, e);
+    return (value && schema_check(def->input_schema, value, e)) || err_prefix(e, "input");
+}
+
+static void fail_run(struct fold *f, enum run_state state, const struct failure *failure)
+{
+    AUTO_BUF struct buf error = { 0 };
+    failure_encode(&error, f->def, failure);
+    run_finish(f, state, buf_bytes(&error));
+}
+
+struct run *engine_start(const struct definition *def, const struct event *ev,
+                         const struct fold_context *cx, struct effects *fx)
+{
+    const struct bytes texts[TEXT_COUNT] = { [TEXT_KEY] = ev->key,
+                                             [TEXT_NAMESPACE] = ev->namespace_,
+                                             [TEXT_ACTOR] = ev->actor,
+                                             [TEXT_TRACEPARENT] = ev->traceparent };
+    struct bytes input = ev->value.len ? ev->value : BYTES_LIT("null");
+    struct run *run = run_new(def, ev->run_id, texts);
+    run->logic = LOGIC_VERSION;
+    run->started_ms = run->now_ms = cx->record_ms;
+    run->input = bytes_dup(input);
+    run->input_len = (uint32_t)input.len;
+    run->changed = RUN_NEW | RUN_SKELETON;
+    struct fold f = fold_begin(run, cx, fx);
+    struct err e = { 0 };
+    if (input_valid(def, input, &e)) {
+        run_move(&f, RUN_RUNNING, NULL);
+        run_advance(&f);
+    } else {
+        struct failure failure = failure_of(ERROR_BAD_REQUEST, NO_INDEX, &e);
+        fail_run(&f, RUN_FAILED, &failure);
+    }
+    fold_end(&f);
+    return run;
+}
+
+static void cancel(struct fold *f, const struct event *ev)
+{
+    AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
+    const char *reason = json_text(value, "reason");
+    struct failure failure = { .type = ERROR_CANCELLED,
+                               .step = NO_INDEX,
+                               .message =
+                                   reason ? bytes_of(reason) : BYTES_LIT("the run was cancelled") };
+    fail_run(f, RUN_CANCELLED, &failure);
+}
+
+/* Nothing is due before run_due_ms, so an early timer leaves no trace. */
+static void timer(struct fold *f)
+{
+    struct run *run = f->run;
+    if (f->now_ms < run->due_ms) return;
+    if (f->now_ms >= run_deadline_ms(run)) {
+        struct err e;
+        err_fail(&e, ERR_TIMEOUT, "the run did not end within its timeout of %lld ms",
+                 (long long)f->def->timeout_ms);
+        struct failure failure = failure_of(ERROR_TIMEOUT, NO_INDEX, &e);
+        failure.retryable = false;
+        fail_run(f, RUN_FAILED, &failure);
+        return;
+    }
+    for (uint32_t i = 0; i < f->def->step_count; i++)
+        if (step_at(run, i) == STEP_STATE_ISSUED && step_backstop_ms(run, i) <= f->now_ms)
+            step_timed_out(f, i);
+    f->timer = true;
+    run_advance(f);
+}
+
+enum engine_verdict engine_apply(struct run *run, const struct event *ev,
+                                 const struct fold_context *cx, struct effects *fx)
+{
+    bool over = run_state_terminal((enum run_state)run->state);
+    if (ev->type == EVENT_RUN_EXPIRED) return over ? ENGINE_DELETED : ENGINE_IGNORED;
+    struct fold f = fold_begin(run, cx, fx);
+    if (event_type_is_result(ev->type)) {
+        step_result(&f, ev);
+        if (f.touched) run_advance(&f);
+    } else if (ev->type == EVENT_RUN_CANCEL && !over) {
+        cancel(&f, ev);
+    } else if (ev->type == EVENT_TIMER_FIRED && !over) {
+        timer(&f);
+    }
+    bool touched = f.touched;
+    fold_end(&f);
+    return touched ? ENGINE_APPLIED : ENGINE_IGNORED;
+}
+
+void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_context *cx,
+                    struct effects *fx)
+{
+    /* A fold only reads the run until something is moved in it; nothing is here. */
+    struct fold f = fold_begin((struct run *)(uintptr_t)run, cx, fx);
+    if (run_state_terminal((enum run_state)run->state)) {
+        if (run->finished_off >= doubt_off) effect_result(&f);
+    } else {
+        for (uint32_t i = 0; i < run->def->step_count; i++)
+            if (step_at(run, i) == STEP_STATE_ISSUED && run->steps[i]->issued_off >= doubt_off)
+                step_reissue(&f, i);
+    }
+    ASSERT(!f.touched);
+    fold_end(&f);
+}

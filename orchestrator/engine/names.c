@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What names mean in an expression: input, vars, steps, run, error and output, and bare names,
+ * which are looked up in vars, in the output of the step before, and in the input. Parsed JSON is
+ * kept for the time of one fold.
+ *
+ * It also notes whether anything was read that may change while a task is out: such a task's
+ * payload has to be stored, because it could not be made a second time. */
+#include "orchestrator/engine/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/limits.h"
+
+#define NAMES_SHOWN  3
+#define DISTANCE_MAX 3
+#define COMPARED_MAX 64
+
+/* --- the cache --- */
+
+void names_forget_result(struct fold *f, uint32_t index)
+{
+    if (f->result_json) json_decref(TAKE(f->result_json[index]));
+}
+
+void names_done(struct fold *f)
+{
+    json_decref(TAKE(f->input_json));
+    json_decref(TAKE(f->vars_json));
+    json_decref(TAKE(f->run_error_json));
+    if (!f->result_json) return;
+    for (uint32_t i = 0; i < f->def->step_count; i++) json_decref(f->result_json[i]);
+    free(TAKE(f->result_json));
+}
+
+/* Borrowed from *cache, where it is put if it is not there yet. */
+static bool parse_once(json_t **cache, struct bytes text, const char *what, json_t **ret,
+                       struct err *e)
+{
+    if (!*cache) *cache = json_parse(text, e);
+    if (!*cache) return err_prefix(e, "%s", what);
+    *ret = *cache;
+    return true;
+}
+
+static bool input_json(struct fold *f, json_t **ret, struct err *e)
+{
+    struct bytes text = { .data = f->run->input, .len = f->run->input_len };
+    return parse_once(&f->input_json, text, "input", ret, e);
+}
+
+bool names_vars(struct fold *f, json_t **ret, struct err *e)
+{
+    struct bytes text = { .data = f->run->vars, .len = f->run->vars_len };
+    return parse_once(&f->vars_json, f->run->vars ? text : BYTES_LIT("{}"), "vars", ret, e);
+}
+
+/* The result of a step, be it its output or its error. */
+static bool result_json(struct fold *f, uint32_t index, struct bytes text, json_t **ret,
+                        struct err *e)
+{
+    if (!f->result_json) f->result_json = xcalloc(f->def->step_count, sizeof *f->result_json);
+    char what[NAME_BYTES_MAX + 16];
+    snprintf(what, sizeof what, "steps.%s", f->def->steps[index].name);
+    return parse_once(&f->result_json[index], text, what, ret, e);
+}
+
+/* An output or an error: bytes "null" are not worth the cache, which holds one value a step. */
+static bool result_or_null(struct fold *f, uint32_t index, struct bytes text, json_t **ret,
+                           struct err *e)
+{
+    if (bytes_is(text, "null")) {
+        *ret = json_null();
+        return true;
+    }
+    json_t *value;
+    if (!result_json(f, index, text, &value, e)) return false;
+    *ret = json_incref(value);
+    return true;
+}
+
+/* --- the nearest names, for a message --- */
+
+/* Levenshtein's distance by Wagner and Fischer's dynamic programme, one row at a time. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    if (n >= COMPARED_MAX || m >= COMPARED_MAX) return COMPARED_MAX;
+    size_t row[COMPARED_MAX];
+    for (size_t j = 0; j <= m; j++) row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t above = row[j];
+            size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            size_t shift = MIN(above, row[j - 1]) + 1;
+            row[j] = MIN(shift, change);
+            diagonal = above;
+        }
+    }
+    return row[m];
+}
+
+struct nearest {
+    const char *wanted;
+    const char *name[NAMES_SHOWN];
+    size_t distance[NAMES_SHOWN];
+    size_t count;
+};
+
+static void nearest_offer(struct nearest *n, const char *name)
+{
+    size_t d = distance(n->wanted, name);
+    if (d > DISTANCE_MAX || d >= strlen(n->wanted)) return;
+    size_t at = n->count;
+    while (at > 0 && n->distance[at - 1] > d) at--;
+    if (at == NAMES_SHOWN) return;
+    if (n->count < NAMES_SHOWN) n->count++;
+    for (size_t i = n->count - 1; i > at; i--) {
+        n->name[i] = n->name[i - 1];
+        n->distance[i] = n->distance[i - 1];
+    }
+    n->name[at] = name;
+    n->distance[at] = d;
+}
+
+static void nearest_offer_keys(struct nearest *n, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) nearest_offer(n, key);
+}
+
+static bool fail_unknown(const struct nearest *n, const char *what, struct err *e)
+{
+    char text[NAMES_SHOWN * (COMPARED_MAX + 4)] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < n->count; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i ? ", " : "", n->name[i]);
+    return err_fail(e, ERR_INVALID, "unknown %s '%.100s'%s%s%s", what, n->wanted,
+                    n->count ? " (did you mean " : "", text, n->count ? "?)" : "");
+}
+
+/* --- steps --- */
+
+static uint32_t step_find(const struct fold *f, const char *name)
+{
+    const struct step_def *d = definition_step(f->def, bytes_of(name));
+    return d ? d->index : NO_INDEX;
+}
+
+static bool step_field(struct fold *f, uint32_t index, const char *field, json_t **ret,
+                       struct err *e)
+{
+    const struct run *run = f->run;
+    if (strcmp(field, "output") == 0)
+        return result_or_null(f, index, step_output(run, index), ret, e);
+    if (strcmp(field, "error") == 0)
+        return result_or_null(f, index, step_error(run, index), ret, e);
+    const struct step *s = step_get(run, index);
+    if (strcmp(field, "status") == 0)
+        *ret = json_string(step_state_name(step_at(run, index)));
+    else if (strcmp(field, "attempts") == 0)
+        *ret = json_integer(s ? s->attempt : 0);
+    else
+        return err_fail(e, ERR_INVALID,
+                        "steps.%s has output, status, error and attempts, but no '%.100s'",
+                        f->def->steps[index].name, field);
+    return true;
+}
+
+static void note_read_of_step(struct fold *f, uint32_t index)
+{
+    if (!step_state_terminal(step_at(f->run, index))) f->read_mutable = true;
+}
+
+static bool resolve_steps(struct fold *f, const char *const *names, size_t count, size_t *ret_used,
+                          json_t **ret, struct err *e)
+{
+    if (count < 2) return err_fail(e, ERR_INVALID, "steps needs the name of a step: steps.NAME");
+    uint32_t index = step_find(f, names[1]);
+    if (index == NO_INDEX) {
+        struct nearest n = { .wanted = names[1] };
+        for (uint32_t i = 0; i < f->def->step_count; i++) nearest_offer(&n, f->def->steps[i].name);
+        return fail_unknown(&n, "step", e);
+    }
+    note_read_of_step(f, index);
+    if (count > 2) {
+        *ret_used = 3;
+        return step_field(f, index, names[2], ret, e);
+    }
+    static const char *const fields[] = { "output", "status", "error", "attempts" };
+    AUTO_JSON *whole = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        json_t *value;
+        if (!step_field(f, index, fields[i], &value, e)) return false;
+        json_object_set_new(whole, fields[i], value);
+    }
+    *ret_used = 2;
+    *ret = TAKE(whole);
+    return true;
+}
+
+/* The step whose output bare names see. For the run's own output mapping: the last one. */
+static uint32_t step_before(const struct fold *f)
+{
+    const struct definition *def = f->def;
+    if (f->at != NO_INDEX) {
+        const struct step_def *before = definition_before(def, f->at);
+        return before ? before->index : NO_INDEX;
+    }
+    const struct block_def *top = &def->blocks[0];
+    return top->count ? top->steps[top->count - 1] : NO_INDEX;
+}
+
+/* --- run, error --- */
+
+static bool resolve_run(struct fold *f, const char *const *names, size_t count, size_t *ret_used,
+                        json_t **ret, struct err *e)
+{
+    const struct run *run = f->run;
+    char started[TIME_TEXT_MAX];
+    time_format(run->started_ms, started);
+    const struct {
+        const char *name, *text;
+    } fields[] = { { "id", run->id },
+                   { "workflow", run->def->name },
+                   { "version", run->def->version },
+                   { "started_at", started } };
+    AUTO_JSON *whole = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (count > 1 && strcmp(names[1], fields[i].name) == 0) {
+            *ret_used = 2;
+            *ret = json_string(fields[i].text);
+            return true;
+        }
+        json_object_set_new(whole, fields[i].name, json_string(fields[i].text));
+    }
+    if (count > 1)
+        return err_fail(e, ERR_INVALID,
+                        "run has id, workflow, version and started_at, but no '%.100s'", names[1]);
+    *ret_used = 1;
+    *ret = TAKE(whole);
+    return true;
+}
+
+/* The error that `error` stands for at this place: of the innermost step whose fallback it is in,
+ * or of the run. It is settled while the fallback runs, so reading it is no read of a mutable. */
+static bool error_here(const struct fold *f, uint32_t *ret_step)
+{
+    const struct definition *def = f->def;
+    uint32_t index = f->at;
+    while (index != NO_INDEX) {
+        uint32_t block = def->steps[index].block;
+        uint32_t parent = def->blocks[block].parent_step;
+        if (parent == NO_INDEX) {
+            *ret_step = NO_INDEX;
+            return block != 0;
+        }
+        if (block == def->steps[parent].fallback_block) {
+            *ret_step = parent;
+            return true;
+        }
+        index = parent;
+    }
+    return false;
+}
+
+static bool resolve_error(struct fold *f, uint32_t step, json_t **ret, struct err *e)
+{
+    if (step != NO_INDEX) return result_or_null(f, step, step_error(f->run, step), ret, e);
+    struct bytes text = { .data = f->run->result, .len = f->run->result_len };
+    json_t *value;
+    if (!parse_once(&f->run_error_json, f->run->result ? text : BYTES_LIT("null"), "error", &value,
+                    e))
+        return false;
+    *ret = json_incref(value);
+    return true;
+}
+
+/* --- bare names --- */
+
+static bool resolve_bare(struct fold *f, const char *name, json_t **ret, struct err *e)
+{
+    struct nearest n = { .wanted = name };
+    static const char *const roots[] = { "input", "vars", "steps", "run" };
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) nearest_offer(&n, roots[i]);
+    if (f->run->sets_vars) f->read_mutable = true;
+    json_t *places[3] = { NULL, NULL, NULL };
+    AUTO_JSON *output = NULL;
+    if (!names_vars(f, &places[0], e)) return false;
+    uint32_t before = step_before(f);
+    if (before != NO_INDEX) {
+        note_read_of_step(f, before);
+        if (!result_or_null(f, before, step_output(f->run, before), &output, e)) return false;
+        places[1] = output;
+    }
+    if (!input_json(f, &places[2], e)) return false;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        json_t *value = json_object_get(places[i], name);
+        if (value) {
+            *ret = json_incref(value);
+            return true;
+        }
+        if (json_is_object(places[i])) nearest_offer_keys(&n, places[i]);
+    }
+    return fail_unknown(&n, "name", e);
+}
+
+/* --- for the evaluator --- */
+
+static bool resolve(void *user, const char *const *names, size_t count, size_t *ret_used,
+                    json_t **ret, struct err *e)
+{
+    struct fold *f = user;
+    uint32_t step;
+    *ret_used = 1;
+    if (strcmp(names[0], "steps") == 0) return resolve_steps(f, names, count, ret_used, ret, e);
+    if (strcmp(names[0], "run") == 0) return resolve_run(f, names, count, ret_used, ret, e);
+    if (strcmp(names[0], "error") == 0 && error_here(f, &step))
+        return resolve_error(f, step, ret, e);
+    if (strcmp(names[0], "output") == 0 && f->output.data) {
+        *ret = json_parse(f->output, e);
+        return *ret ? true : err_prefix(e, "output");
+    }
+    json_t *value = NULL;
+    if (strcmp(names[0], "input") == 0) {
+        if (!input_json(f, &value, e)) return false;
+    } else if (strcmp(names[0], "vars") == 0) {
+        if (f->run->sets_vars) f->read_mutable = true;
+        if (!names_vars(f, &value, e)) return false;
+    } else {
+        return resolve_bare(f, names[0], ret, e);
+    }
+    *ret = json_incref(value);
+    return true;
+}
+
+/* has(a.b.c): what cannot be resolved is not there; a step's error or output is there if it is not
+ * null. */
+static bool exists(void *user, const char *const *names, size_t count, bool *ret, struct err *e)
+{
+    (void)e;
+    size_t used = 0;
+    json_t *found = NULL;
+    *ret = false;
+    if (!resolve(user, names, count, &used, &found, NULL)) return true;
+    AUTO_JSON *root = found;
+    const json_t *value = root;
+    for (size_t i = used; i < count && value; i++) value = json_object_get(value, names[i]);
+    *ret = value && !(used == 3 && count == 3 && json_is_null(value));
+    return true;
+}
+
+/* The bytes of what is stored as bytes, so that ${input} is copied and never parsed. */
+static bool raw(void *user, const char *const *names, size_t count, struct bytes *ret)
+{
+    struct fold *f = user;
+    uint32_t step;
+    if (count == 1 && strcmp(names[0], "input") == 0) {
+        *ret = (struct bytes){ .data = f->run->input, .len = f->run->input_len };
+        return true;
+    }
+    if (count == 1 && strcmp(names[0], "output") == 0 && f->output.data) {
+        *ret = f->output;
+        return true;
+    }
+    if (count != 3 || strcmp(names[0], "steps") != 0 || strcmp(names[2], "output") != 0)
+        return false;
+    step = step_find(f, names[1]);
+    if (step == NO_INDEX) return false;
+    note_read_of_step(f, step);
+    *ret = step_output(f->run, step);
+    return true;
+}
+
+struct template_env names_env(struct fold *f, uint32_t step)
+{
+    f->at = step;
+    return (struct template_env){ .cel = { .resolve = resolve, .exists = exists, .user = f },
+                                  .raw = raw };
+}
