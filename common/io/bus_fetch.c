@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading partitions. A fetcher is a consumer handle without a group on which single partitions are
+ * started and stopped (librdkafka's simple consumer), each with a queue of its own. A handle can
+ * read a partition once, so where a group and a reader want the same one, another fetcher is made.
+ * Credit is enforced by not taking from the queue; librdkafka stops fetching a partition when its
+ * queue is full. */
+#include <stdlib.h>
+
+#include "common/io/bus_internal.h"
+
+struct bus_fetcher {
+    struct bus_fetcher *next;
+    struct bus_client *client;
+    rd_kafka_queue_t *queue; /* the main queue: errors and log lines */
+    struct map topics;       /* name -> struct bus_topic */
+    bool ends;               /* says when a partition's end is reached */
+};
+
+struct bus_stream {
+    struct bus *bus;
+    struct bus_stream_options options;
+    struct bus_fetcher *fetcher; /* NULL while stopped */
+    struct bus_topic *topic;
+    rd_kafka_queue_t *queue; /* NULL while stopped */
+    uint32_t credit;
+};
+
+/* --- fetchers --- */
+
+static rd_kafka_conf_t *fetcher_conf(const struct bus *bus, bool ends, struct err *e)
+{
+    rd_kafka_conf_t *conf = bus_conf(bus, e);
+    if (!conf) return NULL;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+    if (bus_conf_set(conf, "enable.auto.commit", "false", e) &&
+        bus_conf_set(conf, "enable.auto.offset.store", "false", e) &&
+        bus_conf_set(conf, "auto.offset.reset", "error", e) &&
+        bus_conf_set(conf, "enable.partition.eof", ends ? "true" : "false", e) &&
+        bus_conf_set_int(conf, "fetch.wait.max.ms", bus->settings.fetch_wait_ms, e) &&
+        bus_conf_set(conf, "fetch.error.backoff.ms", "50", e) &&
+        /* Counts per partition. Above it 2.0.2 does not fetch for a whole second, so it has to
+         * hold more than a second of work. */
+        bus_conf_set(conf, "queued.max.messages.kbytes", ends ? "1024" : "8192", e) &&
+        bus_conf_set(conf, "check.crcs", "true", e))
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static struct bus_fetcher *fetcher_open(struct bus *bus, bool ends, struct err *e)
+{
+    rd_kafka_conf_t *conf = fetcher_conf(bus, ends, e);
+    if (!conf) return NULL;
+    rd_kafka_t *rk = bus_handle(RD_KAFKA_CONSUMER, conf, e);
+    if (!rk) return NULL;
+    struct bus_fetcher *f = xcalloc(1, sizeof *f);
+    f->client = bus_client_new(bus->jobs, rk);
+    f->queue = rd_kafka_queue_get_main(rk);
+    f->ends = ends;
+    f->next = bus->fetchers;
+    bus->fetchers = f;
+    bus_wake_on(&bus->others, f->queue);
+    return f;
+}
+
+/* Whether the handle reads this partition for somebody already. */
+static bool fetcher_reads(const struct bus *bus, const struct bus_fetcher *f, const char *topic,
+                          int32_t partition)
+{
+    for (size_t i = 0; i < bus->stream_count; i++) {
+        const struct bus_stream *s = bus->streams[i];
+        if (s && s->fetcher == f && s->options.partition == partition &&
+            strcmp(s->options.topic, topic) == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct bus_fetcher *fetcher_for(struct bus *bus, const struct bus_stream_options *o,
+                                       struct err *e)
+{
+    for (struct bus_fetcher *f = bus->fetchers; f; f = f->next)
+        if (f->ends == o->ends && !fetcher_reads(bus, f, o->topic, o->partition)) return f;
+    return fetcher_open(bus, o->ends, e);
+}
+
+static struct bus_topic *fetcher_topic(struct bus_fetcher *f, const char *name, struct err *e)
+{
+    struct bus_topic *topic = map_get(&f->topics, bytes_of(name));
+    if (topic) return topic;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(f->client->rk, name, NULL);
+    if (!rkt) {
+        (void)bus_err(e, rd_kafka_last_error(), name);
+        return NULL;
+    }
+    topic = xcalloc(1, sizeof *topic);
+    topic->name = xstrdup(name);
+    topic->rkt = rkt;
+    (void)map_put(&f->topics, bytes_of(topic->name), topic);
+    return topic;
+}
+
+void bus_fetchers_poll(struct bus *bus)
+{
+    for (struct bus_fetcher *f = bus->fetchers; f; f = f->next)
+        for (rd_kafka_event_t *event; (event = rd_kafka_queue_poll(f->queue, 0));) {
+            if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_LOG)
+                bus_on_log(bus, event);
+            else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+                bus_on_error(bus, event);
+            rd_kafka_event_destroy(event);
+        }
+}
+
+void bus_fetchers_close(struct bus *bus)
+{
+    for (size_t i = 0; i < bus->stream_count; i++) ASSERT(!bus->streams[i]);
+    while (bus->fetchers) {
+        struct bus_fetcher *f = bus->fetchers;
+        bus->fetchers = f->next;
+        size_t pos = 0;
+        for (struct bus_topic *t; (t = map_next(&f->topics, &pos));) {
+            rd_kafka_topic_destroy(t->rkt);
+            free(t->name);
+            free(t);
+        }
+        map_done(&f->topics);
+        rd_kafka_queue_io_event_enable(f->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(f->queue);
+        bus_client_unref(f->client);
+        free(f);
+    }
+}
+
+/* --- streams --- */
+
+struct bus_stream *bus_stream_new(struct bus *bus, const struct bus_stream_options *options)
+{
+    struct bus_stream *s = xcalloc(1, sizeof *s);
+    s->bus = bus;
+    s->options = *options;
+    if (bus->stream_count == bus->stream_cap) {
+        bus->stream_cap = bus->stream_cap ? 2 * bus->stream_cap : 16;
+        bus->streams = xrealloc(bus->streams, bus->stream_cap * sizeof *bus->streams);
+    }
+    bus->streams[bus->stream_count++] = s;
+    return s;
+}
+
+void bus_stream_stop(struct bus_stream *s)
+{
+    if (!s->fetcher) return;
+    /* Waits for librdkafka's main thread, not for the network: some ten microseconds. */
+    (void)rd_kafka_consume_stop(s->topic->rkt, s->options.partition);
+    rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(s->queue);
+    s->queue = NULL;
+    s->fetcher = NULL;
+    s->credit = 0;
+}
+
+bool bus_stream_read(struct bus_stream *s, int64_t offset, uint32_t credit, struct err *e)
+{
+    bus_stream_stop(s);
+    struct bus_fetcher *f = fetcher_for(s->bus, &s->options, e);
+    if (!f) return false;
+    s->topic = fetcher_topic(f, s->options.topic, e);
+    if (!s->topic) return false;
+    s->queue = rd_kafka_queue_new(f->client->rk);
+    bus_wake_on(&s->bus->records, s->queue);
+    if (rd_kafka_consume_start_queue(s->topic->rkt, s->options.partition, offset, s->queue) < 0) {
+        rd_kafka_resp_err_t code = rd_kafka_last_error();
+        rd_kafka_queue_destroy(s->queue);
+        s->queue = NULL;
+        return bus_err(e, code, s->options.topic);
+    }
+    s->fetcher = f;
+    s->credit = credit;
+    return true;
+}
+
+void bus_stream_credit(struct bus_stream *s, uint32_t more)
+{
+    if (!s->queue || more == 0) return;
+    s->credit = more < UINT32_MAX - 1 - s->credit ? s->credit + more : UINT32_MAX - 1;
+    /* A queue that still holds messages is not announced again. */
+    bus_kick(&s->bus->records);
+}
+
+static void forget_streams(struct bus *bus)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < bus->stream_count; i++)
+        if (bus->streams[i]) bus->streams[kept++] = bus->streams[i];
+    bus->stream_count = kept;
+}
+
+void bus_stream_free(struct bus_stream *s)
+{
+    struct bus *bus = s->bus;
+    bus_stream_stop(s);
+    for (size_t i = 0; i < bus->stream_count; i++)
+        if (bus->streams[i] == s) bus->streams[i] = NULL;
+    if (!bus->walking) forget_streams(bus);
+    /* A callback of this stream may be the one that frees it. */
+    loop_defer_free(bus->loop, free, s);
+}
+
+/* Something other than a record. */
+static void on_special(struct bus_stream *s, rd_kafka_message_t *m)
+{
+    const struct bus_stream_options *o = &s->options;
+    rd_kafka_resp_err_t code = m->err;
+    int64_t offset = m->offset;
+    struct err e;
+    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        rd_kafka_message_destroy(m);
+        if (o->on_end) o->on_end(o->user, offset);
+        return;
+    }
+    (void)bus_err(&e, code, "reading");
+    (void)err_prefix(&e, "%s/%d", o->topic, (int)o->partition);
+    rd_kafka_message_destroy(m);
+    /* librdkafka gives up on a partition only where the offset is not there. */
+    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+        code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+        bus_stream_stop(s);
+    o->on_error(o->user, &e);
+}
+
+/* Callbacks may do anything to the stream: move it, stop it, free it (it is buried later). */
+static void drain(struct bus_stream *s)
+{
+    for (int left = DRAIN_MAX; s->queue && s->credit > 0; left--) {
+        if (left == 0) {
+            bus_kick(&s->bus->records);
+            return;
+        }
+        rd_kafka_message_t *m = rd_kafka_consume_queue(s->queue, 0);
+        if (!m) return;
+        if (m->err) {
+            on_special(s, m);
+            continue;
+        }
+        if (s->credit != UINT32_MAX) s->credit--;
+        bus_record_deliver(s->bus, m, s->options.on_record, s->options.user);
+    }
+}
+
+void bus_streams_drain(struct bus *bus)
+{
+    bus->walking = true;
+    for (size_t i = 0; i < bus->stream_count; i++)
+        if (bus->streams[i]) drain(bus->streams[i]);
+    bus->walking = false;
+    forget_streams(bus);
+}
