@@ -31,7 +31,7 @@ struct record {
     struct bytes header[HEADER_COUNT];
     struct buf text[HEADER_COUNT];
     struct buf value;
-    bool held;
+    int refs; /* the delivery's, and the worker's while it holds the record */
 };
 
 struct fake {
@@ -345,12 +345,13 @@ void fake_revoke(struct fake *f, const char *topic, int32_t partition)
 }
 struct bus_held *bus_record_hold(const struct bus_record *r)
 {
-    ((struct record *)r->owner)->held = true;
+    ((struct record *)r->owner)->refs++;
     return r->owner;
 }
 void bus_record_release(struct bus_held *h)
 {
     struct record *r = (struct record *)(void *)h;
+    if (--r->refs > 0) return;
     for (int i = 0; i < HEADER_COUNT; i++) buf_done(&r->text[i]);
     buf_done(&r->value);
     free(r);
@@ -370,6 +371,7 @@ static void put_int(struct record *r, enum message_header h, int64_t v)
 void fake_deliver(struct fake *f, const struct fake_task *t)
 {
     struct record *r = xcalloc(1, sizeof *r);
+    r->refs = 1;
     char id[TASK_ID_MAX], path[2] = { t->task, 0 };
     task_id_of(t->task, id);
     put(r, HEADER_V, MESSAGE_VERSION);
@@ -395,7 +397,7 @@ void fake_deliver(struct fake *f, const struct fake_task *t)
                                               .value = buf_bytes(&r->value) } };
     memcpy(record.message.header, r->header, sizeof r->header);
     f->group.on_record(f->group.user, &record);
-    if (!r->held) bus_record_release((struct bus_held *)(void *)r);
+    bus_record_release((struct bus_held *)(void *)r);
 }
 
 void fake_hold_acks(struct fake *f, bool hold)
