@@ -11,8 +11,12 @@
 #include "common/io/loop.h"
 
 struct http_pool;
+/* Initializes curl (counted, so several pools are fine) and gives SIGPIPE an empty handler if it
+ * has none. Addresses are taken from DNS without stopping the loop. No proxy is used, whatever the
+ * environment says; TLS certificates are verified. ERR_INVALID: calls_max is 0. */
 MUST_CHECK struct http_pool *http_pool_open(struct loop *loop, uint32_t calls_max, struct err *e);
-struct http_pool *http_pool_close(struct http_pool *pool); /* open calls end without a callback */
+/* Open calls end without a callback. Not from within one. NULL is fine; returns NULL. */
+struct http_pool *http_pool_close(struct http_pool *pool);
 DEFINE_CLEANUP(struct http_pool *, http_pool_close)
 
 struct http_id {
@@ -44,21 +48,25 @@ struct http_response {
     struct bytes body;                 /* empty if on_data took it; dies with the callback */
     const struct http_header *headers; /* lower-case names; the last response's (after redirects) */
     size_t header_count;
-    bool sent;      /* request bytes may have reached the server */
+    bool sent;      /* request bytes may have reached a server (with redirects: of any hop) */
     char text[200]; /* what went wrong, for people */
     uint64_t elapsed_ms;
 };
 /* The value of a header (lower-case name), or NULL. */
 const char *http_response_header(const struct http_response *r, const char *name);
 
+/* A request leaves once: what curl repeats on its own after a kept connection died unanswered is
+ * let through for GET, HEAD, PUT, DELETE and OPTIONS only; others are HTTP_BROKEN. */
 struct http_request {
     const char *method, *url; /* http and https only */
     const struct http_header *headers;
     size_t header_count;
     struct bytes body;                                     /* copied */
     uint32_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0: 10 s, total, total, 600 s */
-    size_t body_bytes_max;                                 /* 0: 1 MiB */
-    uint32_t redirects_max;                                /* 0: redirects are not followed */
+    size_t body_bytes_max;                                 /* 0: 1 MiB; also of a streamed body */
+    /* 0: redirects are not followed. To another scheme, host or port only Accept, Accept-Language,
+     * Content-Type and User-Agent of the headers go along. */
+    uint32_t redirects_max;
     bool private_allowed; /* else loopback, private, link-local, multicast and unspecified addresses
                              are refused at connect, also after DNS and on every redirect (v4-mapped
                              v6 too) */
@@ -70,7 +78,9 @@ struct http_request {
                     const struct http_response *r); /* exactly once, never inside http_start */
     void *user;
 };
-/* Copies what it needs. ERR_INVALID: a URL that cannot be; ERR_LIMIT: calls_max are open. */
+/* Copies what it needs. Expect is suppressed, Content-Length set; a body has no Content-Type but
+ * the one given. ERR_INVALID: a URL, method or header that cannot be; ERR_LIMIT: calls_max are
+ * open. */
 MUST_CHECK bool http_start(struct http_pool *pool, const struct http_request *request,
                            struct http_id *ret, struct err *e);
 /* on_done comes with HTTP_ABORTED in the next turn; no effect on a call that has ended. */

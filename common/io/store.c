@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/secret.h"
 #include "common/io/resolve.h"
 #include "common/io/sigpipe.h"
@@ -185,7 +186,7 @@ static void wait_for_connection(struct store *s, struct call *call)
         lose_later(s, call);
         return;
     }
-    call->deadline_ms = loop_now_ms(s->loop) + s->command_timeout_ms;
+    call->deadline_ms = clock_mono_ms() + s->command_timeout_ms; /* the loop may not be turning */
     list_add(&s->waiting, call);
     if (!loop_armed(&s->expire_timer)) loop_arm(s->loop, &s->expire_timer, s->command_timeout_ms);
 }
@@ -228,7 +229,7 @@ static void send_bytes(struct store *s, struct call *call, const struct buf *byt
         lose_later(s, call);
         return;
     }
-    if (link->in_flight++ == 0) s->heard_ms = loop_now_ms(s->loop);
+    if (link->in_flight++ == 0) s->heard_ms = clock_mono_ms();
     if (!loop_armed(&s->silence_timer)) loop_arm(s->loop, &s->silence_timer, s->command_timeout_ms);
 }
 
