@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What needs no server: `validate` and `eval`.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "common/base/limits.h"
+#include "common/cel/cel.h"
+
+#define EVAL_DATA_BYTES_MAX (64 * MIB)
+
+/* --- definitions --- */
+
+static json_t *faults_json(const char *path, const struct faults *faults)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < faults->count; i++) {
+        const struct fault *f = &faults->list[i];
+        json_t *item =
+            json_pack("{s:s, s:i, s:i, s:s, s:s}", "file", path, "line", (int)f->line, "column",
+                      (int)f->column, "pointer", f->pointer ? f->pointer : "", "message", f->text);
+        if (item) json_array_append_new(list, item);
+    }
+    return list;
+}
+
+/* FILE:LINE:COLUMN: text, one line a fault. */
+static void faults_print(const char *path, const struct faults *faults)
+{
+    AUTO_BUF struct buf text = { 0 };
+    for (size_t i = 0; i < faults->count; i++) {
+        const struct fault *f = &faults->list[i];
+        term_text(&text, bytes_of(path), false);
+        if (f->line > 0) buf_addf(&text, ":%u:%u", f->line, f->column);
+        buf_add_text(&text, ": ");
+        term_text(&text, bytes_of(f->text), false);
+        buf_add_char(&text, '\n');
+    }
+    fputs(text.data ? text.data : "", stderr);
+}
+
+/* Reads and parses. NULL: either *ret_faults has some, or e says why the file could not be read. */
+static struct definition *parse(const char *path, struct faults *ret_faults, struct err *e)
+{
+    AUTO_BUF struct buf text = { 0 };
+    if (!cli_read(path, DEFINITION_BYTES_MAX, &text, e)) return NULL;
+    return definition_parse(buf_bytes(&text), ret_faults);
+}
+
+struct definition *cli_definition(const struct cli *cli, const char *path, int *ret_exit)
+{
+    CLEANUP(faults_done) struct faults faults = { 0 };
+    struct err e = { 0 };
+    struct definition *def = parse(path, &faults, &e);
+    if (def) return def;
+    *ret_exit = EXIT_USAGE;
+    if (faults.count == 0) {
+        *ret_exit = cli_fail(cli, cli->command->name, &e);
+    } else if (!cli->config->json) {
+        faults_print(path, &faults);
+    } else {
+        AUTO_JSON *list = faults_json(path, &faults);
+        AUTO_JSON *error =
+            json_pack("{s:{s:s, s:s, s:s, s:i, s:O}}", "error", "kind", "invalid", "command",
+                      cli->command->name, "message", "the workflow definition has faults",
+                      "exit_code", EXIT_USAGE, "faults", list);
+        AUTO_BUF struct buf line = { 0 };
+        if (error) json_write(&line, error);
+        fprintf(stderr, "%s\n", line.data ? line.data : "");
+    }
+    return NULL;
+}
+
+/* --- validate --- */
+
+static json_t *file_report(const char *path, const struct definition *def,
+                           const struct faults *faults, const struct err *e)
+{
+    json_t *report = json_pack("{s:s, s:b}", "file", path, "valid", def != NULL);
+    if (!report) return json_null(); /* a path that is no UTF-8 */
+    if (def) {
+        json_object_set_new(report, "workflow", json_string(def->name));
+        json_object_set_new(report, "version", json_string(def->version));
+        json_object_set_new(report, "sha256", json_string(def->sha256));
+    } else if (faults->count > 0) {
+        json_object_set_new(report, "faults", faults_json(path, faults));
+    } else {
+        json_object_set_new(report, "error", json_string(e->text));
+    }
+    return report;
+}
+
+int cmd_validate(struct cli *cli)
+{
+    int code = EXIT_OK;
+    AUTO_JSON *reports = json_array();
+    for (size_t i = 0; i < cli->arg_count; i++) {
+        const char *path = cli->args[i];
+        CLEANUP(faults_done) struct faults faults = { 0 };
+        struct err e = { 0 };
+        CLEANUP(definition_free_p) struct definition *def = parse(path, &faults, &e);
+        if (!def) code = MAX(code, faults.count > 0 ? EXIT_USAGE : exit_code_of(&e));
+        if (cli->config->json)
+            json_array_append_new(reports, file_report(path, def, &faults, &e));
+        else if (!def && faults.count > 0)
+            faults_print(path, &faults);
+        else if (!def)
+            cli_fail(cli, "validate", &e);
+    }
+    if (!cli->config->json) return code;
+    AUTO_JSON *report = json_pack("{s:b, s:O}", "valid", code == EXIT_OK, "files", reports);
+    return cli_print_json(cli, report) ? code : EXIT_FAILED;
+}
+
+/* --- eval --- */
+
+/* Names are the members of the data's top object. */
+static bool resolve(void *user, const char *const *names, size_t count, size_t *ret_used,
+                    json_t **ret, struct err *e)
+{
+    const json_t *data = user;
+    (void)count;
+    json_t *value = json_object_get(data, names[0]);
+    if (!value && !data)
+        return err_fail(e, ERR_INVALID, "%s is unknown: no data was given (--data FILE)", names[0]);
+    if (!value)
+        return err_fail(e, ERR_INVALID, "%s is unknown: the data has no such member", names[0]);
+    *ret_used = 1;
+    *ret = json_incref(value);
+    return true;
+}
+
+static bool load_data(const char *path, json_t **ret, struct err *e)
+{
+    if (!path) return true;
+    AUTO_BUF struct buf text = { 0 };
+    if (!cli_read(path, EVAL_DATA_BYTES_MAX, &text, e)) return false;
+    *ret = json_parse(buf_bytes(&text), e);
+    if (!*ret) return err_prefix(e, "%s", path);
+    if (!json_is_object(*ret))
+        return err_fail(e, ERR_INVALID, "%s: is no JSON object, so it names nothing", path);
+    return true;
+}
+
+int cmd_eval(struct cli *cli)
+{
+    struct err e;
+    AUTO_JSON *data = NULL;
+    if (!load_data(cli->config->data, &data, &e)) return cli_fail(cli, "eval", &e);
+    CLEANUP(cel_free_p) struct cel *expression = cel_compile(bytes_of(cli->args[0]), NULL, &e);
+    if (!expression) return cli_fail(cli, "eval", &e);
+    struct cel_env env = { .resolve = resolve, .user = data };
+    AUTO_JSON *value = NULL;
+    if (!cel_eval(expression, &env, &value, &e)) {
+        e.kind = ERR_INVALID;
+        return cli_fail(cli, "eval", &e);
+    }
+    return cli_print_json(cli, value) ? EXIT_OK : EXIT_FAILED;
+}

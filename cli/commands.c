@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of commands. Everything that anyone reads about a command comes from here: dispatch,
+ * --help, shell completion, man pages and docs/configuration.md.
+ */
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "common/base/limits.h"
+
+/* clang-format off */
+#define AT(member) .offset = offsetof(struct cli_config, member)
+
+#define JSON_OPTION                                                                               \
+    { .name = "json", .short_flag = 'j', .type = OPTION_BOOL, AT(json),                           \
+      .help = "Write JSON for programs, errors too." }
+/* Rows of every command that talks to a server. Warnings of the libraries are of little use to a
+ * person who gets an error message anyway, so the log level is not the services'. */
+#define SERVER_OPTIONS                                                                            \
+    JSON_OPTION, PREFIX_OPTION(struct cli_config, prefix),                                        \
+    { .name = "connect_timeout", .type = OPTION_DURATION, AT(connect_timeout_ms), .min = 100,     \
+      .max = 600000, .fallback = "10s",                                                           \
+      .help = "How long Kafka or Redis may take to answer before that is an error." },            \
+    { .name = "log.level", .type = OPTION_ENUM, AT(log_level), .fallback = "error",               \
+      .choices = "debug|info|warn|error", .help = "Least important lines to log on stderr." },    \
+    KAFKA_OPTIONS(struct cli_config, kafka), REDIS_OPTIONS(struct cli_config, redis)
+#define INPUT_OPTIONS                                                                             \
+    { .name = "input", .short_flag = 'i', .type = OPTION_TEXT, AT(input), .value_name = "FILE",   \
+      .help = "File with the input, JSON; - is standard input." },                                \
+    { .name = "input_json", .type = OPTION_TEXT, AT(input_json), .value_name = "JSON",            \
+      .help = "The input itself. Default: {}." },                                                 \
+    { .name = "input_text", .type = OPTION_TEXT, AT(input_text), .value_name = "NAME=FILE",       \
+      .help = "The input is {\"NAME\": the text of FILE}." },                                     \
+    { .name = "document", .type = OPTION_TEXT, AT(document), .value_name = "FILE",                \
+      .help = "Short for --input-text document=FILE." }
+#define TIMEOUT_OPTION                                                                            \
+    { .name = "timeout", .type = OPTION_DURATION, AT(timeout_ms), .min = 0, .max = UINT32_MAX,    \
+      .fallback = "0",                                                                            \
+      .help = "Give up waiting after this time (exit code 5; the run goes on); 0: never." }
+/* clang-format on */
+
+static const struct option plain_options[] = { JSON_OPTION };
+static const struct option server_options[] = { SERVER_OPTIONS };
+static const struct option watch_options[] = { TIMEOUT_OPTION, SERVER_OPTIONS };
+
+static const struct option eval_options[] = {
+    { .name = "data",
+      .short_flag = 'd',
+      .type = OPTION_TEXT,
+      AT(data),
+      .value_name = "FILE",
+      .help = "JSON object whose members are the names in the expression; - is standard input." },
+    JSON_OPTION,
+};
+
+static const struct option start_options[] = {
+    INPUT_OPTIONS,
+    { .name = "key",
+      .short_flag = 'k',
+      .type = OPTION_TEXT,
+      AT(key),
+      .value_name = "KEY",
+      .help = "Start key: the same key of the same workflow starts one run only; the id of that "
+              "run is printed." },
+    { .name = "wait",
+      .short_flag = 'w',
+      .type = OPTION_BOOL,
+      AT(wait),
+      .help = "Wait until the run has ended and print its output." },
+    { .name = "watch",
+      .type = OPTION_BOOL,
+      AT(watch),
+      .help = "Show the progress of every step until the run has ended, then its output." },
+    TIMEOUT_OPTION,
+    SERVER_OPTIONS,
+};
+
+static const struct option list_options[] = {
+    { .name = "status",
+      .short_flag = 's',
+      .type = OPTION_ENUM,
+      AT(status),
+      .choices = "initializing|running|paused|waiting_approval|completed|failed|cancelled|"
+                 "rolling_back|rolled_back",
+      .help = "Only runs in this state." },
+    { .name = "workflow",
+      .short_flag = 'w',
+      .type = OPTION_TEXT,
+      AT(workflow),
+      .value_name = "NAME",
+      .help = "Only runs of this workflow." },
+    { .name = "limit",
+      .short_flag = 'n',
+      .type = OPTION_U32,
+      AT(limit),
+      .min = 1,
+      .max = 10000,
+      .fallback = "50",
+      .help = "At most so many runs." },
+    SERVER_OPTIONS,
+};
+
+static const struct option cancel_options[] = {
+    { .name = "reason",
+      .type = OPTION_TEXT,
+      AT(reason),
+      .value_name = "TEXT",
+      .help = "Why; is kept with the run." },
+    SERVER_OPTIONS,
+};
+
+static const struct option dev_options[] = {
+    { .name = "run",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(run),
+      .value_name = "FILE",
+      .help = "Deploy this workflow, start it, watch it, print its output, and end with its exit "
+              "code." },
+    INPUT_OPTIONS,
+    { .name = "demo_model",
+      .type = OPTION_BOOL,
+      AT(demo_model),
+      .help = "Answer model calls by tutti-demo-model, a small server on this machine that is no "
+              "LLM, unless OPENAI_BASE_URL is set." },
+    { .name = "kafka",
+      .type = OPTION_TEXT,
+      AT(use_kafka),
+      .value_name = "HOST:PORT,...",
+      .help = "Use these Kafka brokers instead of the embedded one." },
+    { .name = "redis",
+      .type = OPTION_TEXT,
+      AT(use_redis),
+      .value_name = "HOST:PORT",
+      .help = "Use this Redis instead of a private one." },
+    { .name = "env_file",
+      .type = OPTION_TEXT,
+      AT(env_file),
+      .value_name = "FILE",
+      .help = "Write the addresses there, as a file for a shell to source." },
+    { .name = "worker_config",
+      .type = OPTION_TEXT,
+      AT(worker_config),
+      .value_name = "FILE",
+      .help = "Configuration of the worker: models, handlers, commands." },
+    { .name = "verbose",
+      .short_flag = 'v',
+      .type = OPTION_BOOL,
+      AT(verbose),
+      .help = "Show the logs of the orchestrator and the worker." },
+    TIMEOUT_OPTION,
+    SERVER_OPTIONS,
+};
+
+/* What an argument may be, for commands that know. */
+static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+static const char *const documents[] = { "configuration", NULL };
+
+#define TABLE(name_, positional_, options_, summary_, description_) \
+    .table = { .program = "tutti " name_,                           \
+               .summary = summary_,                                 \
+               .positional = positional_,                           \
+               .description = description_,                         \
+               .options = options_,                                 \
+               .count = ARRAY_LEN(options_),                        \
+               .config_bytes = sizeof(struct cli_config) },         \
+    .name = name_
+
+/* clang-format off */
+static const struct command all[] = {
+    { TABLE("dev", "[FILE...]", dev_options, "Run everything on this machine",
+            "Starts an embedded broker, a private redis-server, an orchestrator and a worker, and "
+            "deploys the workflows of the given files. It is for development: what it holds is gone "
+            "when it ends, and the embedded broker keeps at most 5 MiB or 100,000 batches a "
+            "partition (it says so loudly when it drops a record). With --kafka and --redis it uses "
+            "real ones, and what they keep stays. Ctrl-C ends it.\n\n"
+            "Other commands find it by the environment: tutti dev --env-file tutti.env, then, in "
+            "another shell, . ./tutti.env"),
+      .args_max = 64, .run = cmd_dev },
+    { TABLE("validate", "FILE...", plain_options, "Check workflow definitions",
+            "Says nothing if all is well. Each fault is one line, FILE:LINE:COLUMN: what is wrong; "
+            "- is standard input."),
+      .args_min = 1, .args_max = 10000, .run = cmd_validate },
+    { TABLE("eval", "EXPRESSION", eval_options, "Evaluate a CEL expression and print it as JSON",
+            "The members of the data's top object are the names that the expression may use:\n\n"
+            "tutti eval 'a.b > 3' --data FILE"),
+      .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("deploy", "FILE", server_options, "Deploy a workflow definition",
+            "A name and version stand for one content for ever: the same content again is fine, "
+            "other content is refused (exit code 1)."),
+      .args_min = 1, .args_max = 1, .run = cmd_deploy },
+    { TABLE("start", "WORKFLOW[@VERSION]|FILE", start_options, "Start a run and print its id",
+            "Without a version the one that was deployed last is taken. A file is deployed first. "
+            "The input is checked here before anything is started."),
+      .args_min = 1, .args_max = 1, .run = cmd_start },
+    { TABLE("status", "RUN", server_options, "Show a run and its steps", NULL),
+      .args_min = 1, .args_max = 1, .run = cmd_status },
+    { TABLE("history", "RUN", server_options, "Show every transition of a run", NULL),
+      .args_min = 1, .args_max = 1, .run = cmd_history },
+    { TABLE("watch", "RUN", watch_options, "Follow a run until it ends",
+            "On a terminal a block with a line per step, redrawn; in a pipe a line per transition; "
+            "with --json an object per transition and at last the whole run."),
+      .args_min = 1, .args_max = 1, .run = cmd_watch },
+    { TABLE("list", NULL, list_options, "List runs, the newest first", NULL), .run = cmd_list },
+    { TABLE("cancel", "RUN", cancel_options, "Cancel a run",
+            "Waits up to 10 seconds for the run to be cancelled. A run that has ended already is "
+            "refused (exit code 1)."),
+      .args_min = 1, .args_max = 1, .run = cmd_cancel },
+    { TABLE("completion", "bash|zsh|fish", plain_options, "Print a shell completion script",
+            "Bash: source <(tutti completion bash)"),
+      .args_min = 1, .args_max = 1, .words = shells, .run = cmd_completion },
+    { TABLE("man", "[COMMAND]", plain_options, "Print a man page",
+            "To read one: tutti man start | man -l -"),
+      .args_max = 1, .run = cmd_man },
+    { TABLE("docs", "configuration", plain_options, "Print generated documentation, Markdown",
+            "The options of tutti, tutti-orchestrator and tutti-worker with their files' keys, "
+            "variables, flags, defaults and bounds."),
+      .args_min = 1, .args_max = 1, .words = documents, .run = cmd_docs },
+    { TABLE("version", NULL, plain_options, "Print the version", NULL), .run = cmd_version },
+    { TABLE("help", "[COMMAND]", plain_options, "Say what there is, or all about one command", NULL),
+      .args_max = 1, .run = cmd_help },
+};
+/* clang-format on */
+
+const struct command *commands(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(all);
+    return all;
+}
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (strcmp(all[i].name, name) == 0) return &all[i];
+    return NULL;
+}
+
+/* Levenshtein distance with one row (Wagner and Fischer, 1974). */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[NAME_BYTES_MAX + 1], width = MIN(strlen(b), (size_t)NAME_BYTES_MAX);
+    for (size_t j = 0; j <= width; j++) row[j] = j;
+    for (size_t i = 0; a[i] && i < NAME_BYTES_MAX; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < width; j++) {
+            size_t replace = diagonal + (a[i] != b[j]);
+            diagonal = row[j + 1];
+            size_t other = MIN(row[j], row[j + 1]) + 1;
+            row[j + 1] = MIN(replace, other);
+        }
+    }
+    return row[width];
+}
+
+const char *command_suggest(const char *name)
+{
+    const char *best = NULL;
+    size_t nearest = 3; /* further away it is no typing error */
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        size_t d = distance(name, all[i].name);
+        if (d >= nearest || d >= strlen(all[i].name)) continue;
+        nearest = d;
+        best = all[i].name;
+    }
+    return best;
+}
