@@ -113,7 +113,7 @@ static uint32_t step_index(const struct compiler *c, const char *name)
 static void check_step(struct ref *r)
 {
     struct compiler *c = r->c;
-    if (r->count < 2) return; /* steps["a-b"] and steps as a whole are looked up by the run */
+    if (r->count < 2) return; /* steps["a"] and steps as a whole are looked up by the run */
     uint32_t x = step_index(c, r->names[1]);
     if (x == NO_INDEX) {
         /* steps.a-b is a difference; who writes it has a step called a-b. */
@@ -121,7 +121,7 @@ static void check_step(struct ref *r)
             size_t len = strlen(r->names[1]);
             if (strncmp(c->steps[i].name, r->names[1], len) != 0 || c->steps[i].name[len] != '-')
                 continue;
-            ref_fault(r, "no step is called '%s'; a name with '-' is written steps[\"%s\"]",
+            ref_fault(r, "no step is called '%s'; a name with '-' is written steps.`%s`",
                       r->names[1], c->steps[i].name);
             return;
         }
@@ -164,27 +164,12 @@ static void check_input(struct ref *r)
         ref_fault(r, "the input has no property '%s'", r->names[1]);
 }
 
-/* Whether exactly secrets.NAME stands between ${ and }. */
-static bool stands_alone(const struct ref *r)
-{
-    const char *text = json_string_value(r->at.value);
-    size_t from = r->offset, to = from;
-    while (from > 0 && strchr(" \t\n", text[from - 1])) from--;
-    if (from < 2 || text[from - 1] != '{' || text[from - 2] != '$') return false;
-    AUTO_FREE char *wanted = xasprintf("secrets.%s", r->names[1]);
-    if (strncmp(text + to, wanted, strlen(wanted)) != 0) return false;
-    to += strlen(wanted);
-    to += strspn(text + to, " \t\n");
-    return text[to] == '}';
-}
-
+/* That a secret is all of an expression, template_compile has seen to. */
 static void check_secret(struct ref *r)
 {
-    if (!(r->use->roots & ROOT_SECRETS))
-        ref_fault(r, "secrets may stand only in 'url', 'headers', 'query' and 'body' of http steps "
-                     "and in 'args' and 'stdin' of exec steps");
-    else if (r->count != 2 || !stands_alone(r))
-        ref_fault(r, "a secret stands alone, as ${secrets.NAME}, and in no larger expression");
+    if (r->use->roots & ROOT_SECRETS) return;
+    ref_fault(r, "secrets may stand only in 'url', 'headers', 'query' and 'body' of http steps and "
+                 "in 'args' and 'stdin' of exec steps");
 }
 
 /* A name that is no root: of vars, of the output of the step before, or of the input. */

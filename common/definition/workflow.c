@@ -150,7 +150,7 @@ static void finish_inputs(struct compiler *c)
         const struct step_def *before = definition_before(c->d, i);
         const char *text = "${input}";
         if (before && strchr(before->name, '-'))
-            text = scratch_text(c, "${steps[\"%s\"].output}", before->name);
+            text = scratch_text(c, "${steps.`%s`.output}", before->name);
         else if (before && *before->name)
             text = scratch_text(c, "${steps.%s.output}", before->name);
         s->input = build_template(c, scratch_json(c, json_string(text)));
