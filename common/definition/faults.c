@@ -108,7 +108,7 @@ static bool advance(struct node n, size_t offset, uint32_t line, uint32_t *colum
     return true;
 }
 
-static char *format(const char *fmt, va_list args)
+PRINTF_LIKE(1, 0) static char *format(const char *fmt, va_list args)
 {
     char *text = NULL;
     int len = vasprintf(&text, fmt, args);

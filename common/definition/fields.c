@@ -70,9 +70,9 @@ static const char *noun(const json_t *value)
     case JSON_REAL: return "a number";
     case JSON_STRING: return "a text";
     case JSON_ARRAY: return "a list";
-    case JSON_OBJECT: return "a mapping";
+    case JSON_OBJECT: break;
     }
-    return "something else";
+    return "a mapping";
 }
 
 bool is_object(struct node n, const char *what)
