@@ -246,6 +246,8 @@ static void set_options(struct http_call *call)
     SET(call, CURLOPT_PRIVATE, (void *)call);
     SET(call, CURLOPT_ERRORBUFFER, call->curl_error);
     SET(call, CURLOPT_NOSIGNAL, 1L);
+    /* Without it, removing a handle waits for its lookup's thread, and the loop with it. */
+    SET(call, CURLOPT_QUICK_EXIT, 1L);
     SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
     SET(call, CURLOPT_FOLLOWLOCATION, 0L);
     SET(call, CURLOPT_PROXY, ""); /* none from the environment: it would see every address */
