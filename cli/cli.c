@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define LOG_NOTHING ((enum log_level)(LOG_ERROR + 1))
+
 const char *exit_codes_help(void)
 {
     return "Exit codes:\n"
@@ -218,7 +220,7 @@ static int run_command(const struct command *command, int argc, char **argv, boo
                        .args = args,
                        .out = term_of(STDOUT_FILENO),
                        .err = term_of(STDERR_FILENO),
-                       .log = log_new("tutti", LOG_ERROR, STDERR_FILENO) };
+                       .log = log_new("tutti", LOG_NOTHING, STDERR_FILENO) };
     while (args && args[cli.arg_count]) cli.arg_count++;
     if (cli.config->log_level) (void)!log_level_parse(cli.config->log_level, &cli.log.level);
     cli.config->json = cli.config->json || json;

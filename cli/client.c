@@ -405,10 +405,11 @@ static bool redis_failed(const struct client *c, struct err *e)
                         "Redis at %s refuses the credentials (%s): see "
                         "--redis-username and --redis-password-file",
                         where.data, text);
+    /* The store's own reason names the address, and may name a better one (of several). */
+    bool named = strncmp(text, "Redis", strlen("Redis")) == 0;
     return err_fail(e, ERR_UNAVAILABLE,
-                    "Redis at %s cannot be reached (%s): check --redis-host or TUTTI_REDIS_HOST, "
-                    "or run: tutti dev",
-                    where.data, text);
+                    "%s%s%s%s; check --redis-host or TUTTI_REDIS_HOST, or run: tutti dev",
+                    named ? "" : "Redis at ", named ? "" : where.data, named ? "" : ": ", text);
 }
 
 bool client_store(struct client *c, struct err *e)

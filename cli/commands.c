@@ -14,15 +14,16 @@
 #define JSON_OPTION                                                                               \
     { .name = "json", .short_flag = 'j', .type = OPTION_BOOL, AT(json),                           \
       .help = "Write JSON for programs, errors too." }
-/* Rows of every command that talks to a server. Warnings of the libraries are of little use to a
- * person who gets an error message anyway, so the log level is not the services'. */
+/* Rows of every command that talks to a server. What the libraries log is of little use to a person
+ * who gets an error message anyway, so the log level is not the services'. */
 #define SERVER_OPTIONS                                                                            \
     JSON_OPTION, PREFIX_OPTION(struct cli_config, prefix),                                        \
     { .name = "connect_timeout", .type = OPTION_DURATION, AT(connect_timeout_ms), .min = 100,     \
       .max = 600000, .fallback = "10s",                                                           \
       .help = "How long Kafka or Redis may take to answer before that is an error." },            \
-    { .name = "log.level", .type = OPTION_ENUM, AT(log_level), .fallback = "error",               \
-      .choices = "debug|info|warn|error", .help = "Least important lines to log on stderr." },    \
+    { .name = "log.level", .type = OPTION_ENUM, AT(log_level),                                     \
+      .choices = "debug|info|warn|error",                                                         \
+      .help = "Least important lines of the client libraries to log on stderr. Default: none." }, \
     KAFKA_OPTIONS(struct cli_config, kafka), REDIS_OPTIONS(struct cli_config, redis)
 #define INPUT_OPTIONS                                                                             \
     { .name = "input", .short_flag = 'i', .type = OPTION_TEXT, AT(input), .value_name = "FILE",   \
@@ -34,7 +35,8 @@
     { .name = "document", .type = OPTION_TEXT, AT(document), .value_name = "FILE",                \
       .help = "Short for --input-text document=FILE." }
 #define TIMEOUT_OPTION                                                                            \
-    { .name = "timeout", .type = OPTION_DURATION, AT(timeout_ms), .min = 0, .max = UINT32_MAX,    \
+    { .name = "timeout", .type = OPTION_DURATION, AT(timeout_ms), .min = 0,                       \
+      .max = 30LL * 24 * 3600 * SECOND_MS,                                                        \
       .fallback = "0",                                                                            \
       .help = "Give up waiting after this time (exit code 5; the run goes on); 0: never." }
 /* clang-format on */

@@ -255,6 +255,8 @@ static bool start_program(struct dev *d, struct child *child, const char *name, 
                              fetch_wait };
     size_t count = 13;
     for (size_t i = 0; extra && extra[i]; i++) argv[count++] = extra[i];
+    /* The embedded broker has its topics, and no request to make some. */
+    if (d->mock) argv[count++] = "--no-kafka-create-topics";
     ASSERT(count < ARRAY_LEN(argv));
     struct child_options options = { .name = name,
                                      .path = path,
