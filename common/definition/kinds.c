@@ -111,34 +111,41 @@ static void compile_task(struct node n, struct step_def *s)
     if (schema.value) s->output_schema = read_schema(schema);
 }
 
-/* One message of `messages`, as a new reference; NULL after a fault. */
-static json_t *message(struct node n)
+/* The content of a message from a checked template, as a new reference. Models read text, but a
+ * template that is one ${...} would keep the type of its value: with a line end behind it, it is
+ * inserted as text like any other. */
+static json_t *content_text(const json_t *content)
 {
-    static const char *const members[] = { "role", "content" };
-    static const char *const roles[] = { "system", "user", "assistant", "developer" };
-    if (!is_object(n, "a message")) return NULL;
-    check_members(n, "a message", members, ARRAY_LEN(members), NULL, 0);
-    struct node role = node_get(n, "role"), content = node_get(n, "content");
-    if (!role.value || !content.value) {
-        fault(n, "a message needs 'role' and 'content'");
-        return NULL;
-    }
-    if (read_word(role, roles, ARRAY_LEN(roles)) == ARRAY_LEN(roles)) return NULL;
-    json_t *text = text_part(n, "content", 0);
-    if (!text) return NULL;
-    json_t *ret = json_object();
-    set_part(ret, "role", (json_t *)role.value);
-    set_part(ret, "content", text);
-    return ret;
+    const char *text = json_string_value(content);
+    size_t len = json_string_length(content);
+    bool whole = len > 3 && memcmp(text, "${", 2) == 0 && text[len - 1] == '}';
+    return json_sprintf("%s%s", text, whole ? "\n" : "");
 }
 
-static void add_message(json_t *messages, const char *role, json_t *content)
+static void add_message(json_t *messages, const char *role, const json_t *content)
 {
     if (!content) return;
     json_t *m = json_object();
     json_object_set_new(m, "role", json_string(role));
-    json_object_set(m, "content", content);
+    json_object_set_new(m, "content", content_text(content));
     json_array_append_new(messages, m);
+}
+
+/* One message of `messages`. */
+static void read_message(struct node n, json_t *messages)
+{
+    static const char *const members[] = { "role", "content" };
+    static const char *const roles[] = { "system", "user", "assistant", "developer" };
+    if (!is_object(n, "a message")) return;
+    check_members(n, "a message", members, ARRAY_LEN(members), NULL, 0);
+    struct node role = node_get(n, "role");
+    if (!role.value || !json_object_get(n.value, "content")) {
+        fault(n, "a message needs 'role' and 'content'");
+        return;
+    }
+    unsigned chosen = read_word(role, roles, ARRAY_LEN(roles));
+    const json_t *text = text_part(n, "content", 0);
+    if (chosen < ARRAY_LEN(roles)) add_message(messages, roles[chosen], text);
 }
 
 /* The conversation that `system` with `prompt` or `messages` makes; a new reference. */
@@ -153,10 +160,8 @@ static json_t *conversation(struct node n)
     add_message(messages, "user", text_part(n, "prompt", 0));
     if (!list.value || !is_array(list, "'messages'")) return messages;
     if (json_array_size(list.value) == 0) fault(list, "'messages' must not be empty");
-    for (size_t i = 0; i < json_array_size(list.value); i++) {
-        json_t *m = message(node_at(list, i));
-        if (m) json_array_append_new(messages, m);
-    }
+    for (size_t i = 0; i < json_array_size(list.value); i++)
+        read_message(node_at(list, i), messages);
     return messages;
 }
 

@@ -113,7 +113,10 @@ static uint32_t step_index(const struct compiler *c, const char *name)
 static void check_step(struct ref *r)
 {
     struct compiler *c = r->c;
-    if (r->count < 2) return; /* steps["a"] and steps as a whole are looked up by the run */
+    if (r->count < 2) {
+        ref_fault(r, "a step is named as steps.NAME, or steps.`a-b` where its name has a '-'");
+        return;
+    }
     uint32_t x = step_index(c, r->names[1]);
     if (x == NO_INDEX) {
         /* steps.a-b is a difference; who writes it has a step called a-b. */

@@ -168,6 +168,13 @@ Test(definition, an_llm_step_becomes_one_conversation)
     cr_expect_not_null(step(d, "b")->output_schema);
 }
 
+Test(definition, a_message_is_text_even_where_it_is_one_expression)
+{
+    AUTO_DEFINITION *d = define_steps("- {name: a, type: llm, prompt: '${input.x}'}\n");
+    expect_shown(step(d, "a")->input, "{\"messages\":[{\"content\":\"<input.x>\\n\",\"role\":"
+                                      "\"user\"}],\"model\":\"default\"}");
+}
+
 Test(definition, http_is_get_and_with_a_body_post)
 {
     AUTO_DEFINITION *d = define_steps("- {name: a, type: http, url: 'https://x/${input.y}', query: "
@@ -640,7 +647,7 @@ Test(references, what_has_run_can_be_read_from_everywhere_after_it)
                                 "  on_error: {fallback: [{name: f, type: task, input: "
                                 "'${[steps.b.status, steps.p.error, error.type]}'}]}\n"
                                 "- {name: c-d, type: task, input: '${steps.b.output.x[0].y}'}\n"
-                                "- {name: e, type: task, if: 'steps[\"c-d\"].output', input: "
+                                "- {name: e, type: task, if: 'steps.`c-d`.status == \"x\"', input: "
                                 "'${steps.`c-d`.output}'}\n"
                                 "on_error: {fallback: [{name: g, type: task, input: "
                                 "'${steps.e.error.message} ${error.step}'}]}\n"
@@ -659,6 +666,9 @@ Test(references, members_of_steps_run_and_error_are_known)
     expect_step_fault("- {name: a, type: task, on_error: {fallback: [{name: b, type: task, input: "
                       "'${error.mesage}'}]}}\n",
                       "'error' has no member 'mesage'; did you mean 'message'?");
+    expect_step_fault(
+        "- {name: a, type: task}\n- {name: b, type: task, if: 'steps[\"a\"].output'}\n",
+        "a step is named as steps.NAME");
     expect_step_fault("- {name: a, type: task}\n- {name: b-c, type: task}\n"
                       "- {name: d, type: task, if: steps.b-c.output}\n",
                       "no step is called 'b'; a name with '-' is written steps.`b-c`");
