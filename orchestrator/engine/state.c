@@ -185,7 +185,7 @@ char *bytes_dup(struct bytes value)
 /* A text of a header that can be written as JSON and handed on; else it counts as absent. */
 static bool text_usable(struct bytes text)
 {
-    return text.data && text.len <= TEXT_BYTES_MAX && !memchr(text.data, '\0', text.len) &&
+    return text.len && text.len <= TEXT_BYTES_MAX && !memchr(text.data, '\0', text.len) &&
            utf8_check(text.data, text.len);
 }
 

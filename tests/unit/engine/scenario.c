@@ -206,7 +206,8 @@ static void play_line(struct player *p, char *line)
 
 void scenario(const char *definition, const char *script)
 {
-    struct player p = { .world = world_new(parse_definition(definition)) };
+    CLEANUP(definition_free_p) struct definition *def = parse_definition(definition);
+    struct player p = { .world = world_new(def) };
     AUTO_FREE char *copy = xstrdup(script);
     char *rest = copy;
     for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))

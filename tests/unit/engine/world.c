@@ -20,7 +20,7 @@ struct definition *parse_definition(const char *text)
     return def;
 }
 
-struct world world_new(struct definition *def)
+struct world world_new(const struct definition *def)
 {
     return (struct world){ .def = def,
                            .now_ms = START_MS,
@@ -52,7 +52,6 @@ void world_done(struct world *w)
     effects_done(&w->fx);
     fields_done(&w->fields);
     run_free(w->run);
-    definition_free(w->def);
 }
 
 /* --- bytes to compare --- */
@@ -304,8 +303,9 @@ void world_apply(struct world *w, struct event ev, const char *value)
     buf_reset(&w->trace);
     w->run = apply_one(w->def, w->run, l, &w->fx, &w->fields, &w->verdict);
     for (size_t i = 0; i < w->fx.count; i++) note_effect(w, &w->fx.list[i]);
-    if (w->stored) apply_to_loaded(w, l);
+    if (w->stored && !w->hasty) apply_to_loaded(w, l);
     for (size_t i = 0; i < w->fields.count; i++) store_put(w, &w->fields.list[i]);
+    if (w->hasty) return;
     check_states(w);
     world_check_reissue(w);
 }
