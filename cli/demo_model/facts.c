@@ -192,15 +192,16 @@ static void add_figure(struct facts *f, size_t sentence, const char *text, const
     const char *next = end + (*end == ' ');
     size_t share = any_of(next, shares, ARRAY_LEN(shares));
     size_t scale = any_of(next, scales, ARRAY_LEN(scales));
-    size_t n = share ? share : scale ? scale : 0;
-    if (scale && !share && currency && unit.data[unit.len - 1] != ' ') buf_add_char(&unit, ' ');
-    if (!n && !currency && *end == ' ') n = nouns_length(next);
+    bool bare = !share && !scale && !currency;
+    if (bare && end - p == 4 && value >= 1900 && value <= 2100) return; /* a year */
+    while (unit.len && unit.data[unit.len - 1] == ' ') unit.data[--unit.len] = '\0';
+    if (scale && unit.len) buf_add_char(&unit, ' ');
+    size_t n = share ? share : scale;
+    if (bare && *end == ' ') n = nouns_length(next);
     if (n) {
         buf_add(&unit, next, n);
         end = next + n;
     }
-    bool year = !unit.len && value >= 1900 && value <= 2100 && *ret_end - p == 4;
-    if (year) return;
     *ret_end = end;
     if (f->figure_count == f->figure_cap) {
         f->figure_cap = f->figure_cap ? 2 * f->figure_cap : 16;

@@ -18,7 +18,8 @@
 #include "common/base/limits.h"
 
 #define BODY_BYTES_MAX     (8 * MIB)
-#define PIECE_BYTES        24 /* of a streamed answer */
+#define PIECE_BYTES        24  /* of text in one event of a stream */
+#define STREAM_PIECE_BYTES 100 /* of a stream in one write */
 #define THREAD_STACK_BYTES (1 * MIB)
 
 struct serve {
@@ -147,7 +148,8 @@ static ssize_t read_stream(void *stream_, uint64_t at, char *ret, size_t max)
 {
     const struct stream *s = stream_;
     if (at >= s->len) return MHD_CONTENT_READER_END_OF_STREAM;
-    size_t n = MIN(MIN(s->len - (size_t)at, (size_t)100), max);
+    size_t left = s->len - (size_t)at, n = MIN(left, max);
+    if (n > STREAM_PIECE_BYTES) n = STREAM_PIECE_BYTES;
     memcpy(ret, s->data + at, n);
     return (ssize_t)n;
 }
