@@ -64,7 +64,6 @@ bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t coun
 /* What the first `count` items touch; false while something is being read. */
 static bool have_states(struct partition *part, size_t count)
 {
-    if (part->loads_pending > 0) return false;
     struct want want = { 0 };
     for (size_t i = 0; i < count; i++) {
         const struct item *item = partition_item(part, i);
@@ -266,7 +265,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
 bool fold_batch(struct partition *part, bool silent, int64_t until)
 {
     struct shard *shard = part->shard;
-    if (part->inbox_count == 0) return false;
+    if (part->inbox_count == 0 || part->loads_pending > 0) return false;
     size_t span = batch_span(part, until);
     if (span == 0) {
         stand_still(part, until);

@@ -267,7 +267,7 @@ struct catalogue *catalogue_open(struct shard *shard, struct err *e);
 struct catalogue *catalogue_close(struct catalogue *c);
 bool catalogue_ready(const struct catalogue *c); /* was read to its end once */
 /* NULL: unknown so far, or its queues are. */
-const struct definition *catalogue_find(const struct catalogue *c, const char *sha256);
+const struct definition *catalogue_find(struct catalogue *c, const char *sha256);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
 const struct queue *catalogue_queue(const struct catalogue *c, const char *name);

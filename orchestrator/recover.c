@@ -30,10 +30,12 @@ void recovery_begin(struct partition *part)
     struct shard *shard = part->shard;
     part->recovery = xcalloc(1, sizeof *part->recovery);
     partition_set_state(part, PARTITION_RECOVERING);
-    log_info(&part->log, "partition.recover",
-             "%s: replaying offsets %lld to %lld, in doubt from %lld",
-             part->rebuild ? "Redis holds nothing usable, rebuilding from the log" : "taken over",
-             (long long)part->off, (long long)part->epoch, (long long)part->replay_from);
+    if (part->epoch > part->replay_from)
+        log_info(&part->log, "partition.recover",
+                 "%s: replaying offsets %lld to %lld, in doubt from %lld",
+                 part->rebuild ? "Redis holds nothing usable, rebuilding from the log"
+                               : "taken over",
+                 (long long)part->off, (long long)part->epoch, (long long)part->replay_from);
     bus_read(shard->group, shard->events_topic, part->id, MAX(part->replay_from, part->log_start),
              CREDIT_RECORDS);
 }
