@@ -59,7 +59,10 @@ static bool write_all(int fd, const char *data, size_t len)
 
 bool cli_print(const struct buf *text)
 {
-    return text->len == 0 || write_all(STDOUT_FILENO, text->data, text->len);
+    if (text->len == 0 || write_all(STDOUT_FILENO, text->data, text->len)) return true;
+    /* A reader that had enough (head) is no news; a full disk is. */
+    if (errno != EPIPE) dprintf(STDERR_FILENO, "tutti: standard output: %s\n", strerror(errno));
+    return false;
 }
 
 bool cli_print_json(const struct cli *cli, const json_t *value)

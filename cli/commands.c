@@ -27,7 +27,7 @@
     KAFKA_OPTIONS(struct cli_config, kafka), REDIS_OPTIONS(struct cli_config, redis)
 #define INPUT_OPTIONS                                                                             \
     { .name = "input", .short_flag = 'i', .type = OPTION_TEXT, AT(input), .value_name = "FILE",   \
-      .help = "File with the input, JSON; - is standard input." },                                \
+      .help = "File with the input, JSON; - is standard input. A JSON object itself will do." },  \
     { .name = "input_json", .type = OPTION_TEXT, AT(input_json), .value_name = "JSON",            \
       .help = "The input itself. Default: {}." },                                                 \
     { .name = "input_text", .type = OPTION_TEXT, AT(input_text), .value_name = "NAME=FILE",       \

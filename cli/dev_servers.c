@@ -18,6 +18,7 @@
 
 #define START_MS      10000 /* a server that does not listen by then never will */
 #define DRAIN_MS      900   /* what children get to end by themselves; then a second signal */
+#define FORGET_MS     200   /* the same where nothing is kept that they could leave in order */
 #define FORCE_MS      400   /* and then to end at once; then SIGKILL */
 #define EVENTS_COUNT  16
 #define RESULTS_COUNT 4
@@ -340,7 +341,7 @@ void dev_stop_all(struct dev *d)
     c->stop = NULL; /* from here on, waiting is what we want */
     d->stop = true;
     signal_programs(d, SIGTERM);
-    if (!client_wait(c, programs_ended, d, DRAIN_MS)) {
+    if (!client_wait(c, programs_ended, d, d->mock ? FORGET_MS : DRAIN_MS)) {
         signal_programs(d, SIGTERM);
         if (!client_wait(c, programs_ended, d, FORCE_MS)) {
             signal_programs(d, SIGKILL);

@@ -35,6 +35,10 @@ bool runs_input(const struct cli *cli, struct buf *ret, struct err *e)
         return err_fail(e, ERR_INVALID,
                         "only one of --input, --input-json, --input-text and --document can be the "
                         "input");
+    if (o->input && o->input[0] == '{') { /* nobody names a file so, and many try this first */
+        buf_add_text(ret, o->input);
+        return true;
+    }
     if (o->input) return cli_read(o->input, INPUT_BYTES_MAX, ret, e);
     if (o->document) return text_input("document", strlen("document"), o->document, ret, e);
     if (o->input_text) {

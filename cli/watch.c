@@ -49,29 +49,6 @@ void runs_change_line(struct buf *ret, const struct change *t)
     buf_add_char(ret, '\n');
 }
 
-static void print_line(void *user, const struct change *t)
-{
-    (void)user;
-    AUTO_BUF struct buf line = { 0 };
-    runs_change_line(&line, t);
-    (void)cli_print(&line);
-}
-
-static void print_object(void *user, const struct change *t)
-{
-    const struct view *v = user;
-    char when[TIME_TEXT_MAX];
-    time_format(t->record_ms, when);
-    AUTO_JSON *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s*}", "run_id", v->id, "time", when, "path", t->path,
-                  "state", t->state, "attempt", (json_int_t)t->attempt, "why", t->why);
-    AUTO_BUF struct buf line = { 0 };
-    if (!object) return;
-    json_write(&line, object);
-    buf_add_char(&line, '\n');
-    (void)cli_print(&line);
-}
-
 /* --- the block --- */
 
 /* A step as it is drawn. */
@@ -248,7 +225,7 @@ static void draw_head(struct buf *b, const struct term *t, const struct view *v,
         term_text(&title, bytes_of(version), false);
     }
     term_styled(b, t, TERM_BOLD, title.data ? title.data : "");
-    buf_addf(b, "  %s  ", v->id);
+    buf_add_text(b, "  ");
     term_styled(b, t,
                 !ended                              ? TERM_CYAN
                 : runs_exit_code(v->run) == EXIT_OK ? TERM_GREEN
@@ -267,12 +244,15 @@ size_t runs_block(struct buf *ret, const struct term *t, const struct view *v, i
                   size_t rows_max)
 {
     CLEANUP(rows_done) struct rows rows = rows_of(v);
-    size_t from = ret->len, lines = 1, first = 0, last = rows.count;
+    size_t from = ret->len, lines = 2, first = 0, last = rows.count;
     draw_head(ret, t, v, &rows, now_ms);
     term_clip(ret, from, t->width - 1);
+    AUTO_FREE char *id = xasprintf("run %s", v->id);
+    buf_add_text(ret, "\n  ");
+    term_styled(ret, t, TERM_DIM, id);
     /* Too many to draw: those around the one that moved last. */
-    if (rows.count + 1 > rows_max) {
-        size_t window = rows_max > 3 ? rows_max - 2 : 1, moved = 0;
+    if (rows.count + 2 > rows_max) {
+        size_t window = rows_max > 4 ? rows_max - 3 : 1, moved = 0;
         for (size_t i = 0; i < rows.count; i++)
             if (rows.list[i].state != STEP_STATE_PENDING) moved = i;
         first = moved + 1 > window / 2 ? moved + 1 - window / 2 : 0;
@@ -305,6 +285,35 @@ struct watch {
     bool lonely_said;
 };
 
+/* What cannot be written is not written again and again; the run is still waited for. */
+static void put(struct watch *w, const struct buf *text)
+{
+    if (!cli_print(text)) w->mode = WATCH_QUIET;
+}
+
+static void print_line(void *user, const struct change *t)
+{
+    struct watch *w = user;
+    AUTO_BUF struct buf line = { 0 };
+    runs_change_line(&line, t);
+    if (w->mode == WATCH_LINES) put(w, &line);
+}
+
+static void print_object(void *user, const struct change *t)
+{
+    struct watch *w = user;
+    char when[TIME_TEXT_MAX];
+    time_format(t->record_ms, when);
+    AUTO_JSON *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s*}", "run_id", w->view->id, "time", when, "path",
+                  t->path, "state", t->state, "attempt", (json_int_t)t->attempt, "why", t->why);
+    AUTO_BUF struct buf line = { 0 };
+    if (!object || w->mode != WATCH_JSON) return;
+    json_write(&line, object);
+    buf_add_char(&line, '\n');
+    put(w, &line);
+}
+
 /* Moves up over the old block and writes the new one over it, so that nothing flickers. */
 static void redraw(struct watch *w)
 {
@@ -320,7 +329,7 @@ static void redraw(struct watch *w)
     }
     buf_add_text(&out, "\x1b[J");
     w->lines = lines;
-    (void)cli_print(&out);
+    put(w, &out);
 }
 
 static void show(struct watch *w)
@@ -328,8 +337,8 @@ static void show(struct watch *w)
     const struct run_fields *fields = &w->view->fields;
     switch (w->mode) {
     case WATCH_QUIET: break;
-    case WATCH_LINES: w->next = runs_transitions(fields, w->next, print_line, w->view); break;
-    case WATCH_JSON: w->next = runs_transitions(fields, w->next, print_object, w->view); break;
+    case WATCH_LINES: w->next = runs_transitions(fields, w->next, print_line, w); break;
+    case WATCH_JSON: w->next = runs_transitions(fields, w->next, print_object, w); break;
     case WATCH_BLOCK: redraw(w); break;
     }
 }
