@@ -57,13 +57,30 @@ static void add_bounds(const struct option *o, struct buf *b,
     add(b, o->max);
 }
 
+/* The characters, runs of neighbours as a-z. */
+static void add_charset(struct buf *b, const char *set)
+{
+    for (const char *p = set; *p;) {
+        size_t run = 1;
+        while (p[run] == p[run - 1] + 1) run++;
+        if (run > 3)
+            buf_addf(b, "%c-%c", p[0], p[run - 1]);
+        else
+            buf_add(b, p, run);
+        p += run;
+    }
+}
+
 void option_allowed(const struct option *o, struct buf *ret)
 {
     switch (o->type) {
     case OPTION_TEXT:
         buf_add_text(ret, "text");
         if (o->max) buf_addf(ret, " of %lld to %lld bytes", (long long)o->min, (long long)o->max);
-        if (o->charset) buf_addf(ret, " of the characters %s", o->charset);
+        if (o->charset) {
+            buf_add_text(ret, " of the characters ");
+            add_charset(ret, o->charset);
+        }
         break;
     case OPTION_U32:
         buf_add_text(ret, "a whole number");

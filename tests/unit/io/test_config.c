@@ -214,7 +214,7 @@ Test(config, wrong_flags_are_answered_with_what_is_right)
     REFUSES("--no-worker-drain takes no value", "--no-worker-drain=1");
     REFUSES("--name needs a value: --name TEXT", "--name");
     REFUSES("--config needs a value: --config FILE", "--config");
-    REFUSES("of the characters", "--prefix", "Tutti");
+    REFUSES("of the characters a-z0-9._-", "--prefix", "Tutti");
     REFUSES("text of 1 to 60 bytes", "--prefix", "");
     REFUSES("--models: it takes JSON", "--models", "{");
     REFUSES("unexpected argument 'stray'", "stray");
