@@ -226,7 +226,7 @@ bool worker_options_make(const struct worker_config *c, const struct log *log,
 {
     *l = (struct worker_lists){ .name = c->name ? xstrdup(c->name) : default_name(),
                                 .queue_text = xstrdup(c->queues) };
-    size_t count;
+    size_t count = 0;
     if (!split_queues(l, &count, e) || !private_hosts(c->hosts_private, l, e)) {
         worker_lists_done(l);
         return false;
