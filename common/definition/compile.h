@@ -144,6 +144,12 @@ bool check_name(struct node n, const char *what);
 struct schema *read_schema(struct node n);
 /* A CEL field, bare or as one ${...}; of the definition, or NULL where there was a fault. */
 struct cel *read_cel(struct node n, unsigned roots);
+/* The source of a CEL field without ${ and }, and the bytes before it; n's value becomes the text.
+ */
+size_t cel_source(struct node *n, struct bytes *ret);
+/* An expression of the definition that was put together of checked parts; a fault at n (too long,
+ * nested too deep) and NULL where that does not compile. */
+struct cel *build_cel(struct node n, struct bytes source);
 /* Whether the value compiles as a template; its names are checked later. */
 bool check_template(struct node n, unsigned roots);
 /* check_template, and the template, of the definition; NULL where there was a fault. */

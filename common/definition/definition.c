@@ -71,7 +71,7 @@ struct definition *definition_parse(struct bytes text, struct faults *ret_faults
 {
     *ret_faults = (struct faults){ 0 };
     if (text.len > DEFINITION_BYTES_MAX) {
-        fault_add(ret_faults, 0, 0, "",
+        fault_add(ret_faults, 1, 1, "",
                   xasprintf("the definition has %zu bytes; the limit is %d", text.len,
                             DEFINITION_BYTES_MAX));
         return NULL;

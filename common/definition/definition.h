@@ -76,19 +76,19 @@ struct step_def {
     uint32_t fallback_block; /* NO_INDEX where there is none */
     struct template *output; /* mapping of the result (sees `output`); NULL: as it is */
     /* task kinds */
-    const char *queue,
-        *uses; /* uses: handler name; for llm the model; "" where it does not apply */
-    struct template *
-        input;                        /* the task's value: for llm
-                                         {"model","system","messages","output_schema","temperature","max_tokens","stream"},
-                                         for http {"method","url","headers","body","query"}, for exec
-                                         {"command","args","stdin"} */
+    const char *queue;
+    const char *uses; /* task: the handler; llm: the model; exec: the command; else "" */
+    /* The task's value, an object except for task. llm: {"model", "messages": [{"role",
+     * "content"}], "output_schema", "temperature", "max_tokens", "stream"}; http: {"method", "url",
+     * "headers", "query", "body"}; exec: {"command", "args", "stdin"}. What is not given is absent.
+     */
+    struct template *input;
     struct template *idempotency_key; /* NULL: ours */
     struct schema *output_schema;     /* llm and task; NULL: none */
     /* set */
     struct template *vars; /* an object */
     /* parallel */
-    const uint32_t *branches; /* blocks */
+    const uint32_t *branches; /* blocks, in the order of their names */
     uint32_t branch_count;
     uint32_t max_concurrent; /* 0: no limit of its own */
     enum join_kind join;

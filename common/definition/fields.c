@@ -332,18 +332,24 @@ static size_t unwrap(struct bytes *source)
     return from + 2;
 }
 
-struct cel *read_cel(struct node n, unsigned roots)
+size_t cel_source(struct node *n, struct bytes *ret)
 {
     /* `if: true` is an expression, too. */
-    if (json_is_boolean(n.value))
-        n.value = scratch_json(n.c, json_string(json_is_true(n.value) ? "true" : "false"));
-    if (!json_is_string(n.value)) {
+    if (json_is_boolean(n->value))
+        n->value = scratch_json(n->c, json_string(json_is_true(n->value) ? "true" : "false"));
+    *ret =
+        (struct bytes){ .data = json_string_value(n->value), .len = json_string_length(n->value) };
+    return ret->data ? unwrap(ret) : 0;
+}
+
+struct cel *read_cel(struct node n, unsigned roots)
+{
+    struct bytes source;
+    size_t before = cel_source(&n, &source), offset = 0;
+    if (!source.data) {
         fault(n, "expected an expression as text, found %s", noun(n.value));
         return NULL;
     }
-    struct bytes source = { .data = json_string_value(n.value),
-                            .len = json_string_length(n.value) };
-    size_t before = unwrap(&source), offset = 0;
     struct err e;
     struct cel *cel = cel_compile(source, &offset, &e);
     if (!cel) {
@@ -355,6 +361,15 @@ struct cel *read_cel(struct node n, unsigned roots)
     use->cel = cel;
     use->offset = before;
     return cel;
+}
+
+struct cel *build_cel(struct node n, struct bytes source)
+{
+    struct err e;
+    struct cel *cel = cel_compile(source, NULL, &e);
+    if (cel) return memory_own(n.c->memory, cel, release_cel);
+    fault(n, "taken together: %s", without_position(e.text));
+    return NULL;
 }
 
 struct node node_descend(struct node n, const char *pointer)

@@ -388,21 +388,33 @@ static bool read_case(struct node n, struct step_def *s, struct case_def *ret)
     return when.value && steps.value;
 }
 
-/* `conditions` are cases that share their steps: the first that holds runs them. */
-static uint32_t read_conditions(struct node n, struct node conditions, struct step_def *s,
-                                struct case_def *cases)
+/* Appends "|| (condition)", in a line of its own, since it may end in a comment. */
+static void read_condition(struct node n, struct buf *any)
 {
-    uint32_t made = 0;
+    struct bytes source;
+    if (!read_cel(n, 0)) return;
+    (void)cel_source(&n, &source);
+    buf_addf(any, "%s(%.*s\n)", any->len ? " || " : "", (int)source.len, source.data);
+}
+
+/* `conditions` are one case: any of them, as one expression. Each was compiled alone before, so
+ * that its faults are its own. */
+static bool read_conditions(struct node n, struct node conditions, struct step_def *s,
+                            struct case_def *ret)
+{
     struct node steps = node_get(n, "steps");
+    size_t faults = n.c->faults->count;
+    CLEANUP(buf_done) struct buf any = { 0 };
     if (!steps.value) {
         fault(n, "'conditions' need 'steps' to run when one of them holds");
-        return 0;
+        return false;
     }
-    uint32_t block = compile_list(steps, NULL, s->index, true);
+    ret->block = compile_list(steps, NULL, s->index, true);
     for (size_t i = 0; i < json_array_size(conditions.value); i++)
-        cases[made++] =
-            (struct case_def){ .when = read_cel(node_at(conditions, i), 0), .block = block };
-    return made;
+        read_condition(node_at(conditions, i), &any);
+    if (n.c->faults->count > faults || !any.len) return false;
+    ret->when = build_cel(conditions, buf_bytes(&any));
+    return ret->when;
 }
 
 static void compile_conditional(struct node n, struct step_def *s)
@@ -426,7 +438,7 @@ static void compile_conditional(struct node n, struct step_def *s)
     if (list.value) {
         for (size_t i = 0; i < count; i++) made += read_case(node_at(list, i), s, &cases[made]);
     } else {
-        made = read_conditions(n, conditions, s, cases);
+        made += read_conditions(n, conditions, s, &cases[0]);
     }
     if (otherwise.value)
         cases[made++] = (struct case_def){ .block = compile_list(otherwise, NULL, s->index, true) };

@@ -7,6 +7,7 @@
 #include <dirent.h>
 
 #include "common/base/limits.h"
+#include "common/definition/compile.h"
 
 /* --- what it compiles to --- */
 
@@ -254,15 +255,24 @@ Test(definition, a_conditional_has_its_cases_in_order_and_else_last)
     cr_expect_eq(step(d, "y")->block, c->cases[2].block);
 }
 
-Test(definition, conditions_share_their_steps)
+Test(definition, conditions_are_one_case_that_holds_when_any_of_them_does)
 {
-    AUTO_DEFINITION *d = define_steps("- name: c\n  type: conditional\n  conditions: [input.a, "
-                                      "input.b]\n  steps: [{name: x, type: task}]\n  else: []\n");
+    AUTO_DEFINITION *d =
+        define_steps("- name: c\n  type: conditional\n  conditions: ['1 > 2 // no', "
+                     "'${ 2 > 1 }', false]\n  steps: [{name: x, type: task}]\n"
+                     "  else: []\n");
     const struct step_def *c = step(d, "c");
-    cr_assert_eq(c->case_count, 3);
-    cr_expect_eq(c->cases[0].block, c->cases[1].block);
-    cr_expect_neq(c->cases[2].block, c->cases[1].block);
+    cr_assert_eq(c->case_count, 2);
     cr_expect_eq(step(d, "x")->block, c->cases[0].block);
+    cr_expect_null(c->cases[1].when);
+    struct cel_env env = { .resolve = no_names };
+    struct err e;
+    json_t *value = NULL;
+    cr_assert(cel_eval(c->cases[0].when, &env, &value, &e), "%s", e.text);
+    cr_expect(json_is_true(value));
+    json_decref(value);
+    expect_step_fault("- {name: c, type: conditional, conditions: ['true', '1 +'], steps: []}\n",
+                      "in the expression: ");
 }
 
 Test(definition, errors_fail_continue_or_fall_back)
@@ -378,7 +388,7 @@ Test(definition, a_file_beyond_the_limit_is_refused_by_its_size)
     AUTO_FREE char *text = xmalloc(DEFINITION_BYTES_MAX + 2);
     memset(text, '#', DEFINITION_BYTES_MAX + 1);
     text[DEFINITION_BYTES_MAX + 1] = '\0';
-    expect_fault(text, "the limit is 524288");
+    expect_fault(text, "1:1: the definition has 524289 bytes; the limit is 524288");
 }
 
 Test(definition, lists_of_steps_nest_only_so_deep)
@@ -766,4 +776,41 @@ Test(examples, every_example_is_a_valid_definition)
     }
     closedir(dir);
     cr_expect_geq(files, 6);
+}
+
+Test(examples, the_example_of_the_documentation_is_a_valid_definition)
+{
+    size_t len;
+    AUTO_FREE char *page = read_source("docs/workflow-language.md", &len);
+    char *from = strstr(page, "```yaml\nworkflow:");
+    cr_assert_not_null(from);
+    from += strlen("```yaml\n");
+    char *to = strstr(from, "```");
+    cr_assert_not_null(to);
+    *to = '\0';
+    AUTO_DEFINITION *d = define(from);
+    cr_expect_gt(d->step_count, 4);
+}
+
+Test(examples, the_schema_for_editors_knows_the_fields_of_every_kind)
+{
+    struct err e;
+    size_t len, count;
+    AUTO_FREE char *text = read_source("schemas/workflow.schema.json", &len);
+    AUTO_JSON *schema = json_parse((struct bytes){ text, len }, &e);
+    cr_assert_not_null(schema, "%s", e.text);
+    const char *const *names = field_names(&count);
+    for (int kind = 0; kind < STEP_KIND_COUNT; kind++) {
+        AUTO_FREE char *def = xasprintf("%sStep", step_kind_name(kind));
+        const json_t *known =
+            json_object_get(json_object_get(json_object_get(schema, "$defs"), def), "properties");
+        size_t own = 0;
+        cr_assert_not_null(known, "%s", def);
+        for (size_t i = 0; i < count; i++) {
+            if (!(field_kinds(names[i]) & 1u << kind)) continue;
+            cr_expect_not_null(json_object_get(known, names[i]), "%s: %s", def, names[i]);
+            own++;
+        }
+        cr_expect_eq(json_object_size(known), own, "%s", def);
+    }
 }
