@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The fleet's circuit breaker of one dependency: takes one worker's counts of the last moments, answers the state.
--- KEYS: cb:<dependency> (hash), cb:<dependency>:probes (zset of half-open permits, by expiry)
+-- KEYS: cb:<dependency> (hash), {cb:<dependency>}:probes (same slot; zset of half-open permits, by expiry)
 -- ARGV: worker, window ms, calls minimum, failure rate %, open wait ms, permits, permit ms, ok, failed,
 --       probes ok, probes failed, permits wanted
 -- Hash: state (closed open half), until (ms), epoch, b<second> "ok failed", w<worker> ms of its last failure,
