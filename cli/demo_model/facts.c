@@ -6,6 +6,12 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "common/base/limits.h"
+
+/* Sentences are compared with one another, so their number is bounded. */
+#define SENTENCES_MAX    400
+#define SOURCE_BYTES_MAX (256 * KIB)
+
 /* --- words --- */
 
 static bool is_letter(char c)
@@ -325,6 +331,7 @@ static bool is_title(const struct facts *f, const struct sentence *s)
 /* Adds one sentence, whose text it takes; *section is the heading that it stands under. */
 static void add_sentence(struct facts *f, struct bytes raw, enum section *section)
 {
+    if (f->sentence_count >= SENTENCES_MAX) return;
     AUTO_FREE char *copy = xstrndup(raw.data, raw.len);
     enum section label = SECTION_NONE;
     const char *bare = skip_bullet(copy), *text = skip_bullet(skip_label(bare, &label));
@@ -493,6 +500,10 @@ void facts_read(struct facts *f, struct bytes source)
 {
     enum section section = SECTION_NONE;
     *f = (struct facts){ 0 };
+    if (source.len > SOURCE_BYTES_MAX) {
+        source.len = SOURCE_BYTES_MAX;
+        while (source.len && (source.data[source.len] & 0xC0) == 0x80) source.len--;
+    }
     if (source.len) add_lines(f, source.data, source.data + source.len, &section);
     if (!f->topic && f->sentence_count) {
         const char *text = f->sentences[0].text;

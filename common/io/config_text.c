@@ -130,13 +130,10 @@ static void markdown_option(void *b, const struct option *o)
     AUTO_BUF struct buf allowed = { 0 };
     option_allowed(o, &allowed);
     markdown_cell(b, allowed.data);
-    if (o->fallback && *o->fallback) {
-        buf_add_text(b, " | `");
-        markdown_cell(b, o->fallback);
-        buf_add_text(b, "`");
-    } else {
+    if (o->fallback && *o->fallback)
+        buf_addf(b, " | `%s`", o->fallback);
+    else
         buf_add_text(b, " | none");
-    }
     buf_addf(b, " | `%s`", name);
     if (o->type == OPTION_SECRET) buf_addf(b, ", `%s_FILE`", name);
     buf_add_text(b, " | ");

@@ -270,3 +270,13 @@ Test(demo_model, strange_requests_are_survived)
         }
     }
 }
+
+Test(demo_model, a_huge_prompt_is_answered_too)
+{
+    AUTO_BUF struct buf prompt = { 0 };
+    buf_add_text(&prompt, "Summarise:\n\n");
+    for (int i = 0; i < 20000; i++) buf_addf(&prompt, "Sales of shop %d rose by ₹%d. [", i, i);
+    AUTO_FREE char *text = ask("", prompt.data, NULL);
+    has(text, "rose by ₹");
+    cr_assert(utf8_check(text, strlen(text)));
+}
