@@ -1,0 +1,105 @@
+#!/bin/sh
+# ./run test: everything, from the tree's own rules to kill -9 on real servers. Servers are started and stopped by the tests.
+# The last line is "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.."
+root=$PWD
+mkdir -p build
+log=$root/build/test.log
+: >"$log"
+passed=0
+failed=0
+say() { printf '%s\n' "$*" | tee -a "$log"; }
+
+# tell NAME PASSED FAILED: one suite is over
+tell() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    say "$(printf '%-34s %5d passed, %d failed   (%d s)' "$1" "$2" "$3" $(($(date +%s) - started)))"
+}
+
+begin() { started=$(date +%s); }
+
+# one NAME COMMAND...: a suite that is one test
+one() {
+    name=$1
+    shift
+    begin
+    if "$@" >"$log.part" 2>&1; then
+        tell "$name" 1 0
+    else
+        tail -n 40 "$log.part"
+        tell "$name" 0 1
+    fi
+    cat "$log.part" >>"$log"
+}
+
+# units PRESET: every Criterion program; a crash, a leak or a sanitizer's word is a failure of its own
+units() {
+    begin
+    ok=0
+    bad=0
+    for program in "build/$1"/bin/test_*; do
+        timeout 300 "$program" --jobs 2 --timeout 120 >"$log.part" 2>&1
+        code=$?
+        cat "$log.part" >>"$log"
+        line=$(sed 's/\x1b\[[0-9;]*m//g' "$log.part" | grep -a 'Synthesis: Tested' | tail -n 1)
+        p=$(echo "$line" | sed -n 's/.*Passing: \([0-9]*\).*/\1/p')
+        f=$(echo "$line" | sed -n 's/.*Failing: \([0-9]*\).*/\1/p')
+        c=$(echo "$line" | sed -n 's/.*Crashing: \([0-9]*\).*/\1/p')
+        wrong=$((${f:-0} + ${c:-0}))
+        # Criterion does not count what LeakSanitizer says when a test's process ends
+        if grep -aq 'Sanitizer: \|runtime error:' "$log.part" && [ $wrong = 0 ]; then wrong=1; fi
+        if { [ $code != 0 ] || [ -z "$line" ]; } && [ $wrong = 0 ]; then wrong=1; fi
+        [ $wrong = 0 ] || { say "--- $program"; grep -av '^\[.*RUN' "$log.part" | tail -n 30; }
+        ok=$((ok + ${p:-0}))
+        bad=$((bad + wrong))
+    done
+    tell "unit tests ($1)" $ok $bad
+}
+
+# python NAME ARGUMENTS...: a pytest suite
+python() {
+    name=$1
+    shift
+    begin
+    build/venv/bin/python -m pytest -q -rs --tb=short --junitxml=build/pytest.xml "$@" >"$log.part" 2>&1
+    code=$?
+    cat "$log.part" >>"$log"
+    p=$(tail -n 1 "$log.part" | grep -o '[0-9]* passed' | cut -d' ' -f1)
+    f=$(tail -n 1 "$log.part" | grep -o '[0-9]* failed' | cut -d' ' -f1)
+    e=$(tail -n 1 "$log.part" | grep -o '[0-9]* error' | cut -d' ' -f1)
+    wrong=$((${f:-0} + ${e:-0}))
+    if [ $code != 0 ] && [ $wrong = 0 ]; then wrong=1; fi
+    [ $wrong = 0 ] || tail -n 120 "$log.part"
+    grep -a '^SKIPPED' "$log.part" | sed 's/^/!!! /'
+    tell "$name" "${p:-0}" $wrong
+}
+
+if ! tests/venv.sh >>"$log" 2>&1; then
+    tail -n 20 "$log"
+    say "tests: the Python environment could not be made (see above)"
+    say "0 passed, 1 failed"
+    exit 1
+fi
+begin
+for preset in asan release clang tsan; do
+    if ./run build $preset >>"$log" 2>&1; then
+        tell "build ($preset)" 1 0
+    else
+        tail -n 60 "$log"
+        tell "build ($preset)" 0 1
+        say "$passed passed, $failed failed"
+        exit 1
+    fi
+    begin
+done
+one "formatting, rules, clang-tidy" tests/tidy/lint.sh build/release/orchestrator/engine/libtutti_engine.a
+units asan
+one "threads under TSan" tests/stress.sh
+TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "not kafka" -m "not slow"
+TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e
+one "bench (smoke)" python3 bench/steps.py --quick --json
+say "the whole log is in build/test.log"
+say "$passed passed, $failed failed"
+[ $failed = 0 ]
