@@ -7,6 +7,8 @@
 
 #include "common/definition/compile.h"
 
+#define CYCLE_STEPS_SHOWN 8
+
 static const char *const step_members[] = { "output", "status", "error", "attempts" };
 static const char *const run_members[] = { "id", "workflow", "version", "started_at" };
 static const char *const error_members[] = { "type",    "message",   "step",
@@ -26,22 +28,31 @@ struct ref {
 
 /* --- order and cycles --- */
 
-/* Looks for a way from one step to another along what steps read; fills path with it. Depth first;
- * each step is visited once. */
-static bool find_path(const struct compiler *c, uint32_t from, uint32_t to, bool *seen,
-                      struct buf *path)
+/* Looks for the shortest way from one step to another along what steps read (breadth first), and
+ * appends it to path, cut where it gets long. false: there is none. */
+static bool find_path(const struct compiler *c, uint32_t from, uint32_t to, struct buf *path)
 {
-    size_t before = path->len;
-    buf_addf(path, " -> %s", c->steps[from].name);
-    if (from == to) return true;
-    seen[from] = true;
-    for (uint32_t next = 0; next < c->step_count; next++) {
-        if (!c->reads[(size_t)from * c->step_count + next] || seen[next]) continue;
-        if (find_path(c, next, to, seen, path)) return true;
+    uint32_t count = c->step_count, head = 0, tail = 0;
+    AUTO_FREE uint32_t *queue = xcalloc(count, sizeof *queue);
+    AUTO_FREE uint32_t *toward =
+        xcalloc(count, sizeof *toward); /* the next step on the way to `to` */
+    for (uint32_t i = 0; i < count; i++) toward[i] = NO_INDEX;
+    toward[to] = to;
+    queue[tail++] = to;
+    while (head < tail && toward[from] == NO_INDEX) {
+        uint32_t at = queue[head++];
+        for (uint32_t i = 0; i < count; i++) {
+            if (toward[i] != NO_INDEX || !c->reads[(size_t)i * count + at]) continue;
+            toward[i] = at;
+            queue[tail++] = i;
+        }
     }
-    path->len = before;
-    path->data[before] = '\0';
-    return false;
+    if (toward[from] == NO_INDEX) return false;
+    uint32_t at = from;
+    for (int shown = 0; shown < CYCLE_STEPS_SHOWN && at != to; shown++, at = toward[at])
+        buf_addf(path, " -> %s", c->steps[at].name);
+    buf_addf(path, " -> %s%s", at == to ? "" : "... -> ", c->steps[to].name);
+    return true;
 }
 
 static void fault_later(struct ref *r, uint32_t x)
@@ -49,9 +60,8 @@ static void fault_later(struct ref *r, uint32_t x)
     const struct compiler *c = r->c;
     const char *here = c->steps[r->use->step].name, *other = c->steps[x].name;
     CLEANUP(buf_done) struct buf path = { 0 };
-    AUTO_FREE bool *seen = xcalloc(c->step_count, sizeof *seen);
     buf_add_text(&path, here);
-    if (find_path(c, x, r->use->step, seen, &path))
+    if (find_path(c, x, r->use->step, &path))
         ref_fault(r, "steps read each other in a cycle: %s", path.data);
     else
         ref_fault(r, "'%s' reads step '%s', which can only run after it", here, other);
