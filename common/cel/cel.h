@@ -11,7 +11,7 @@
 
 struct cel; /* a compiled expression; immutable, may be shared by threads */
 
-#define CEL_COST_MAX   1000000 /* default of cel_env.cost_max: about 10-50 ms at the worst */
+#define CEL_COST_MAX   1000000 /* default of cel_env.cost_max: some 100 ms at the worst */
 #define CEL_SOURCE_MAX (64 * 1024)
 #define CEL_DEPTH_MAX  64 /* nesting of the source */
 
@@ -36,14 +36,17 @@ struct cel_env {
     uint64_t cost;     /* spent; summed up over evaluations with this env */
 };
 
-/* Evaluates. *ret: a new reference. Errors (no such key, no such overload, division by zero,
+/* Evaluates. *ret: a new reference to a value that may be shared with the expression and with what
+ * resolve returned: never change it. Errors (no such key, no such overload, division by zero,
  * overflow, cost limit ...) say what and where in the source; kind ERR_INVALID, or ERR_LIMIT for
- * the cost. && and || absorb errors as CEL demands. */
+ * the cost, or the kind of a failed resolve. && and || and the macros absorb errors as CEL demands,
+ * but only ERR_INVALID and ERR_NOT_FOUND: what else a resolver reports ends the evaluation. */
 MUST_CHECK bool cel_eval(const struct cel *c, struct cel_env *env, json_t **ret, struct err *e);
 
 /* Calls fn for every free dotted path that the expression may read (["steps","a","output"]; a path
  * ends where an index, a call or a macro begins), once per occurrence, with its byte offset. For
- * validation and for finding secrets. */
+ * validation and for finding secrets. A lone name of a type (int, string, list, map, type ...) is
+ * not reported: it means the type where the environment knows no such name. */
 void cel_paths(const struct cel *c,
                void (*fn)(void *user, const char *const *names, size_t count, size_t offset),
                void *user);

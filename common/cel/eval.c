@@ -23,6 +23,7 @@ bool eval_fail(struct eval *ev, uint32_t offset, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    text_one_line(text);
     ev->err_offset = offset;
     return err_fail(&ev->err, ERR_INVALID, "%s", text);
 }
@@ -144,6 +145,7 @@ bool eval_index(struct eval *ev, uint32_t offset, const struct val *from, const 
                 struct val *ret)
 {
     if (from->type == VAL_MAP && index->type == VAL_STRING) {
+        if (!eval_charge_scan(ev, offset, json_string_length(index->j))) return false;
         json_t *member = json_object_get(from->j, json_string_value(index->j));
         if (!member) return no_such_key(ev, offset, json_string_value(index->j));
         *ret = val_of_json(member);
@@ -221,7 +223,7 @@ static bool eval_bool(struct eval *ev, const struct node *n, bool *ret)
 /* ALL and EXISTS: an error counts only if no element decides. */
 static bool fold_quantifier(struct eval *ev, const struct node *n, struct fold *f)
 {
-    bool holds;
+    bool holds = false;
     if (eval_bool(ev, n->parts[0].node, &holds)) {
         f->decided = holds == (n->op == OP_EXISTS);
         return true;
@@ -277,7 +279,9 @@ static bool fold_over(struct eval *ev, const struct node *n, const struct val *r
             *var = val_of_json(json_array_get(range->j, i));
         } else {
             const char *key = json_object_iter_key(iter);
-            *var = val_string(key, strlen(key));
+            size_t len = strlen(key);
+            if (!eval_charge_copy(ev, n->offset, len)) return false;
+            *var = val_string(key, len);
             iter = json_object_iter_next(range->j, iter);
         }
         bool ok = eval_charge(ev, n->offset, 1) && fold_step(ev, n, f);
@@ -345,7 +349,7 @@ static bool eval_postfix(struct eval *ev, const struct node *n, uint32_t count, 
 
 static bool eval_has(struct eval *ev, const struct node *n, struct val *ret)
 {
-    bool has;
+    bool has = false;
     if (n->base->kind == NODE_PATH) {
         if (!has_path(ev, n->base, &has)) return false;
     } else {
@@ -384,7 +388,7 @@ static bool eval_logic_failed(struct eval *ev, const struct node *n, uint32_t fr
 {
     const struct err first = ev->err;
     const uint32_t offset = ev->err_offset;
-    bool decisive = n->op == OP_OR, b;
+    bool decisive = n->op == OP_OR, b = false;
     for (uint32_t i = from + 1; i < n->count; i++) {
         if (!eval_charge(ev, n->offset, COST_OF_ABSORBING)) return false;
         if (eval_bool(ev, n->parts[i].node, &b)) {
@@ -401,7 +405,7 @@ static bool eval_logic_failed(struct eval *ev, const struct node *n, uint32_t fr
 
 static bool eval_logic(struct eval *ev, const struct node *n, struct val *ret)
 {
-    bool decisive = n->op == OP_OR, b;
+    bool decisive = n->op == OP_OR, b = false;
     for (uint32_t i = 0; i < n->count; i++) {
         if (!eval_bool(ev, n->parts[i].node, &b))
             return may_absorb(ev) && eval_logic_failed(ev, n, i, ret);
@@ -417,7 +421,7 @@ static bool eval_choice(struct eval *ev, const struct node *n, struct val *ret)
 {
     uint32_t i = 0;
     for (; i + 1 < n->count; i += 2) {
-        bool holds;
+        bool holds = false;
         if (!eval_bool(ev, n->parts[i].node, &holds)) return false;
         if (holds) return eval(ev, n->parts[i + 1].node, ret);
     }
@@ -453,6 +457,7 @@ static bool eval_map(struct eval *ev, const struct node *n, struct val *ret)
             return eval_fail(ev, offset, "a map key must be a string here, this is %s",
                              val_type_name(key.type));
         const char *name = json_string_value(key.j);
+        if (!eval_charge_copy(ev, offset, json_string_length(key.j))) return false;
         if (json_object_get(map, name))
             return eval_fail(ev, offset, "repeated key: %.*s", SHOWN(name));
         if (!eval(ev, part, &v) || !eval_box(ev, part->offset, &v, &boxed)) return false;
@@ -466,7 +471,7 @@ static bool eval_map(struct eval *ev, const struct node *n, struct val *ret)
 static bool eval_sign(struct eval *ev, const struct node *n, struct val *ret)
 {
     if (n->kind == NODE_NOT) {
-        bool b;
+        bool b = false;
         if (!eval_bool(ev, n->base, &b)) return false;
         *ret = val_bool(b != (n->count % 2 == 1));
         return true;
@@ -497,9 +502,9 @@ static bool eval(struct eval *ev, const struct node *n, struct val *ret)
     case NODE_CALL: return eval_call(ev, n, NULL, ret);
     case NODE_POSTFIX: return eval_postfix(ev, n, n->count, ret);
     case NODE_HAS: return eval_has(ev, n, ret);
-    case NODE_FOLD: break; /* only a part of a NODE_POSTFIX */
+    case NODE_FOLD: break;
     }
-    ASSERT(!"a node that stands alone");
+    ASSERT(n->kind != NODE_FOLD); /* which is only ever a part of a NODE_POSTFIX */
     return false;
 }
 

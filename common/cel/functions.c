@@ -108,6 +108,7 @@ static bool run_int(const struct call *c, struct val *ret)
         i = (int64_t)v->d;
         break;
     case VAL_STRING:
+        if (!eval_charge_scan(c->ev, c->node->offset, json_string_length(v->j))) return false;
         if (!int_of_text(val_text(v), &i)) return text_error(c);
         break;
     default: return call_mismatch(c);

@@ -177,6 +177,8 @@ bool source_fail(struct bytes source, size_t offset, struct err *e);
 /* "%.*s" arguments that show the beginning of a text in a message, cut between characters. */
 int shown_len(const char *text);
 #define SHOWN(text) shown_len(text), (text)
+/* Control characters of a message, which may quote a source or a key, become spaces. */
+void text_one_line(char *text);
 
 /* --- the lexer --- */
 
@@ -341,7 +343,9 @@ enum regex_verdict { REGEX_NO, REGEX_YES, REGEX_TOO_COSTLY };
 MUST_CHECK struct regex *regex_compile(struct bytes pattern, struct err *e);
 struct regex *regex_free(struct regex *r);
 DEFINE_CLEANUP(struct regex *, regex_free)
-/* Whether the text contains a match, found within `steps` steps of the matcher. */
-enum regex_verdict regex_search(const struct regex *r, struct bytes text, uint32_t steps);
+/* Whether the text contains a match. Gives up after steps_max steps of the matcher; *ret_steps: how
+ * many it took. */
+enum regex_verdict regex_search(const struct regex *r, struct bytes text, uint64_t steps_max,
+                                uint64_t *ret_steps);
 
 #endif

@@ -33,6 +33,12 @@ int shown_len(const char *text)
     return (int)len;
 }
 
+void text_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20) *text = ' ';
+}
+
 bool lex_fail(struct lexer *l, size_t offset, enum err_kind kind, const char *fmt, ...)
 {
     char text[300];
@@ -40,6 +46,7 @@ bool lex_fail(struct lexer *l, size_t offset, enum err_kind kind, const char *fm
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    text_one_line(text);
     l->fault = offset;
     err_fail(l->e, kind, "%s", text);
     return source_fail(l->source, offset, l->e);
@@ -297,6 +304,15 @@ bool lex_string(struct lexer *l, const struct token *t, struct buf *ret)
 
 /* --- words and signs --- */
 
+/* Names are looked up again and again, so that their length is part of what a look-up costs. */
+static bool check_name(struct lexer *l)
+{
+    enum { NAME_MAX_BYTES = 256 };
+    if (l->token.text.len <= NAME_MAX_BYTES) return true;
+    return lex_fail(l, l->token.offset, ERR_LIMIT, "a name is longer than %d bytes",
+                    NAME_MAX_BYTES);
+}
+
 static bool lex_word(struct lexer *l)
 {
     struct token *t = &l->token;
@@ -323,7 +339,7 @@ static bool lex_word(struct lexer *l)
     };
     for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
         if (bytes_is(t->text, keywords[i].text)) t->kind = keywords[i].kind;
-    return true;
+    return check_name(l);
 }
 
 /* `name`: letters, digits and _ - . / and space, as the specification lists them. */
@@ -339,7 +355,7 @@ static bool lex_quoted_name(struct lexer *l)
     t->kind = TOKEN_QUOTED;
     t->text = (struct bytes){ l->source.data + from, l->pos - from };
     l->pos++;
-    return true;
+    return check_name(l);
 }
 
 bool lex_next(struct lexer *l)

@@ -125,6 +125,8 @@ static bool is_in(struct eval *ev, uint32_t offset, const struct val *a, const s
     bool found = false;
     if (b->type == VAL_MAP) {
         if (a->type > VAL_STRING) return mismatch(ev, OP_IN, offset, a, b);
+        if (a->type == VAL_STRING && !eval_charge_scan(ev, offset, json_string_length(a->j)))
+            return false;
         /* Keys are strings: no other value is one. */
         found = a->type == VAL_STRING && json_object_get(b->j, json_string_value(a->j)) != NULL;
     } else if (b->type == VAL_LIST) {

@@ -2,7 +2,7 @@
  *
  * matches(): CEL asks for RE2. PCRE2 understands RE2's syntax and, for the common part, means the
  * same; what only PCRE2 has is refused, so that a linear matcher can take its place one day. PCRE2
- * backtracks, so every search is given a number of steps.
+ * backtracks, so every search counts its steps, and pays for them.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -72,7 +72,7 @@ struct regex *regex_compile(struct bytes pattern, struct err *e)
     size_t offset;
     pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len,
                                          PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C |
-                                             PCRE2_DOLLAR_ENDONLY,
+                                             PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY,
                                          &code, &offset, NULL);
     if (!compiled) {
         char text[128];
@@ -93,17 +93,38 @@ struct regex *regex_free(struct regex *r)
     return NULL;
 }
 
-enum regex_verdict regex_search(const struct regex *r, struct bytes text, uint32_t steps)
+/* A search under way. */
+struct search {
+    uint64_t steps, steps_max;
+    size_t position; /* in the text, at the last step */
+};
+
+/* Called before every item of the pattern, wherever the matcher tries it. What it has run through
+ * since the last time, forwards or back, is work too: `[a-z]*` is a single item. */
+static int count_step(pcre2_callout_block *block, void *user)
 {
+    struct search *s = user;
+    size_t at = block->current_position;
+    s->steps += 1 + (at > s->position ? at - s->position : s->position - at) / 16;
+    s->position = at;
+    return s->steps > s->steps_max ? PCRE2_ERROR_MATCHLIMIT : 0;
+}
+
+enum regex_verdict regex_search(const struct regex *r, struct bytes text, uint64_t steps_max,
+                                uint64_t *ret_steps)
+{
+    struct search s = { .steps_max = steps_max };
     pcre2_match_context *context = pcre2_match_context_create(NULL);
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     ASSERT(context && data);
-    pcre2_set_match_limit(context, steps);
+    /* PCRE2's own limit of steps starts anew at every position of the text; this one does not. */
+    pcre2_set_callout(context, count_step, &s);
     pcre2_set_heap_limit(context, HEAP_KIB_MAX);
     int n =
         pcre2_match(r->code, (PCRE2_SPTR)text.data, text.len, 0, PCRE2_NO_UTF_CHECK, data, context);
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);
+    *ret_steps = s.steps;
     /* 0: a match with more groups than there was room for. */
     if (n >= 0) return REGEX_YES;
     return n == PCRE2_ERROR_NOMATCH ? REGEX_NO : REGEX_TOO_COSTLY;

@@ -66,22 +66,17 @@ bool string_ends_with(const struct call *c, struct val *ret)
     return charge_scan(c, part.len);
 }
 
-/* Searches with few steps first and more if they do not suffice, so that what is paid for is near
- * what is used: PCRE2 does not tell how many steps it took. */
 static bool search(const struct call *c, const struct regex *r, struct bytes text, struct val *ret)
 {
-    enum { STEPS_FIRST = 500, STEPS_MAX = 500000, STEPS_PER_COST = 20 };
-    for (uint32_t steps = STEPS_FIRST; steps <= STEPS_MAX; steps *= 10) {
-        if (!charge_scan(c, text.len) ||
-            !eval_charge(c->ev, c->node->offset, steps / STEPS_PER_COST))
-            return false;
-        enum regex_verdict verdict = regex_search(r, text, steps);
-        if (verdict == REGEX_TOO_COSTLY) continue;
-        *ret = val_bool(verdict == REGEX_YES);
-        return true;
-    }
-    c->ev->err_offset = c->node->offset;
-    return err_fail(&c->ev->err, ERR_LIMIT, "matches(): the pattern takes too many steps");
+    enum { STEPS_PER_COST = 2 };
+    struct eval *ev = c->ev;
+    if (!eval_charge(ev, c->node->offset, 5) || !charge_scan(c, text.len)) return false;
+    uint64_t left = (ev->cost_max - ev->env->cost) * STEPS_PER_COST, steps;
+    enum regex_verdict verdict = regex_search(r, text, left, &steps);
+    if (!eval_charge(ev, c->node->offset, steps / STEPS_PER_COST)) return false;
+    if (verdict == REGEX_TOO_COSTLY) return eval_spent(ev, c->node->offset);
+    *ret = val_bool(verdict == REGEX_YES);
+    return true;
 }
 
 bool string_matches(const struct call *c, struct val *ret)
@@ -90,7 +85,7 @@ bool string_matches(const struct call *c, struct val *ret)
     struct bytes text = val_text(&c->args[0]), pattern = val_text(&c->args[1]);
     if (c->node->regex) return search(c, c->node->regex, text, ret);
     struct err e;
-    if (!eval_charge(c->ev, c->node->offset, 100 + pattern.len)) return false;
+    if (!eval_charge(c->ev, c->node->offset, 1000 + pattern.len)) return false;
     CLEANUP(regex_free_p) struct regex *r = regex_compile(pattern, &e);
     if (!r) return eval_fail(c->ev, c->node->offset, "%s", e.text);
     return search(c, r, text, ret);
@@ -124,8 +119,8 @@ static size_t space_at(struct bytes text, size_t at)
 {
     static const char *const wide[] = {
         "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-        "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
-        "\u2028", "\u2029", "\u202f", "\u205f", "\u3000",
+        "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+        "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000",
     };
     char ch = text.data[at];
     if (ch == ' ' || (ch >= '\t' && ch <= '\r')) return 1;

@@ -59,6 +59,7 @@ static void check_error(const struct err *e)
     size_t len = strnlen(e->text, sizeof e->text);
     cr_assert_lt(len, sizeof e->text);
     cr_assert(utf8_check(e->text, len), "%s", e->text);
+    for (size_t i = 0; i < len; i++) cr_assert((unsigned char)e->text[i] >= 0x20, "%s", e->text);
     cr_assert(e->text[0] >= '0' && e->text[0] <= '9', "no position: %s", e->text);
 }
 

@@ -92,7 +92,7 @@ Test(template, elsewhere_values_become_text)
         { "\"l: ${input.list}\"", "\"l: [3,1,2]\"" },
         { "\"t: ${input.tags}\"", "\"t: [\\\"a\\\",\\\"b\\\"]\"" },
         { "\"${input.nil}, ${input.flag}, ${input.pi}\"", "\"null, true, 3.14\"" },
-        { "\"\\\"q\\\" ${'a\\nb'}\\n\"", "\"\\\"q\\\" a\\nb\\n\"" },
+        { "\"\\\"q\\\" ${'a\\\\nb'}\\n\"", "\"\\\"q\\\" a\\nb\\n\"" },
     };
     check(cases, ARRAY_LEN(cases));
 }
