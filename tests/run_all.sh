@@ -2,7 +2,7 @@
 # ./run test: everything, from the tree's own rules to kill -9 on real servers. Servers are started and stopped by the tests.
 # The last line is "N passed, N failed".
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 root=$PWD
 mkdir -p build
 log=$root/build/test.log

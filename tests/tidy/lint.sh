@@ -1,7 +1,7 @@
 #!/bin/sh
 # ./run lint: formatting, the tree's own rules, clang-tidy. A fault of any makes the exit code 1.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 failed=0
 git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>build/format.log || {
     head -n 20 build/format.log
