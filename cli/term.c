@@ -48,7 +48,7 @@ static bool dangerous(uint32_t c, bool lines)
 void term_text(struct buf *ret, struct bytes text, bool lines)
 {
     const unsigned char *p = (const unsigned char *)text.data;
-    buf_reserve(ret, text.len);
+    if (text.len > 0) buf_reserve(ret, text.len);
     for (size_t i = 0; i < text.len;) {
         uint32_t c = 0;
         size_t len = decode(p + i, text.len - i, &c);
