@@ -11,6 +11,7 @@
 #define SKELETON_VERSION 1
 #define SKELETON_STEPS   10 /* where the list of steps stands */
 #define STEP_NUMBERS     9
+#define TIME_MS_MAX      (1LL << 56) /* sums of times and durations stay far from an overflow */
 
 static const struct field *field_find(const struct field *fields, size_t count, const char *name)
 {
@@ -56,8 +57,9 @@ static bool number_at(const json_t *array, size_t index, int64_t min, int64_t ma
 static bool load_step(struct run *run, const json_t *entry, struct err *e)
 {
     static const int64_t max[STEP_NUMBERS] = {
-        UINT32_MAX, STEP_STATE_COUNT - 1, UINT8_MAX, INT64_MAX, INT64_MAX, INT64_MAX,
-        UINT8_MAX,  UINT32_MAX,           1
+        UINT32_MAX, STEP_STATE_COUNT - 1, ATTEMPTS_MAX, INT64_MAX,
+        INT64_MAX,  TIME_MS_MAX,          UINT8_MAX,    UINT32_MAX,
+        1
     };
     int64_t n[STEP_NUMBERS] = { 0 };
     size_t count = json_array_size(entry);
@@ -70,7 +72,8 @@ static bool load_step(struct run *run, const json_t *entry, struct err *e)
     bool live = state == STEP_STATE_ISSUED || state == STEP_STATE_BACKOFF;
     if ((live && (!step_kind_is_task(d->kind) || n[2] == 0)) || n[7] > d->case_count ||
         (n[8] && d->fallback_block == NO_INDEX) ||
-        (state == STEP_STATE_WAITING && d->kind == STEP_CONDITIONAL && !n[8] && !n[7]))
+        (state == STEP_STATE_WAITING && d->kind == STEP_CONDITIONAL && !n[8] && !n[7]) ||
+        (state == STEP_STATE_WAITING && d->kind == STEP_SET && !n[8]))
         return err_fail(e, ERR_INVALID, "field s: step %s cannot be %s", d->name,
                         step_state_name(state));
     *step_make(run, d->index) = (struct step){ .state = (uint8_t)state,
@@ -91,14 +94,20 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
     if (!number_at(s, 0, 1, SKELETON_VERSION, &version))
         return err_fail(e, ERR_INVALID, "field s: of a version that this program does not know");
     if (!number_at(s, 1, 0, RUN_STATE_COUNT - 1, &state) ||
-        !number_at(s, 2, INT64_MIN, INT64_MAX, &now) ||
+        !number_at(s, 2, -TIME_MS_MAX, TIME_MS_MAX, &now) ||
         !number_at(s, 3, 0, UINT32_MAX, &transitions) ||
         !number_at(s, 4, -1, INT64_MAX, &finished_off) ||
-        !number_at(s, 5, INT64_MIN, INT64_MAX, &finished_ms) ||
+        !number_at(s, 5, -TIME_MS_MAX, TIME_MS_MAX, &finished_ms) ||
         !number_at(s, 6, 0, run->def->on_error == ON_ERROR_FALLBACK, &fallback) ||
         !number_at(s, 7, 0, INT64_MAX, &in) || !number_at(s, 8, 0, INT64_MAX, &out) ||
         !number_at(s, 9, 0, INT64_MAX, &usd) || !json_is_array(json_array_get(s, SKELETON_STEPS)))
         return err_fail(e, ERR_INVALID, "field s is damaged");
+    if (state != RUN_RUNNING && state != RUN_COMPLETED && state != RUN_FAILED &&
+        state != RUN_CANCELLED)
+        return err_fail(e, ERR_INVALID,
+                        "field s: the run is %s, which this program cannot go on "
+                        "with",
+                        run_state_name((enum run_state)state));
     run->state = (uint8_t)state;
     run->now_ms = now;
     run->transitions = (uint32_t)transitions;
@@ -177,6 +186,10 @@ struct run *run_load(const struct definition *def, const char *id, const struct 
     CLEANUP(run_free_p) struct run *run = run_new(def, bytes_of(id), texts);
     run->logic = (uint32_t)json_int(head, "logic", LOGIC_VERSION);
     run->started_ms = json_int(head, "started_ms", 0);
+    if (run->started_ms > TIME_MS_MAX || run->started_ms < -TIME_MS_MAX) {
+        err_fail(e, ERR_INVALID, "field h is damaged");
+        return NULL;
+    }
     if (!load_skeleton(run, skeleton, e) || !load_fields(run, fields, count, e)) return NULL;
     run->due_ms = run_next_due_ms(run);
     return TAKE(run);

@@ -40,9 +40,8 @@ static bool parse_once(json_t **cache, struct bytes text, const char *what, json
                        struct err *e)
 {
     if (!*cache) *cache = json_parse(text, e);
-    if (!*cache) return err_prefix(e, "%s", what);
     *ret = *cache;
-    return true;
+    return *ret ? true : err_prefix(e, "%s", what);
 }
 
 static bool input_json(struct fold *f, json_t **ret, struct err *e)

@@ -249,6 +249,15 @@ SCENARIO(max_parallel_holds_tasks_back_in_order,
          "start {} -> task a/1, task b/1\nstate c waiting\nok b/1 1 -> task c/1\n"
          "ok a/1 1 -> task a2/1\n")
 
+SCENARIO(a_slot_that_a_reached_join_sets_free_is_used_at_once,
+         WORKFLOW "limits: {max_parallel: 3}\nsteps:\n- name: p\n  type: parallel\n  branches:\n"
+                  "    x: [{name: a, type: task}, {name: q, type: parallel, branches: {i: [{name: "
+                  "a1, type: task}], j: [{name: a2, type: task}], k: [{name: a3, type: task}]}}]\n"
+                  "    y: [{name: r, type: parallel, join: any, branches: {i: [{name: b, type: "
+                  "task}], j: [{name: c, type: task}]}}]\n",
+         "start {} -> task a/1, task b/1, task c/1\nok a/1 1 -> task a1/1\n"
+         "ok b/1 1 -> task a2/1, cancel c/1, task a3/1\n")
+
 /* --- conditional --- */
 
 #define CASES                                                                                    \
