@@ -233,6 +233,11 @@ void bus_log_up(struct bus *bus)
     log_info(&bus->log, "kafka.up", "Kafka answers again");
 }
 
+void bus_complain(struct bus *bus, const char *name, const char *text)
+{
+    if (is_news(bus, name, "", 0)) log_warn(&bus->log, "kafka.error", "%s: %s", name, text);
+}
+
 void bus_on_error(struct bus *bus, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
@@ -242,8 +247,7 @@ void bus_on_error(struct bus *bus, rd_kafka_event_t *event)
         bus->down = true;
         return;
     }
-    if (is_news(bus, rd_kafka_err2name(code), "", 0))
-        log_warn(&bus->log, "kafka.error", "%s: %s", rd_kafka_err2name(code), text ? text : "");
+    bus_complain(bus, rd_kafka_err2name(code), text ? text : "");
 }
 
 /* --- life --- */

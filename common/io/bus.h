@@ -24,15 +24,18 @@ struct bus_options {
     const char *ssl_ca_location, *ssl_certificate_location, *ssl_key_location;
     uint32_t fetch_wait_ms;      /* fetch.wait.max.ms: 1-10 on the mock cluster; default 100 */
     uint32_t message_timeout_ms; /* default 30000 */
-    uint32_t session_timeout_ms; /* default 10000 */
+    uint32_t session_timeout_ms; /* default 10000; above 3000 on the mock cluster */
     const char *compression;     /* default "none" on loopback-sized payloads; "lz4", "zstd" */
     const struct log *log;       /* client warnings go here; required */
 };
 
-/* Connects lazily: success does not mean that a broker answers. */
+/* Connects lazily: success does not mean that a broker answers. ERR_INVALID: a setting that cannot
+ * be; ERR_UNSUPPORTED: the linked client was built without TLS or SASL. */
 MUST_CHECK struct bus *bus_open(struct loop *loop, const struct bus_options *options,
                                 struct err *e);
-/* Flushes nothing: pending sends get a failed delivery. Closes groups with a watchdog of 10 s. */
+/* Flushes nothing: pending sends get a failed delivery and open questions an error, and groups are
+ * left (on_revoke is called) with a watchdog of 10 s, all before it returns. Never from within a
+ * callback of the bus. Groups are gone afterwards; readers are still to be closed. */
 struct bus *bus_close(struct bus *bus);
 DEFINE_CLEANUP(struct bus *, bus_close)
 
@@ -53,8 +56,9 @@ struct bus_topic_spec {
  * metadata. done(user, NULL) on success. */
 void bus_create_topics(struct bus *bus, const struct bus_topic_spec *specs, size_t count,
                        void (*done)(void *user, const struct err *e), void *user);
-/* Metadata of one topic: its partition count, 0 if it does not exist, or e. Also the producer's
- * warm-up of that topic. cluster_id may be NULL where the broker has none. */
+/* Metadata of one topic: its partition count, 0 if it does not exist (the mock makes every topic it
+ * is asked about), or e. Also the producer's warm-up of that topic: without it the first message
+ * sent there is up to a second late. cluster_id may be NULL where the broker has none. */
 void bus_topic_info(struct bus *bus, const char *topic,
                     void (*done)(void *user, int32_t partitions, const char *cluster_id,
                                  const struct err *e),
@@ -89,14 +93,14 @@ struct bus_waiter {
     void (*done)(struct bus_waiter *w, const struct bus_delivery *d);
 };
 
-/* Queues a message; done comes later, never inside the call. false: refused now (queue full:
- * ERR_UNAVAILABLE, retriable: give no credit and try again; too large: ERR_LIMIT); then done is not
- * called. */
+/* Queues a message; done comes later, never inside the call. false: refused now, and done is not
+ * called. ERR_UNAVAILABLE, retriable: the queue is full (give no credit and try again) or the
+ * producer is being replaced; ERR_LIMIT: too large; ERR_NOT_FOUND: no such topic or partition. */
 MUST_CHECK bool bus_send(struct bus *bus, const struct bus_message *m, struct bus_waiter *w,
                          struct err *e);
 /* Messages that are queued or under way. */
 size_t bus_pending(const struct bus *bus);
-/* Fails what was queued for this partition but not sent yet (a claim at revoke). */
+/* Fails everything that is queued but not sent yet, of all partitions (a claim at revoke). */
 void bus_purge(struct bus *bus);
 
 /* --- consuming --- */
@@ -124,8 +128,9 @@ struct bus_group_options {
     void (*on_revoke)(void *user, const char *topic, int32_t partition, bool lost);
     /* One record, while the partition has credit. */
     void (*on_record)(void *user, const struct bus_record *r);
-    /* The partition cannot be read from the offset asked for (ERR_NOT_FOUND: out of range), or
-     * another error that does not heal by itself. */
+    /* The partition cannot be read from the offset asked for (ERR_NOT_FOUND: out of range; reading
+     * has stopped until the next bus_read), or another error that does not heal by itself. What
+     * concerns the whole group (ERR_AUTH, a fatal error) comes with topic "" and partition -1. */
     void (*on_error)(void *user, const char *topic, int32_t partition, const struct err *e);
     void *user;
 };
@@ -143,7 +148,9 @@ void bus_read(struct bus_group *g, const char *topic, int32_t partition, int64_t
               uint32_t credit);
 /* Adds credit; what is queued already is delivered in the next turn. */
 void bus_credit(struct bus_group *g, const char *topic, int32_t partition, uint32_t more);
-/* Commits the next offset to read; asynchronous, advisory: a failure is retried by the next one. */
+/* Commits the next offset to read; asynchronous, advisory: collected and sent every 200 ms, retried
+ * if it fails. A commit made before or within on_revoke (unless lost) goes out before the partition
+ * is given away; later ones, and those of partitions that are not ours, are ignored. */
 void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset);
 /* Leaves: revokes everything (on_revoke is called), then done. The handle dies with done. */
 void bus_leave(struct bus_group *g, void (*done)(void *user), void *user);
@@ -159,7 +166,9 @@ struct bus_reader_options {
     void (*on_record)(void *user, const struct bus_record *r);
     /* Everything that was there is read (again after each time it was behind); may be NULL. */
     void (*on_end)(void *user, int64_t next_offset);
-    void (*on_error)(void *user, const struct err *e); /* may be NULL */
+    /* ERR_NOT_FOUND: no such offset (reading has stopped) or, after 5 s, no such topic (goes on
+     * trying); ERR_AUTH. May be NULL. */
+    void (*on_error)(void *user, const struct err *e);
     void *user;
 };
 MUST_CHECK struct bus_reader *
@@ -167,7 +176,8 @@ bus_reader_open(struct bus *bus, const struct bus_reader_options *options, struc
 struct bus_reader *bus_reader_close(struct bus_reader *r); /* no callback comes after it */
 DEFINE_CLEANUP(struct bus_reader *, bus_reader_close)
 
-/* Keeps a record's views alive beyond the callback; release exactly once. */
+/* Keeps a record's views alive beyond the callback, its topic and extra included; at most once a
+ * record, within its callback. Release exactly once; the bus may be closed by then. */
 struct bus_held;
 struct bus_held *bus_record_hold(const struct bus_record *r);
 void bus_record_release(struct bus_held *h);

@@ -219,9 +219,26 @@ static size_t create_read(struct create_job *job, const rd_kafka_CreateTopics_re
     return retry;
 }
 
+/* Whether the controller is a broker of the cluster: the mock names one that does not exist, and a
+ * CreateTopics would wait for it until its time-out. */
+static bool has_controller(rd_kafka_t *rk)
+{
+    const struct rd_kafka_metadata *md;
+    int32_t controller = rd_kafka_controllerid(rk, JOB_MS_MAX);
+    if (rd_kafka_metadata(rk, 0, NULL, &md, JOB_MS_MAX)) return true; /* let the request tell */
+    bool found = false;
+    for (int i = 0; i < md->broker_cnt; i++) found |= md->brokers[i].id == controller;
+    rd_kafka_metadata_destroy(md);
+    return found;
+}
+
 static void create_run(struct bus_job *job_)
 {
     struct create_job *job = CONTAINER_OF(job_, struct create_job, job);
+    if (!has_controller(job_->client->rk)) {
+        create_by_asking(job);
+        return;
+    }
     AUTO_FREE rd_kafka_NewTopic_t **again = xcalloc(job->count + 1, sizeof *again);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(job_->client->rk);
     rd_kafka_event_t *event = create_request(job, job->topics, job->count, queue);

@@ -39,6 +39,8 @@ static rd_kafka_conf_t *fetcher_conf(const struct bus *bus, bool ends, struct er
         bus_conf_set(conf, "enable.partition.eof", ends ? "true" : "false", e) &&
         bus_conf_set_int(conf, "fetch.wait.max.ms", bus->settings.fetch_wait_ms, e) &&
         bus_conf_set(conf, "fetch.error.backoff.ms", "50", e) &&
+        /* After it a topic that does not exist is an error. */
+        bus_conf_set(conf, "topic.metadata.propagation.max.ms", "5000", e) &&
         /* Counts per partition. Above it 2.0.2 does not fetch for a whole second, so it has to
          * hold more than a second of work. */
         bus_conf_set(conf, "queued.max.messages.kbytes", ends ? "1024" : "8192", e) &&
@@ -207,6 +209,22 @@ void bus_stream_free(struct bus_stream *s)
     loop_defer_free(bus->loop, free, s);
 }
 
+/* Whether to tell the caller; what librdkafka goes on trying by itself is only logged. */
+static bool is_final(const struct bus_stream *s, rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED: return true;
+    /* A group knows that its topic exists: to it this is a broker that just started, and must not
+     * look like an offset that is gone. */
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return s->options.ends;
+    default: return false;
+    }
+}
+
 /* Something other than a record. */
 static void on_special(struct bus_stream *s, rd_kafka_message_t *m)
 {
@@ -214,14 +232,17 @@ static void on_special(struct bus_stream *s, rd_kafka_message_t *m)
     rd_kafka_resp_err_t code = m->err;
     int64_t offset = m->offset;
     struct err e;
+    rd_kafka_message_destroy(m);
     if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        rd_kafka_message_destroy(m);
         if (o->on_end) o->on_end(o->user, offset);
         return;
     }
     (void)bus_err(&e, code, "reading");
     (void)err_prefix(&e, "%s/%d", o->topic, (int)o->partition);
-    rd_kafka_message_destroy(m);
+    if (!is_final(s, code)) {
+        bus_complain(s->bus, rd_kafka_err2name(code), e.text);
+        return;
+    }
     /* librdkafka gives up on a partition only where the offset is not there. */
     if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
         code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)

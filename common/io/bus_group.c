@@ -12,6 +12,38 @@
 /* librdkafka #4381, fixed in 2.3.0: destroying a member that never had an assignment aborts. */
 #define VERSION_SAFE_DESTROY 0x020300ff
 
+#define API_JOIN_GROUP 11
+
+/* --- when not to commit --- */
+
+/* While a JoinGroup is under way the generation changes; a commit of the old one is refused with
+ * ILLEGAL_GENERATION, and 2.0.2 then gives up the whole assignment (librdkafka #4059, fixed in
+ * 2.10.0). There is no question to ask about that state, so an interceptor notes the request. It
+ * runs in a thread of the client. */
+static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int sockfd, const char *brokername,
+                                           int32_t brokerid, int16_t api_key, int16_t api_version,
+                                           int32_t corr_id, size_t size, void *joining)
+{
+    (void)rk;
+    (void)sockfd;
+    (void)brokername;
+    (void)brokerid;
+    (void)api_version;
+    (void)corr_id;
+    (void)size;
+    if (api_key == API_JOIN_GROUP) __atomic_store_n((bool *)joining, true, __ATOMIC_SEQ_CST);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *joining,
+                                  char *text, size_t text_size)
+{
+    (void)conf;
+    (void)text;
+    (void)text_size;
+    return rd_kafka_interceptor_add_on_request_sent(rk, "tutti", on_request_sent, joining);
+}
+
 static rd_kafka_conf_t *group_conf(const struct bus *bus, const char *group, struct err *e)
 {
     rd_kafka_conf_t *conf = bus_conf(bus, e);
@@ -83,23 +115,13 @@ static struct bus_part *add_part(struct bus_group *g, const char *topic, int32_t
     return part;
 }
 
-/* Commits that were asked for and not sent yet are dropped: the next owner may be further, and a
- * commit inside a rebalance can lose the whole assignment (librdkafka #4059). */
+/* A commit that was asked for and not sent is dropped: the next owner may be further. */
 static void remove_part(struct bus_part *part)
 {
     part->topic->parts[part->partition] = NULL;
     part->group->assigned--;
     bus_stream_free(part->stream);
     loop_defer_free(part->group->bus->loop, free, part);
-}
-
-static void revoke(struct bus_group *g, const char *topic, int32_t partition, bool lost)
-{
-    struct bus_part *part = bus_group_part(g, topic, partition);
-    if (!part) return;
-    bus_stream_stop(part->stream);
-    g->options.on_revoke(g->options.user, part->topic->name, partition, lost);
-    remove_part(part);
 }
 
 static void revoke_all(struct bus_group *g)
@@ -136,22 +158,45 @@ static void answer(struct bus_group *g, bool assign)
     rd_kafka_topic_partition_list_destroy(none);
 }
 
-static void on_rebalance(struct bus_group *g, rd_kafka_event_t *event)
+static void on_revoked(struct bus_group *g, const rd_kafka_topic_partition_list_t *list)
 {
-    const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
-    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        bool lost = rd_kafka_assignment_lost(g->client->rk) != 0;
-        for (int i = 0; i < list->cnt; i++)
-            revoke(g, list->elems[i].topic, list->elems[i].partition, lost);
-        answer(g, false);
-        return;
+    bool lost = rd_kafka_assignment_lost(g->client->rk) != 0;
+    for (int i = 0; i < list->cnt; i++) {
+        struct bus_part *part = bus_group_part(g, list->elems[i].topic, list->elems[i].partition);
+        if (!part) continue;
+        bus_stream_stop(part->stream);
+        g->options.on_revoke(g->options.user, part->topic->name, part->partition, lost);
     }
+    /* Here the new generation is known and the member still owns what it gives back: the one safe
+     * moment to say how far it came. The answer waits for the commit. */
+    if (!lost) bus_group_commit_send(g, true);
+    for (int i = 0; i < list->cnt; i++) {
+        struct bus_part *part = bus_group_part(g, list->elems[i].topic, list->elems[i].partition);
+        if (part) remove_part(part);
+    }
+    answer(g, false);
+}
+
+static void on_assigned(struct bus_group *g, const rd_kafka_topic_partition_list_t *list)
+{
+    /* The end of a rebalance, also if the list is empty. Before the answer, which may start the
+     * next one. */
+    __atomic_store_n(g->client->joining, false, __ATOMIC_SEQ_CST);
     answer(g, true);
     g->joined = true;
     for (int i = 0; i < list->cnt && !g->leaving; i++) {
         const struct bus_part *part = add_part(g, list->elems[i].topic, list->elems[i].partition);
         if (part) g->options.on_assign(g->options.user, part->topic->name, part->partition);
     }
+}
+
+static void on_rebalance(struct bus_group *g, rd_kafka_event_t *event)
+{
+    const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        on_assigned(g, list);
+    else
+        on_revoked(g, list);
 }
 
 static void on_event(struct bus_group *g, rd_kafka_event_t *event)
@@ -228,8 +273,13 @@ struct bus_group *bus_join(struct bus *bus, const struct bus_group_options *opti
     ASSERT(options->on_assign && options->on_revoke && options->on_record && options->on_error);
     rd_kafka_conf_t *conf = group_conf(bus, options->group, e);
     if (!conf) return NULL;
+    bool *joining = xcalloc(1, sizeof *joining);
+    (void)rd_kafka_conf_interceptor_add_on_new(conf, "tutti", on_new, joining);
     rd_kafka_t *rk = bus_handle(RD_KAFKA_CONSUMER, conf, e);
-    if (!rk) return NULL;
+    if (!rk) {
+        free(joining);
+        return NULL;
+    }
     (void)rd_kafka_poll_set_consumer(rk);
     struct bus_group *g = xcalloc(1, sizeof *g);
     g->bus = bus;
@@ -237,6 +287,7 @@ struct bus_group *bus_join(struct bus *bus, const struct bus_group_options *opti
     g->options = *options;
     g->group = xstrdup(options->group);
     g->client = bus_client_new(bus->jobs, rk);
+    g->client->joining = joining;
     g->queue = rd_kafka_queue_get_consumer(rk);
     bus_wake_on(&bus->others, g->queue);
     g->next = bus->groups;
@@ -255,7 +306,7 @@ void bus_leave(struct bus_group *g, void (*done)(void *user), void *user)
     g->leave_by_ms = clock_mono_ms() + CLOSE_MS_MAX;
     /* The callbacks may commit what they finished; that goes out before the member leaves. */
     revoke_all(g);
-    bus_group_commit_send(g);
+    bus_group_commit_send(g, false);
     remove_all(g);
     g->close_queue = rd_kafka_queue_new(g->client->rk);
     bus_wake_on(&g->bus->others, g->close_queue);
@@ -293,7 +344,7 @@ void bus_groups_tick(struct bus *bus)
 {
     for (struct bus_group *g = bus->groups; g; g = g->next) {
         if (g->leaving) continue;
-        bus_group_commit_send(g);
+        if (g->commits_running == 0) bus_group_commit_send(g, false);
         bus_group_resolve(g);
     }
 }

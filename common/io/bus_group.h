@@ -34,7 +34,8 @@ struct bus_group {
     struct map topics; /* name -> struct bus_group_topic */
     size_t assigned;
     bool joined, leaving;
-    bool commit_waiting, commit_running;   /* one commit at a time */
+    bool commit_waiting;
+    int commits_running;
     bool resolve_waiting, resolve_running; /* some part is resolving; a question is under way */
     uint64_t leave_by_ms;
     void (*on_left)(void *user);
@@ -43,8 +44,9 @@ struct bus_group {
 
 /* NULL if it is not assigned to us. */
 struct bus_part *bus_group_part(const struct bus_group *g, const char *topic, int32_t partition);
-/* Sends what bus_commit collected, unless a commit is under way. */
-void bus_group_commit_send(struct bus_group *g);
+/* Sends what bus_commit collected; not while the group is being joined unless the caller knows that
+ * this is safe. */
+void bus_group_commit_send(struct bus_group *g, bool safe);
 void bus_group_committed(struct bus_group *g, rd_kafka_event_t *event);
 /* Asks for the committed offsets of all parts that wait for them. */
 void bus_group_resolve(struct bus_group *g);

@@ -41,8 +41,9 @@ void bus_jobs_close(struct bus_jobs *jobs, uint32_t wait_ms);
 struct bus_client {
     rd_kafka_t *rk;
     struct bus_jobs *jobs;
-    int refs;     /* under the lock of jobs */
-    bool abandon; /* destroying it would crash or hang: it is left to the end of the process */
+    int refs;      /* under the lock of jobs */
+    bool *joining; /* of a group: see bus_group.c; freed after the handle */
+    bool abandon;  /* destroying it would crash or hang: it is left to the end of the process */
 };
 /* Takes over rk, with one reference. */
 struct bus_client *bus_client_new(struct bus_jobs *jobs, rd_kafka_t *rk);
@@ -132,6 +133,8 @@ MUST_CHECK rd_kafka_t *bus_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf, s
 /* Log lines and errors of any handle. */
 void bus_on_log(struct bus *bus, rd_kafka_event_t *event);
 void bus_on_error(struct bus *bus, rd_kafka_event_t *event);
+/* Logs a passing error, unless the same name was logged lately. */
+void bus_complain(struct bus *bus, const char *name, const char *text);
 /* A broker answered: ends a "brokers are down" state. */
 void bus_log_up(struct bus *bus);
 static inline void bus_is_up(struct bus *bus)

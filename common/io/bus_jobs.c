@@ -88,7 +88,10 @@ static void *destroy_client(void *client_)
     struct bus_client *client = client_;
     struct bus_jobs *jobs = client->jobs;
     /* Groups were closed before; a second close inside destroy could only hang. */
-    if (!client->abandon) rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (!client->abandon) {
+        rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        free(client->joining); /* the handle's threads look at it */
+    }
     free(client);
     (void)pthread_mutex_lock(&jobs->lock);
     jobs->clients--;

@@ -16,6 +16,11 @@ struct bus_mock {
 struct bus_mock *bus_mock_start(int brokers, struct err *e)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    /* It has no brokers to connect to, and would say so. */
+    if (!bus_conf_set(conf, "log_level", "3", e)) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
     rd_kafka_t *rk = bus_handle(RD_KAFKA_PRODUCER, conf, e);
     if (!rk) return NULL;
     rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(rk, brokers);

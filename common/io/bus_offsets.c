@@ -17,9 +17,10 @@ void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64
     g->commit_waiting = true;
 }
 
-void bus_group_commit_send(struct bus_group *g)
+void bus_group_commit_send(struct bus_group *g, bool safe)
 {
-    if (!g->commit_waiting || (g->commit_running && !g->leaving)) return;
+    if (!g->commit_waiting) return;
+    if (!safe && __atomic_load_n(g->client->joining, __ATOMIC_SEQ_CST)) return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
     size_t pos = 0;
     for (struct bus_group_topic *t; (t = map_next(&g->topics, &pos));)
@@ -33,14 +34,14 @@ void bus_group_commit_send(struct bus_group *g)
     g->commit_waiting = false;
     if (list->cnt > 0) {
         rd_kafka_resp_err_t code = rd_kafka_commit_queue(g->client->rk, list, g->queue, NULL, NULL);
-        g->commit_running = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+        g->commits_running += code == RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
 void bus_group_committed(struct bus_group *g, rd_kafka_event_t *event)
 {
-    g->commit_running = false;
+    g->commits_running--;
     rd_kafka_resp_err_t failed = rd_kafka_event_error(event);
     const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
     for (int i = 0; list && i < list->cnt; i++) {
