@@ -144,6 +144,21 @@ static void transition_changes(struct run *run, struct fields *ret)
     }
 }
 
+/* No expression is evaluated in a run that has ended. Once its payloads are handed to the store,
+ * all it keeps is the result, which may have to be emitted again. */
+static void forget_payloads(struct run *run)
+{
+    for (uint32_t i = 0; i < run->def->step_count; i++) {
+        struct step *s = run->steps[i];
+        if (!s) continue;
+        free(TAKE(s->result));
+        s->result_len = 0;
+    }
+    free(TAKE(run->input));
+    free(TAKE(run->vars));
+    run->input_len = run->vars_len = 0;
+}
+
 bool run_changed(const struct run *run)
 {
     return run->changed != 0;
@@ -168,4 +183,5 @@ void run_changes(struct run *run, struct fields *ret)
     for (uint32_t i = 0; i < run->def->step_count; i++) step_changes(run, i, ret);
     transition_changes(run, ret);
     run->changed = 0;
+    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
 }

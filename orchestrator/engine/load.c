@@ -138,9 +138,11 @@ static bool load_of_path(struct run *run, const struct field *field, struct err 
     }
     const struct step_def *d = definition_step(run->def, path);
     struct step *s = d ? run->steps[d->index] : NULL;
+    bool ended = run_state_terminal((enum run_state)run->state);
     if (!s || field->value.len > UINT32_MAX || (name.data[0] == 'o' ? s->result : s->payload))
         return err_fail(e, ERR_INVALID, "field %.*s belongs to no step of the run",
                         (int)MIN(name.len, (size_t)100), name.data);
+    if (ended) return true; /* as in forget_payloads (fields.c) */
     if (name.data[0] == 'o')
         load_bytes(field, &s->result, &s->result_len);
     else
@@ -156,6 +158,7 @@ static bool load_fields(struct run *run, const struct field *fields, size_t coun
         if (name.data[0] != 'o' && name.data[0] != 'q') continue;
         if (!load_of_path(run, &fields[i], e)) return false;
     }
+    if (run_state_terminal((enum run_state)run->state)) return true;
     load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
     load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
     return run->input ? true : err_fail(e, ERR_INVALID, "field i is missing");
