@@ -197,6 +197,18 @@ static void on_readable(struct loop_watch *w, unsigned events)
     if (w->fd >= 0) read_some(w->user, w);
 }
 
+static void sigpipe_ignored(int signal)
+{
+    (void)signal;
+}
+
+void tool_exec_prepare(void)
+{
+    struct sigaction now, empty = { .sa_handler = sigpipe_ignored, .sa_flags = SA_RESTART };
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        (void)sigaction(SIGPIPE, &empty, NULL);
+}
+
 static void on_writable(struct loop_watch *w, unsigned events)
 {
     (void)events;

@@ -283,6 +283,7 @@ struct tools *tools_open(const struct tools_options *o, struct err *e)
     t->http_body_bytes_max = w->http_body_bytes_max;
     t->http_connect_ms = w->http_connect_ms;
     hosts_copy(t, w->hosts_private);
+    tool_exec_prepare();
     t->breakers = breaker_share_open(&(struct breaker_share_options){ .loop = o->loop,
                                                                       .store = o->store,
                                                                       .script = o->breaker_script,

@@ -76,6 +76,9 @@ struct tool_call *tool_http_start(struct tools *t, const struct tool_input *in,
                                   struct outcome *ret_now);
 struct tool_call *tool_http_handler_start(struct tools *t, const struct handler *h,
                                           const struct tool_input *in, struct outcome *ret_now);
+/* A program that closes its stdin must be an error of write(), not our end: where SIGPIPE is at its
+ * default, an empty handler takes it. */
+void tool_exec_prepare(void);
 /* kind exec; and a handler's command. */
 struct tool_call *tool_exec_start(struct tools *t, const struct tool_input *in,
                                   struct outcome *ret_now);
