@@ -400,13 +400,11 @@ static bool redis_failed(const struct client *c, struct err *e)
         *e = why;
     char text[sizeof(e->text)];
     snprintf(text, sizeof(text), "%s", e->text);
-    if (e->kind == ERR_AUTH)
-        return err_fail(e, ERR_AUTH,
-                        "Redis at %s refuses the credentials (%s): see "
-                        "--redis-username and --redis-password-file",
-                        where.data, text);
     /* The store's own reason names the address, and may name a better one (of several). */
     bool named = strncmp(text, "Redis", strlen("Redis")) == 0;
+    if (e->kind == ERR_AUTH)
+        return err_fail(e, ERR_AUTH, "%s%s%s%s; see --redis-username and --redis-password-file",
+                        named ? "" : "Redis at ", named ? "" : where.data, named ? "" : ": ", text);
     return err_fail(e, ERR_UNAVAILABLE,
                     "%s%s%s%s; check --redis-host or TUTTI_REDIS_HOST, or run: tutti dev",
                     named ? "" : "Redis at ", named ? "" : where.data, named ? "" : ": ", text);

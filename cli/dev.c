@@ -248,7 +248,10 @@ static int work(struct dev *d, const struct buf *input)
     struct err e;
     int32_t partitions = 0;
     if (!d->cli->config->run)
-        cli_note(d->cli, "tutti dev: starting; the first assignment of partitions takes 3 s");
+        cli_note(d->cli, "tutti dev: starting%s",
+                 d->cli->config->use_kafka
+                     ? ""
+                     : "; the embedded broker takes 3 s to assign partitions for the first time");
     if (!start_all(d, &partitions, &e) || !deploy_all(d, &e)) return say_failure(d, &e);
     say_what_is_kept(d);
     dev_alarm_start(d);

@@ -39,7 +39,7 @@ static void on_offsets(void *user, int64_t start, int64_t end, const struct err 
     AUTO_BUF struct buf text = { 0 };
     buf_addf(&text,
              "tutti dev: the embedded broker dropped %" PRId64 " records of %s/%d: it keeps 5 MiB "
-             "or 100,000 batches a partition, and runs that needed them are stuck; use --kafka",
+             "or 100,000 batches a partition; use --kafka",
              start, s->topic, s->partition);
     if (cli->config->json) {
         struct err lost;
