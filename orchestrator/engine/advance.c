@@ -71,7 +71,8 @@ static bool merge_vars(struct fold *f, json_t *more, struct err *e)
     json_t *vars;
     if (!names_vars(f, &vars, e)) return false;
     AUTO_JSON *merged = json_copy(vars);
-    ASSERT(merged && json_object_update(merged, more) == 0);
+    int r = json_object_update(merged, more);
+    ASSERT(r == 0);
     AUTO_BUF struct buf text = { 0 };
     json_write(&text, merged);
     if (text.len > PAYLOAD_BYTES_MAX)

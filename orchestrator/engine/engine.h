@@ -99,7 +99,9 @@ enum engine_verdict {
  * NULL. */
 struct run *engine_start(const struct definition *def, const struct event *ev,
                          const struct fold_context *cx, struct effects *fx);
-/* Any later event. */
+/* Any later event. A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
+ * are to be done whatever the verdict: a late result of a run that has ended changes nothing, but
+ * may have to be marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx);
 /* Emits again what is issued and without a result (and the CloudEvent of a finished run) where
@@ -117,7 +119,6 @@ struct bytes run_key(const struct run *run);       /* start key, data NULL: none
 /* The earliest moment at which time alone changes the run: backoff, backstops, run timeout; for a
  * finished run when it expires. */
 int64_t run_due_ms(const struct run *run);
-/* Whether a timer.fired at now would change anything (else it is armed again at run_due_ms). */
 size_t run_memory(const struct run *run); /* bytes it holds, for the cache's account */
 
 /* --- the stored form: a hash of fields ---
