@@ -122,13 +122,23 @@ int64_t run_due_ms(const struct run *run);
 size_t run_memory(const struct run *run); /* bytes it holds, for the cache's account */
 
 /* --- the stored form: a hash of fields ---
- *   h        head: written once at start (definition, workflow, version, key, logic, actor, times)
- *   i        the input
- *   s        skeleton: statuses, attempts, offsets, due times, usage; rewritten by every change
- *   o:<path> output of a step (or its error object)       v  vars
- *   q:<path> payload of an issued task that could not be made again from the state (it read
- * something mutable) t:<n>    transition n, from 0: [record ms,offset,[[path,"state",attempt,"error
- * type"],...]]; path "" is the run itself, the error type is there only where one was the reason
+ *
+ *   h         head: written once at start (definition, workflow, version, key, logic, actor, times)
+ *
+ *   i         the input
+ *
+ *   s         skeleton: statuses, attempts, offsets, due times, usage; rewritten by every change
+ *             (fields.c has its form)
+ *
+ *   v         vars
+ *
+ *   o:<path>  output of a step, or its error object; path "": of the run
+ *
+ *   q:<path>  what an issued task is made of, where it could not be made again from the state (it
+ *             read something mutable)
+ *
+ *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
+ *             path "" is the run itself; the error type is there only where one was the reason
  */
 struct field {
     struct bytes name, value; /* value.data NULL: delete the field */
