@@ -77,8 +77,10 @@ void call_lost(struct call *c)
 
 static void log_failure(const struct call *c, const struct outcome *o)
 {
-    struct log log = c->worker->log;
+    AUTO_FREE char *run_id = xstrndup(c->task.run_id.data, c->task.run_id.len);
+    struct log log = log_with_text(&c->worker->log, "run_id", run_id);
     log = log_with_text(&log, "error_type", error_type_name(o->error));
+    log = log_with_int(&log, "attempt", c->task.attempt);
     log_warn(&log, "task.failed", "run %.*s step %.*s attempt %u: %.*s", (int)c->task.run_id.len,
              c->task.run_id.data, (int)c->task.path.len, c->task.path.data, c->task.attempt,
              (int)MIN(o->text.len, (size_t)500), o->text.data ? o->text.data : "");
@@ -374,6 +376,8 @@ struct worker *worker_open(struct loop *loop, struct bus *bus, struct store *sto
                                                    .worker = o },
                           e);
     if (!w->tools || !intake_join(w, o->queues, o->queue_count, e)) {
+        if (w->tools) tools_stop(w->tools);
+        store_use_scripts(store, NULL, 0);
         w->phase = WORKER_LEFT;
         return worker_free(w);
     }

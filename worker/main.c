@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/proto/keys.h"
 #include "worker/config.h"
 
 struct program {
@@ -22,7 +21,7 @@ struct program {
     struct worker_options options;
     struct worker_lists lists;
     struct loop_timer retry;
-    bool stopping, failed;
+    bool stopping, failed; /* failed: exit status 1 */
 };
 
 static void on_drained(void *user)
@@ -39,7 +38,7 @@ static void reload(struct program *p)
         log_error(&p->log, "config.reload", "%s; the old configuration stays", e.text);
         return;
     }
-    const struct worker_config *c = config;
+    const struct worker_config *c = config; /* freed below: the worker copies what it keeps */
     if (!p->worker || worker_reload(p->worker, c->models, c->secrets_dir, &e))
         log_info(&p->log, "config.reload", "models and secrets are read again");
     else
@@ -67,7 +66,7 @@ static void on_signal(int signal, void *user)
 static void on_topics(void *user, const struct err *why)
 {
     struct program *p = user;
-    if (p->stopping || p->worker) return;
+    if (p->stopping) return;
     if (why) {
         log_warn(&p->log, "worker.topics", "%s; trying again", why->text);
         loop_arm(p->loop, &p->retry, 1000);
@@ -87,28 +86,12 @@ static void on_topics(void *user, const struct err *why)
 
 static void make_topics(struct program *p)
 {
-    if (!p->config->common.kafka.create_topics) {
+    const struct kafka_config *kafka = &p->config->common.kafka;
+    if (kafka->create_topics)
+        worker_topics_make(p->bus, &p->options, (int32_t)p->config->partitions,
+                           (int16_t)kafka->replication, on_topics, p);
+    else
         on_topics(p, NULL);
-        return;
-    }
-    size_t count = p->options.queue_count + 1; /* and the dead letters */
-    struct bus_topic_spec *specs = xcalloc(count, sizeof *specs);
-    struct buf *names = xcalloc(count, sizeof *names);
-    for (size_t i = 0; i < count; i++) {
-        bool dlq = i == p->options.queue_count;
-        if (dlq)
-            topic_name(&names[i], p->options.prefix, "dlq");
-        else
-            topic_tasks(&names[i], p->options.prefix, p->options.queues[i]);
-        specs[i] =
-            (struct bus_topic_spec){ .name = names[i].data,
-                                     .partitions = dlq ? 4 : (int32_t)p->config->partitions,
-                                     .replicas = (int16_t)p->config->common.kafka.replication };
-    }
-    bus_create_topics(p->bus, specs, count, on_topics, p);
-    for (size_t i = 0; i < count; i++) buf_done(&names[i]);
-    free(names);
-    free(specs);
 }
 
 static void on_retry(struct loop_timer *t)
@@ -151,12 +134,9 @@ int main(int argc, char **argv)
     }
     if (done) return 0;
     p.config = config;
-    if (start(&p, &e))
-        loop_run(p.loop);
-    else {
-        fprintf(stderr, "tutti-worker: %s\n", e.text);
-        p.failed = true;
-    }
+    p.failed = !start(&p, &e);
+    if (p.failed) fprintf(stderr, "tutti-worker: %s\n", e.text);
+    if (!p.failed) loop_run(p.loop);
     if (p.worker) worker_stop(p.worker);
     store_close(p.store);
     bus_close(p.bus);

@@ -65,6 +65,12 @@ struct worker_stats {
     size_t running; /* calls open now */
 };
 
+/* Makes the topics of the worker's queues and of the dead letters where they are missing: a group
+ * that joins before they exist would not see them for minutes. done(user, NULL) on success. */
+void worker_topics_make(struct bus *bus, const struct worker_options *o, int32_t partitions,
+                        int16_t replicas, void (*done)(void *user, const struct err *e),
+                        void *user);
+
 /* Starts to join its group. loop, bus, store and pool must outlive it until worker_free. Errors:
  * ERR_INVALID names what is wrong in handlers, commands, models or secrets. */
 MUST_CHECK struct worker *worker_open(struct loop *loop, struct bus *bus, struct store *store,

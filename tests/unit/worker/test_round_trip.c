@@ -124,16 +124,6 @@ static void begin(struct bench *b)
                            BYTES_LIT("abcdefabcdef") };
     store_command(b->store, set, ARRAY_LEN(set), on_gen, b);
     cr_assert(loop_run_until(b->loop, gen_set, b, 5000));
-    const char *queues[] = { "default" };
-    b->worker = worker_open(b->loop, b->bus, b->store, b->pool,
-                            &(struct worker_options){ .prefix = "tutti",
-                                                      .name = "w",
-                                                      .queues = queues,
-                                                      .queue_count = 1,
-                                                      .commit_ms = 100,
-                                                      .log = &b->log },
-                            &e);
-    cr_assert(b->worker != NULL, "%s", e.text);
     b->reader = bus_reader_open(b->bus,
                                 &(struct bus_reader_options){ .topic = "tutti.events",
                                                               .partition = 2,
@@ -144,10 +134,25 @@ static void begin(struct bench *b)
     cr_assert(b->reader != NULL, "%s", e.text);
 }
 
+static void worker_begin(struct bench *b)
+{
+    struct err e;
+    const char *queues[] = { "default" };
+    b->worker = worker_open(b->loop, b->bus, b->store, b->pool,
+                            &(struct worker_options){ .prefix = "tutti",
+                                                      .name = "w",
+                                                      .queues = queues,
+                                                      .queue_count = 1,
+                                                      .commit_ms = 100,
+                                                      .log = &b->log },
+                            &e);
+    cr_assert(b->worker != NULL, "%s", e.text);
+}
+
 static void end(struct bench *b)
 {
     bus_reader_close(b->reader);
-    worker_stop(b->worker);
+    if (b->worker) worker_stop(b->worker);
     store_close(b->store);
     bus_close(b->bus);
     http_pool_close(b->pool);
@@ -198,6 +203,7 @@ Test(round_trip, every_task_has_one_result_and_the_worker_leaves_clean, .timeout
     struct bench *b = xcalloc(1, sizeof *b);
     b->waiter.done = on_ack;
     begin(b);
+    worker_begin(b);
 
     for (int n = 0; n < TASKS; n++) send_task(b, n);
     cr_assert(loop_run_until(b->loop, all_acked, b, 20000));
@@ -207,6 +213,54 @@ Test(round_trip, every_task_has_one_result_and_the_worker_leaves_clean, .timeout
     cr_assert(loop_run_until(b->loop, nothing_held, b, 5000));
     worker_drain(b->worker, 5000, on_drained, b);
     cr_assert(loop_run_until(b->loop, is_drained, b, 15000));
+    end(b);
+    free(b);
+}
+
+/* The program as it is started in production; its exit status, once SIGTERM has reached it. */
+static pid_t program_start(struct bench *b)
+{
+    char *argv[] = { TUTTI_BINARY_DIR "/worker/tutti-worker",
+                     "--kafka-brokers",
+                     (char *)bus_mock_brokers(b->mock),
+                     "--kafka-fetch-wait",
+                     "5ms",
+                     "--redis-host",
+                     b->socket,
+                     "--log-level",
+                     "error",
+                     "--partitions",
+                     "4",
+                     NULL };
+    pid_t pid;
+    cr_assert_eq(posix_spawn(&pid, argv[0], NULL, NULL, argv, environ), 0);
+    return pid;
+}
+
+struct child {
+    pid_t pid;
+    int status;
+};
+
+static bool exited(void *user)
+{
+    struct child *c = user;
+    return waitpid(c->pid, &c->status, WNOHANG) == c->pid;
+}
+
+Test(round_trip, the_program_does_its_tasks_and_ends_with_0_after_sigterm, .timeout = 60)
+{
+    struct bench *b = xcalloc(1, sizeof *b);
+    b->waiter.done = on_ack;
+    begin(b);
+    struct child child = { .pid = program_start(b) };
+    for (int n = 0; n < TASKS; n++) send_task(b, n);
+    cr_assert(loop_run_until(b->loop, all_results, b, 30000), "%zu results", b->results);
+    cr_assert_eq(b->doubled, 0);
+    kill(child.pid, SIGHUP);
+    kill(child.pid, SIGTERM);
+    cr_assert(loop_run_until(b->loop, exited, &child, 20000));
+    cr_assert(WIFEXITED(child.status) && WEXITSTATUS(child.status) == 0, "status %x", child.status);
     end(b);
     free(b);
 }
