@@ -201,7 +201,12 @@ bool dev_start_model(struct dev *d, struct err *e)
     bool spoke = client_wait(&d->client, model_spoke, d, START_MS) && d->model_url;
     if (watch.events) loop_unwatch(d->loop, &watch);
     loop_turn(d->loop, 0); /* the watch must outlive the turn that it was taken out in */
-    return spoke || err_fail(e, ERR_UNAVAILABLE, "tutti-demo-model does not say where it listens");
+    if (!spoke)
+        return err_fail(e, ERR_UNAVAILABLE, "tutti-demo-model does not say where it listens");
+    cli_note(d->cli,
+             "tutti dev: model calls are answered by tutti-demo-model, which is NO LLM; set "
+             "OPENAI_BASE_URL and OPENAI_API_KEY to call one");
+    return true;
 }
 
 /* --- orchestrator and worker --- */

@@ -315,13 +315,11 @@ static void print_object(void *user, const struct change *t)
 }
 
 /* Moves up over the old block and writes the new one over it, so that nothing flickers. */
-static void redraw(struct watch *w)
+static void redraw(struct watch *w, const struct buf *block, size_t lines)
 {
-    const struct term *t = &w->client->cli->out;
-    AUTO_BUF struct buf block = { 0 }, out = { 0 };
-    size_t lines = runs_block(&block, t, w->view, clock_wall_ms(), t->height - 1);
+    AUTO_BUF struct buf out = { 0 };
     if (w->lines > 0) buf_addf(&out, "\x1b[%zuA", w->lines);
-    for (const char *line = block.data; line && *line;) {
+    for (const char *line = block->data; line && *line;) {
         const char *end = strchr(line, '\n');
         buf_add(&out, line, (size_t)(end - line));
         buf_add_text(&out, "\x1b[K\n");
@@ -332,6 +330,27 @@ static void redraw(struct watch *w)
     put(w, &out);
 }
 
+static void redraw_run(struct watch *w)
+{
+    const struct term *t = &w->client->cli->out;
+    AUTO_BUF struct buf block = { 0 };
+    size_t lines = runs_block(&block, t, w->view, clock_wall_ms(), t->height - 1);
+    redraw(w, &block, lines);
+}
+
+/* The run is in the log, and no orchestrator has read it yet. */
+static void redraw_waiting(struct watch *w)
+{
+    const struct term *t = &w->client->cli->out;
+    AUTO_BUF struct buf line = { 0 };
+    term_styled(&line, t, TERM_CYAN, term_spinner(clock_mono_ms()));
+    buf_add_text(&line, " the run waits for an orchestrator  ");
+    term_duration(&line, (int64_t)(clock_mono_ms() - w->started_ms));
+    term_clip(&line, 0, t->width - 1);
+    buf_add_char(&line, '\n');
+    redraw(w, &line, 1);
+}
+
 static void show(struct watch *w)
 {
     const struct run_fields *fields = &w->view->fields;
@@ -339,7 +358,7 @@ static void show(struct watch *w)
     case WATCH_QUIET: break;
     case WATCH_LINES: w->next = runs_transitions(fields, w->next, print_line, w); break;
     case WATCH_JSON: w->next = runs_transitions(fields, w->next, print_object, w); break;
-    case WATCH_BLOCK: redraw(w); break;
+    case WATCH_BLOCK: redraw_run(w); break;
     }
 }
 
@@ -353,6 +372,10 @@ static bool never(void *user)
 static bool still_unknown(struct watch *w, struct err *e)
 {
     bool fresh = w->view->fresh && w->view->run == NULL && e->kind == ERR_NOT_FOUND;
+    if (fresh && w->mode == WATCH_BLOCK) {
+        redraw_waiting(w);
+        return true;
+    }
     if (!fresh || clock_mono_ms() - w->started_ms < LONELY_MS || w->lonely_said) return fresh;
     cli_note(w->client->cli,
              "run %s has not been taken up yet: is a tutti-orchestrator running? still waiting",
