@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real processes for the tests: brokers, Redis, orchestrators, workers, a programmable server."""
