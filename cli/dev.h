@@ -50,17 +50,16 @@ void dev_alarm_start(struct dev *d);
 /* The bus must be closed: answers may come until then. */
 void dev_alarm_free(struct dev *d);
 
-/* The topics of an installation as the embedded broker gets them, by name without prefix. */
+/* The topics that the embedded broker gets: those of an installation, the task queues of d->defs,
+ * and the topics of their triggers. */
 struct dev_topic {
-    const char *name;
+    char *name;  /* owned; as the broker knows it */
+    char *queue; /* owned; of a task topic, else NULL */
     int32_t partitions;
 };
-/* All of them, with the task queues of d->defs; *ret_count of them, to free() together with the
- * names from `owned` on. */
 struct dev_topics {
     struct dev_topic *list;
-    char **queues; /* owned names "tasks.<queue>" */
-    size_t count, queue_count;
+    size_t count;
 };
 struct dev_topics dev_topics_of(const struct dev *d);
 void dev_topics_done(struct dev_topics *t);

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "cli/dev.h"
-#include "common/proto/keys.h"
 
 #define ALARM_EVERY_MS 1000
 
@@ -73,11 +72,9 @@ void dev_alarm_start(struct dev *d)
     CLEANUP(dev_topics_done) struct dev_topics topics = dev_topics_of(d);
     for (size_t i = 0; i < topics.count; i++) {
         for (int32_t p = 0; p < topics.list[i].partitions; p++) {
-            AUTO_BUF struct buf name = { 0 };
-            topic_name(&name, d->cli->config->prefix, topics.list[i].name);
             a->slots = xrealloc(a->slots, (a->count + 1) * sizeof(*a->slots));
             a->slots[a->count++] =
-                (struct slot){ .alarm = a, .topic = buf_take(&name, NULL), .partition = p };
+                (struct slot){ .alarm = a, .topic = xstrdup(topics.list[i].name), .partition = p };
         }
     }
     a->timer = (struct loop_timer){ .on_due = on_alarm, .user = a };

@@ -25,42 +25,65 @@
 
 /* --- the embedded broker --- */
 
-static void add_topic(struct dev_topics *t, const char *name, int32_t partitions)
+/* Takes over the name and the queue. */
+static void add_topic(struct dev_topics *t, char *name, char *queue, int32_t partitions)
 {
-    for (size_t i = 0; i < t->count; i++)
-        if (strcmp(t->list[i].name, name) == 0) return;
+    for (size_t i = 0; i < t->count; i++) {
+        if (strcmp(t->list[i].name, name) != 0) continue;
+        free(name);
+        free(queue);
+        return;
+    }
     t->list = xrealloc(t->list, (t->count + 1) * sizeof(*t->list));
-    t->list[t->count++] = (struct dev_topic){ .name = name, .partitions = partitions };
+    t->list[t->count++] =
+        (struct dev_topic){ .name = name, .queue = queue, .partitions = partitions };
 }
 
-static void add_queue(struct dev_topics *t, const char *queue)
+static void add_queue(struct dev_topics *t, const char *prefix, const char *queue)
 {
-    t->queues = xrealloc(t->queues, (t->queue_count + 1) * sizeof(*t->queues));
-    t->queues[t->queue_count] = xasprintf("tasks.%s", queue);
-    add_topic(t, t->queues[t->queue_count++], EVENTS_COUNT);
+    struct buf name = { 0 };
+    topic_tasks(&name, prefix, queue);
+    add_topic(t, buf_take(&name, NULL), xstrdup(queue), EVENTS_COUNT);
+}
+
+static void add_definition(struct dev_topics *t, const char *prefix, const struct definition *def)
+{
+    for (uint32_t i = 0; i < def->step_count; i++) {
+        const struct step_def *step = &def->steps[i];
+        if (step_kind_is_task(step->kind) && step->queue) add_queue(t, prefix, step->queue);
+    }
+    for (uint32_t i = 0; i < def->trigger_count; i++)
+        add_topic(t, xstrdup(def->triggers[i].topic), NULL, RESULTS_COUNT);
 }
 
 struct dev_topics dev_topics_of(const struct dev *d)
 {
+    static const struct {
+        const char *name;
+        int32_t partitions;
+    } own[] = { { "events", EVENTS_COUNT },
+                { "results", RESULTS_COUNT },
+                { "definitions", 1 },
+                { "dlq", RESULTS_COUNT },
+                { "snapshots", EVENTS_COUNT } };
+    const char *prefix = d->cli->config->prefix;
     struct dev_topics t = { 0 };
-    add_topic(&t, "events", EVENTS_COUNT);
-    add_topic(&t, "results", RESULTS_COUNT);
-    add_topic(&t, "definitions", 1);
-    add_topic(&t, "dlq", RESULTS_COUNT);
-    add_topic(&t, "snapshots", EVENTS_COUNT);
-    add_queue(&t, "default");
-    for (size_t i = 0; i < d->def_count; i++)
-        for (uint32_t s = 0; s < d->defs[i]->step_count; s++) {
-            const struct step_def *step = &d->defs[i]->steps[s];
-            if (step_kind_is_task(step->kind) && step->queue) add_queue(&t, step->queue);
-        }
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        struct buf name = { 0 };
+        topic_name(&name, prefix, own[i].name);
+        add_topic(&t, buf_take(&name, NULL), NULL, own[i].partitions);
+    }
+    add_queue(&t, prefix, "default");
+    for (size_t i = 0; i < d->def_count; i++) add_definition(&t, prefix, d->defs[i]);
     return t;
 }
 
 void dev_topics_done(struct dev_topics *t)
 {
-    for (size_t i = 0; i < t->queue_count; i++) free(t->queues[i]);
-    free(t->queues);
+    for (size_t i = 0; i < t->count; i++) {
+        free(t->list[i].name);
+        free(t->list[i].queue);
+    }
     free(t->list);
 }
 
@@ -81,10 +104,9 @@ bool dev_start_broker(struct dev *d, struct err *e)
     if (!d->mock) return err_prefix(e, "the embedded broker");
     CLEANUP(dev_topics_done) struct dev_topics topics = dev_topics_of(d);
     for (size_t i = 0; i < topics.count; i++) {
-        AUTO_BUF struct buf name = { 0 };
-        topic_name(&name, o->prefix, topics.list[i].name);
-        if (!bus_mock_topic(d->mock, name.data, topics.list[i].partitions, e))
-            return err_prefix(e, "the embedded broker: topic %s", name.data);
+        const struct dev_topic *t = &topics.list[i];
+        if (!bus_mock_topic(d->mock, t->name, t->partitions, e))
+            return err_prefix(e, "the embedded broker: topic %s", t->name);
     }
     replace(&o->kafka.brokers, bus_mock_brokers(d->mock));
     replace(&o->kafka.security_protocol, "plaintext");
@@ -285,9 +307,9 @@ bool dev_start_programs(struct dev *d, struct err *e)
     AUTO_BUF struct buf queues = { 0 };
     CLEANUP(dev_topics_done) struct dev_topics topics = dev_topics_of(d);
     for (size_t i = 0; i < topics.count; i++) {
-        if (strncmp(topics.list[i].name, "tasks.", 6) != 0) continue;
+        if (!topics.list[i].queue) continue;
         if (queues.len > 0) buf_add_char(&queues, ',');
-        buf_add_text(&queues, topics.list[i].name + 6);
+        buf_add_text(&queues, topics.list[i].queue);
     }
     const char *file = d->cli->config->worker_config;
     const char *extra[] = { "--queues", queues.data, file ? "--config" : NULL, file, NULL };
