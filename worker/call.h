@@ -136,7 +136,8 @@ struct worker {
     struct call **chunks;
     size_t chunk_count;
     struct call_list free;
-    size_t held, parked, fresh; /* tasks in memory; those that wait; those without a lease */
+    size_t held;                  /* tasks in memory */
+    size_t parked, fresh, asking; /* of these: waiting, without a lease, in a lease script */
     uint64_t serial;
     struct call_list letters;
     struct loop_timer tick, commit, renew, grace;

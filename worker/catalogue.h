@@ -11,7 +11,8 @@
  *   strict_schema       true: ask for strict schema adherence (default false)
  *   stream_usage        true: ask for usage in streams (default)
  *   price_in_micro_usd_per_mtok, price_out_micro_usd_per_mtok    per million tokens; default 0
- *   connect_timeout, first_byte_timeout, idle_timeout            durations
+ *   connect_timeout, first_byte_timeout, idle_timeout            durations; a stream's idle
+ *                       time is 120s unless stated
  * Where none is called "default" and OPENAI_BASE_URL or OPENAI_API_KEY is set in the environment,
  * one is made of these and TUTTI_MODEL; that one takes any name as the provider's. */
 #ifndef TUTTI_CATALOGUE_H

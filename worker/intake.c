@@ -2,15 +2,16 @@
  *
  * Intake: membership in the group, credit, and the way back, the commit of what is done.
  *
- * Credit is topped up every turn while fewer than inflight_max tasks are under way, each partition
- * to its share. So one busy partition may fill the worker, and what is in memory stays below
- * inflight_max plus one share for each partition. Tasks that wait for another worker's lease do not
- * count, up to four times inflight_max: they need no connection, and must not stop the rest. */
+ * Credit is topped up every turn while fewer than inflight_max calls are open or about to be, each
+ * partition to its share. So one busy partition may fill the worker. Tasks that wait for another
+ * worker's lease, for an acknowledgement or for Redis need no connection and do not count, up to
+ * HELD_FACTOR times inflight_max; what is in memory stays below that and one share a partition. */
 #include <stdlib.h>
 
 #include "worker/call.h"
 
-#define SHARE_MIN 128u
+#define SHARE_MIN   512u
+#define HELD_FACTOR 4
 
 static uint32_t share_of(const struct worker *w)
 {
@@ -134,7 +135,8 @@ bool intake_join(struct worker *w, const char *const *queues, size_t count, stru
 void intake_credit(struct worker *w)
 {
     if (w->phase != WORKER_OPEN) return;
-    if (w->held - w->parked >= w->inflight_max || w->held >= 4 * (size_t)w->inflight_max) return;
+    if (w->stats.running + w->asking + w->fresh >= w->inflight_max) return;
+    if (w->held >= HELD_FACTOR * (size_t)w->inflight_max) return;
     uint32_t share = share_of(w);
     for (struct source *s = w->sources; s; s = s->next) {
         if (s->gone || s->credit > share / 2) continue;

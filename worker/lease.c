@@ -230,6 +230,7 @@ static void on_asked(void *user, enum store_status status, const struct store_re
 {
     struct batch *b = user;
     struct worker *w = b->w;
+    w->asking -= b->count;
     if (w->phase == WORKER_LEFT) {
         free(b);
         return;
@@ -251,6 +252,7 @@ static void on_asked(void *user, enum store_status status, const struct store_re
 
 static void ask(struct batch *b)
 {
+    b->w->asking += b->count;
     struct args a = { 0 };
     key_partition(&a.text, b->w->prefix, b->part->partition);
     args_end(&a);
@@ -270,8 +272,8 @@ void lease_ask(struct worker *w, struct part *p)
     if (p->gen[0]) generation_make(today, store_run_id(w->store), bytes_of(p->gen));
     /* batch[1]: those that do not belong to the generation as far as it is known. */
     struct batch *batch[2] = { NULL, NULL };
-    size_t waiting = w->parked + w->fresh;
-    size_t room = w->held - waiting < w->inflight_max ? w->inflight_max - (w->held - waiting) : 0;
+    size_t open = w->stats.running + w->asking;
+    size_t room = open < w->inflight_max ? w->inflight_max - open : 0;
     for (size_t left = MIN(p->fresh.count, room); left; left--) {
         struct call *c = call_pop(&p->fresh);
         w->fresh--;

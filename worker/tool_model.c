@@ -8,6 +8,7 @@
 #include "worker/model_openai.h"
 
 #define ANSWER_BYTES_MAX (8 * 1024 * 1024)
+#define STREAM_IDLE_MS   120000        /* a stream that is silent for so long has stalled */
 #define RAW_BYTES_MAX    (1024 * 1024) /* of a streamed answer, in case that it is no stream */
 
 struct model_job {
@@ -135,6 +136,7 @@ static bool prepare(struct tools *t, struct model_job *m, const struct tool_inpu
     m->http.request.connect_ms = model->connect_ms ? model->connect_ms : t->http_connect_ms;
     m->http.request.first_byte_ms = model->first_byte_ms;
     m->http.request.idle_ms = model->idle_ms;
+    if (m->call.stream && !model->idle_ms) m->http.request.idle_ms = STREAM_IDLE_MS;
     m->http.request.body_bytes_max = ANSWER_BYTES_MAX;
     m->http.request.private_allowed = true; /* the operator wrote base_url */
     m->http.decode = decode;
