@@ -158,7 +158,7 @@ Test(lease, done_and_cancelled_tasks_are_not_taken)
     ask(&r, NULL, 0, "SET tk:{3}:b C");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "b"), "g1 C");
     ask(&r, NULL, 0, "PTTL tk:{3}:a");
-    cr_assert(atol(r.answer) > 30000, "the mark outlives the lease");
+    cr_assert(strtol(r.answer, NULL, 10) > 30000, "the mark outlives the lease");
     redis_stop(&r);
 }
 

@@ -89,7 +89,7 @@ static void on_result(void *user, const struct bus_record *r)
 
 static void redis_start(struct bench *b)
 {
-    strcpy(b->dir, "/tmp/tutti-redis-XXXXXX");
+    memcpy(b->dir, "/tmp/tutti-redis-XXXXXX", sizeof "/tmp/tutti-redis-XXXXXX");
     cr_assert_not_null(mkdtemp(b->dir));
     snprintf(b->socket, sizeof b->socket, "%s/s", b->dir);
     char *argv[] = { "redis-server", "--port",     "0",       "--unixsocket",
@@ -220,7 +220,7 @@ Test(round_trip, every_task_has_one_result_and_the_worker_leaves_clean, .timeout
 /* The program as it is started in production; its exit status, once SIGTERM has reached it. */
 static pid_t program_start(struct bench *b)
 {
-    char *argv[] = { TUTTI_BINARY_DIR "/worker/tutti-worker",
+    char *argv[] = { WORKER_PROGRAM,
                      "--kafka-brokers",
                      (char *)bus_mock_brokers(b->mock),
                      "--kafka-fetch-wait",
