@@ -65,7 +65,8 @@ static enum breaker_effect decode(struct http_job *j, const struct http_response
     struct model_job *m = (struct model_job *)j;
     enum model_outcome outcome;
     if (r->outcome != HTTP_DONE && !stopped_itself(m, r)) {
-        outcome = of_transport(r);
+        bool flooded = r->outcome == HTTP_ABORTED && m->call.stream;
+        outcome = flooded ? MODEL_INVALID_OUTPUT : of_transport(r);
         model_fail(ret, outcome, "%s: %s", m->call.name, r->text);
         return model_outcome_effect(outcome);
     }
