@@ -166,6 +166,7 @@ static void ask_scan(struct partition *part, struct bytes cursor)
 static void begin_rebuild(struct partition *part)
 {
     AUTO_BUF struct buf key = { 0 };
+    part->shard->sys_due = true;
     key_timers(&key, part->shard->prefix, part->id);
     struct bytes argv[] = { BYTES_LIT("UNLINK"), buf_bytes(&key) };
     store_command(part->shard->store, argv, ARRAY_LEN(argv), on_unlinked, ask_new(part));

@@ -339,6 +339,7 @@ struct shard {
     enum setup_step setup_step;
     char setup_trouble[400]; /* said last */
     bool stopping;
+    bool sys_due; /* Redis was wiped: the facts of the installation are written again */
     size_t leaving;
     uint64_t folded, commits, folded_logged, logged_ms;
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */

@@ -170,6 +170,10 @@ static void on_installation(void *user, enum store_status status, const struct s
 {
     struct shard *shard = user;
     if (status != STORE_OK) {
+        if (shard->setup_step == SETUP_DONE) { /* the next tick asks again */
+            shard->sys_due = true;
+            return;
+        }
         struct bytes text = store_string(reply);
         AUTO_FREE char *why = xstrndup(text.len ? text.data : "no answer", text.len ? text.len : 9);
         setup_retry(shard, "Redis", why);
@@ -194,7 +198,7 @@ static void on_installation(void *user, enum store_status status, const struct s
                  (int)cluster.len, cluster.data, shard->cluster_id);
     if (why.kind != ERR_NONE)
         shard_fail(shard, &why);
-    else
+    else if (shard->setup_step == SETUP_INSTALLATION)
         setup_done(shard);
 }
 
@@ -340,6 +344,10 @@ static void on_tick(struct loop_timer *t)
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_housekeep(shard->partitions[p]);
     if (shard->catalogue) catalogue_tick(shard->catalogue);
+    if (shard->sys_due && shard->setup_step == SETUP_DONE && store_connected(shard->store)) {
+        shard->sys_due = false;
+        setup_installation(shard);
+    }
     uint64_t now = loop_now_ms(shard->loop);
     if (shard->folded != shard->folded_logged && now - shard->logged_ms >= STATS_MS) {
         shard->folded_logged = shard->folded;
