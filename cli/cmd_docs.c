@@ -9,6 +9,8 @@
 
 #define COMMANDS_MAX 32
 
+static const char *const servers[] = { "tutti-orchestrator", "tutti-worker" };
+
 static int print(const struct buf *text)
 {
     return cli_print(text) ? EXIT_OK : EXIT_FAILED;
@@ -125,13 +127,27 @@ static void man_overview(struct buf *text)
     add_exit_codes(text);
 }
 
+/* The other programs know their options best: each prints what is made from its table. */
+static bool add_docs_of(const char *program, const char *flag, struct buf *text, struct err *e)
+{
+    AUTO_FREE char *path = NULL;
+    if (!child_find(program, &path, e)) return false;
+    char *argv[] = { path, (char *)flag, NULL };
+    return child_output(path, argv, text, e) || err_prefix(e, "%s %s", program, flag);
+}
+
 int cmd_man(struct cli *cli)
 {
     AUTO_BUF struct buf text = { 0 };
+    struct err e;
     if (cli->arg_count == 0) {
         man_overview(&text);
         return print(&text);
     }
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++)
+        if (strcmp(cli->args[0], servers[i]) == 0)
+            return add_docs_of(servers[i], "--docs=man", &text, &e) ? print(&text)
+                                                                    : cli_fail(cli, "man", &e);
     const struct command *command = command_find(cli->args[0]);
     if (!command) return unknown_command(cli, cli->args[0]);
     config_man(&command->table, "", &text);
@@ -140,15 +156,6 @@ int cmd_man(struct cli *cli)
 }
 
 /* --- docs --- */
-
-/* The other programs know their options best: each prints its section with --docs. */
-static bool add_docs_of(const char *program, struct buf *text, struct err *e)
-{
-    AUTO_FREE char *path = NULL;
-    if (!child_find(program, &path, e)) return false;
-    char *argv[] = { path, (char *)"--docs", NULL };
-    return child_output(path, argv, text, e) || err_prefix(e, "%s --docs", program);
-}
 
 static bool has_option(const struct option_table *table, const char *name)
 {
@@ -172,20 +179,80 @@ static void add_own_options(const struct option_table *table, struct buf *text)
     if (section.count > 0) config_markdown(&section, text);
 }
 
+static bool add_configuration(struct buf *text, struct err *e)
+{
+    size_t count;
+    const struct command *list = commands(&count);
+    buf_add_text(text, "# Configuration\n\nEvery option of every program. A flag goes before a "
+                       "variable of the environment, that before the file (`--config FILE` or "
+                       "`TUTTI_CONFIG`, YAML), that before the default. A secret can also be "
+                       "given as the name of a file that holds it.\n\nThis page is made by "
+                       "`tutti docs configuration`; "
+                       "[schemas/config.schema.json](../schemas/config.schema.json) says the "
+                       "same to editors.\n");
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+        buf_add_char(text, '\n');
+        if (!add_docs_of(servers[i], "--docs", text, e)) return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t before = text->len;
+        buf_add_char(text, '\n');
+        add_own_options(&list[i].table, text);
+        if (text->len == before + 1) text->data[text->len = before] = '\0';
+    }
+    return true;
+}
+
+/* What a file for `tutti` may hold: the options of all commands, each once. */
+static json_t *cli_schema(void)
+{
+    size_t count, room = 0;
+    const struct command *list = commands(&count);
+    for (size_t i = 0; i < count; i++) room += list[i].table.count;
+    AUTO_FREE struct option *options = xcalloc(room, sizeof(*options));
+    struct option_table all = {
+        .program = "tutti",
+        .summary = "The options of all commands. A command refuses a file that names an option "
+                   "which it has not.",
+        .options = options,
+    };
+    for (size_t i = 0; i < count; i++)
+        for (size_t o = 0; o < list[i].table.count; o++)
+            if (!has_option(&all, list[i].table.options[o].name))
+                options[all.count++] = list[i].table.options[o];
+    return config_schema(&all);
+}
+
+static bool add_schema(struct buf *text, struct err *e)
+{
+    AUTO_JSON *defs = json_object();
+    AUTO_JSON *any = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+        AUTO_BUF struct buf part = { 0 };
+        if (!add_docs_of(servers[i], "--docs=schema", &part, e)) return false;
+        json_t *schema = json_parse(buf_bytes(&part), e);
+        if (!schema) return err_prefix(e, "%s --docs=schema", servers[i]);
+        json_object_set_new(defs, servers[i], schema);
+        json_array_append_new(any, json_pack("{s:s+}", "$ref", "#/$defs/", servers[i]));
+    }
+    json_object_set_new(defs, "tutti", cli_schema());
+    json_array_append_new(any, json_pack("{s:s}", "$ref", "#/$defs/tutti"));
+    AUTO_JSON *all = json_pack(
+        "{s:s,s:s,s:s,s:O,s:O}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title",
+        "tutti configuration", "description",
+        "The configuration file of one of the programs; a reference to #/$defs/PROGRAM is exact. "
+        "Made by `tutti docs schema`.",
+        "anyOf", any, "$defs", defs);
+    AUTO_FREE char *pretty = json_dumps(all, JSON_INDENT(2));
+    buf_addf(text, "%s\n", pretty);
+    return true;
+}
+
 int cmd_docs(struct cli *cli)
 {
     AUTO_BUF struct buf text = { 0 };
     struct err e;
-    size_t count;
-    const struct command *list = commands(&count);
-    buf_add_text(&text, "# Configuration\n\nEvery option of every program. A flag goes before a "
-                        "variable of the environment, that before the file (`--config FILE` or "
-                        "`TUTTI_CONFIG`, YAML), that before the default. A secret can also be "
-                        "given as the name of a file that holds it.\n\nThis page is made by "
-                        "`tutti docs configuration`.\n\n");
-    static const char *const programs[] = { "tutti-orchestrator", "tutti-worker" };
-    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
-        if (!add_docs_of(programs[i], &text, &e)) return cli_fail(cli, "docs", &e);
-    for (size_t i = 0; i < count; i++) add_own_options(&list[i].table, &text);
-    return print(&text);
+    bool schema = strcmp(cli->args[0], "schema") == 0;
+    bool ok = schema ? add_schema(&text, &e) : add_configuration(&text, &e);
+    return ok ? print(&text) : cli_fail(cli, "docs", &e);
 }

@@ -156,7 +156,7 @@ static const struct option dev_options[] = {
 
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
-static const char *const documents[] = { "configuration", NULL };
+static const char *const documents[] = { "configuration", "schema", NULL };
 
 #define TABLE(name_, positional_, options_, summary_, description_) \
     .table = { .program = "tutti " name_,                           \
@@ -212,11 +212,13 @@ static const struct command all[] = {
             "Bash: source <(tutti completion bash)"),
       .args_min = 1, .args_max = 1, .words = shells, .run = cmd_completion },
     { TABLE("man", "[COMMAND]", plain_options, "Print a man page",
-            "To read one: tutti man start | man -l -"),
+            "To read one: tutti man start | man -l -\n\nThere are also tutti-orchestrator and "
+            "tutti-worker."),
       .args_max = 1, .run = cmd_man },
-    { TABLE("docs", "configuration", plain_options, "Print generated documentation, Markdown",
+    { TABLE("docs", "configuration|schema", plain_options, "Print generated documentation",
             "The options of tutti, tutti-orchestrator and tutti-worker with their files' keys, "
-            "variables, flags, defaults and bounds."),
+            "variables, flags, defaults and bounds: as a page in Markdown, or as a JSON Schema of "
+            "the configuration files."),
       .args_min = 1, .args_max = 1, .words = documents, .run = cmd_docs },
     { TABLE("version", NULL, plain_options, "Print the version", NULL), .run = cmd_version },
     { TABLE("help", "[COMMAND]", plain_options, "Say what there is, or all about one command", NULL),

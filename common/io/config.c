@@ -24,6 +24,7 @@ struct loader {
     size_t arg_count;
     bool flags_ended; /* by -- */
     bool help, version;
+    const char *docs; /* what --docs asks for, or NULL */
 };
 
 /* --- the nearest name --- */
@@ -178,6 +179,8 @@ static bool load_member(const struct loader *l, const json_t *object, const char
 {
     bool is_file;
     const struct option *o = option_by_name(l->table, name, &is_file);
+    /* A name may be both, as `kafka` of `tutti dev`: the shape of the value tells. */
+    if (json_is_object(value) && is_group(l->table, name)) o = NULL;
     if (o && json_is_null(value) && o->type != OPTION_JSON)
         return true; /* as if it were not there */
     if (o && is_file) {
@@ -309,6 +312,17 @@ static bool set_flag(struct loader *l, const struct flag *f, const char *shown, 
     return ok || err_prefix(e, "%.*s", shown_len, shown);
 }
 
+/* --docs, --docs=man and --docs=schema: how `tutti` asks another program for what is made from its
+ * table. Not in the help. */
+static bool docs_flag(struct loader *l, const char *arg)
+{
+    static const char *const kinds[] = { "--docs", "--docs=man", "--docs=schema" };
+    if (*table_command(l->table)) return false;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(arg, kinds[i]) == 0) l->docs = kinds[i] + strlen("--docs");
+    return l->docs;
+}
+
 /* --name, --name=value, --name value. *i is moved over a value that is taken from the next. */
 static bool long_flag(struct loader *l, int argc, char **argv, int *i, struct err *e)
 {
@@ -322,6 +336,7 @@ static bool long_flag(struct loader *l, int argc, char **argv, int *i, struct er
             *(*name == 'h' ? &l->help : &l->version) = true;
             return true;
         }
+        if (docs_flag(l, arg)) return true;
         AUTO_FREE char *unknown = xstrndup(name, len);
         AUTO_BUF struct buf text = { 0 };
         suggest(l->table, unknown, true, &text);
@@ -391,7 +406,7 @@ static bool load_flags(struct loader *l, int argc, char **argv, struct err *e)
             ok = long_flag(l, argc, argv, &i, e);
         else
             ok = short_flags(l, argc, argv, &i, e);
-        if (l->help || l->version) return true;
+        if (l->help || l->version || l->docs) return true;
         if (!ok) return false;
     }
     l->args[l->arg_count] = NULL;
@@ -430,11 +445,26 @@ static bool load_sources(struct loader *l, int argc, char **argv, struct err *e)
     return false;
 }
 
+static void add_docs(const struct loader *l, struct buf *text)
+{
+    if (strcmp(l->docs, "=man") == 0) {
+        config_man(l->table, "", text);
+    } else if (strcmp(l->docs, "=schema") == 0) {
+        AUTO_JSON *schema = config_schema(l->table);
+        json_write(text, schema);
+        buf_add_char(text, '\n');
+    } else {
+        config_markdown(l->table, text);
+    }
+}
+
 static bool print_and_exit(const struct loader *l, bool *ret_exit, struct err *e)
 {
     AUTO_BUF struct buf text = { 0 };
     if (l->help)
         config_help(l->table, &text);
+    else if (l->docs)
+        add_docs(l, &text);
     else
         buf_addf(&text, "%.*s %s\n", (int)table_program(l->table).len, l->table->program,
                  TUTTI_VERSION);
@@ -453,7 +483,7 @@ bool config_load(const struct option_table *table, int argc, char **argv, void *
     if (ret_args) *ret_args = NULL;
     *ret_exit = false;
     if (!load_flags(&l, argc, argv, e)) return false;
-    if (l.help || l.version) return print_and_exit(&l, ret_exit, e);
+    if (l.help || l.version || l.docs) return print_and_exit(&l, ret_exit, e);
     if (!ret_args && l.arg_count)
         return err_fail(e, ERR_INVALID,
                         "unexpected argument '%.100s'; --help lists what is allowed", args[0]);

@@ -21,6 +21,8 @@ void option_copy(const struct option *o, void *to, const void *from);
 
 /* "a duration from 1ms to 10s, such as 250ms, 30s or 5m" */
 void option_allowed(const struct option *o, struct buf *ret);
+/* The least and the greatest value of a U32, DURATION (ms) or SIZE. */
+void option_bounds(const struct option *o, int64_t *ret_min, int64_t *ret_max);
 /* What stands for the value in help: HOST:PORT, N, debug|info. */
 const char *option_value_name(const struct option *o);
 

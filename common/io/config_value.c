@@ -21,7 +21,7 @@ static void *field_of(const struct option *o, void *config)
 
 /* --- bounds, and how they are written --- */
 
-static void bounds_of(const struct option *o, int64_t *ret_min, int64_t *ret_max)
+void option_bounds(const struct option *o, int64_t *ret_min, int64_t *ret_max)
 {
     bool bounded = o->min || o->max;
     *ret_min = bounded ? o->min : 0;
@@ -185,7 +185,7 @@ static bool set_number(const struct option *o, void *config, const char *text, s
     bool ok = o->type == OPTION_U32        ? parse_u32(text, &value)
               : o->type == OPTION_DURATION ? duration_parse(text, &value)
                                            : parse_size(text, &value);
-    bounds_of(o, &min, &max);
+    option_bounds(o, &min, &max);
     if (!ok || value < min || value > max) return refuse(o, text, e);
     if (o->type == OPTION_SIZE)
         *(uint64_t *)field_of(o, config) = (uint64_t)value;
