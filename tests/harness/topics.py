@@ -70,9 +70,9 @@ class Topics:
         return new
 
     def of(self, topic, **headers):
-        """Records of <prefix>.<topic>; a header task_id stands for task-id."""
+        """Records of <prefix>.<topic>; task_id stands for the header task-id."""
         self.read()
-        wanted = {k.replace("_", "-"): v for k, v in headers.items()}
+        wanted = {k if k.startswith("ce_") else k.replace("_", "-"): v for k, v in headers.items()}
         return [r for r in self.records if r.topic == f"{self.prefix}.{topic}"
                 and all(r.headers.get(k) == v for k, v in wanted.items())]
 
