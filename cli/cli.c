@@ -237,6 +237,7 @@ int cli_main(int argc, char **argv)
 {
     /* A reader that goes away is an error of write(), not the end of the process. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of file sizes is an error with a text */
     bool json = has_flag(argc, argv, "--json");
     int at = find_name(argc, argv);
     const char *name = at < argc ? argv[at] : NULL;
