@@ -9,25 +9,77 @@
 
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d);
 
-struct batch *batch_new(struct partition *part, int64_t from)
+struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
 {
-    struct batch *b = xcalloc(1, sizeof *b);
+    struct shard *shard = part->shard;
+    struct batch *b = shard->spare;
+    if (b) {
+        shard->spare = b->next;
+        shard->spare_count--;
+        b->next = NULL;
+    } else {
+        b = xcalloc(1, sizeof *b);
+    }
+    b->shard = shard;
     b->part = part;
+    b->wave = wave;
+    if (wave) wave->batches++;
     b->from = b->to = from;
     b->waiter.done = on_delivery;
     return b;
 }
 
+/* The batch holds nothing back any more. */
+static void batch_leave_wave(struct batch *b)
+{
+    struct wave *wave = TAKE(b->wave);
+    if (!wave || --wave->batches > 0) return;
+    wave->shard->waves--;
+    free(wave);
+}
+
+/* Every list of arguments that a batch has. */
+#define BATCH_ARGS(b)                                                               \
+    {                                                                               \
+        &(b)->mark_keys, &(b)->marks, &(b)->tm_adds, &(b)->tm_dels, &(b)->fin_adds, \
+            &(b)->fin_dels, &(b)->run_keys, &(b)->run_values, &(b)->script          \
+    }
+
+static void batch_destroy(struct batch *b)
+{
+    struct args *const all[] = BATCH_ARGS(b);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) args_done(all[i]);
+    free(b);
+}
+
+void batches_free_spare(struct shard *shard)
+{
+    while (shard->spare) {
+        struct batch *b = shard->spare;
+        shard->spare = b->next;
+        batch_destroy(b);
+    }
+}
+
 void batch_free(struct batch *b)
 {
-    args_done(&b->mark_keys);
-    args_done(&b->marks);
-    args_done(&b->tm_adds);
-    args_done(&b->tm_dels);
-    args_done(&b->fin_adds);
-    args_done(&b->fin_dels);
-    args_done(&b->script);
-    free(b);
+    struct shard *shard = b->shard;
+    batch_leave_wave(b);
+    /* A large one would keep its memory for ever. */
+    if (shard->spare_count == SPARE_MAX || b->script.text.cap > MIB) {
+        batch_destroy(b);
+        return;
+    }
+    struct args *const all[] = BATCH_ARGS(b);
+    struct args kept[ARRAY_LEN(all)];
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        args_reset(all[i]);
+        kept[i] = *all[i];
+    }
+    *b = (struct batch){ .next = shard->spare };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) *all[i] = kept[i];
+    shard->spare = b;
+    shard->spare_count++;
 }
 
 bool batch_touch(struct batch *b, struct entry *entry)
@@ -178,8 +230,9 @@ static void seal_timers(struct batch *b, struct entry *entry)
 }
 
 /* One run: its key, and what changed. */
-static void seal_run(struct batch *b, struct entry *entry, struct args *keys, struct args *values)
+static void seal_run(struct batch *b, struct entry *entry)
 {
+    struct args *keys = &b->run_keys, *values = &b->run_values;
     struct shard *shard = b->part->shard;
     bool changed = entry->deleted || (entry->run && run_changed(entry->run));
     if (changed || entry->retime) seal_timers(b, entry);
@@ -254,20 +307,17 @@ static void seal_arguments(struct batch *b, struct args *script)
 
 void batch_seal(struct batch *b)
 {
-    struct args run_keys = { 0 }, run_values = { 0 };
     for (size_t i = 0; i < b->touched_count; i++) {
-        seal_run(b, b->touched[i], &run_keys, &run_values);
+        seal_run(b, b->touched[i]);
         b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;
         cache_account(b->touched[i]);
     }
     seal_keys(b, &b->script);
-    args_append(&b->script, &run_keys);
+    args_append(&b->script, &b->run_keys);
     b->script_keys = b->script.count;
     seal_arguments(b, &b->script);
-    args_append(&b->script, &run_values);
+    args_append(&b->script, &b->run_values);
     for (size_t i = 0; i < b->key_count; i++) b->keys[i]->in_batch = false;
-    args_done(&run_keys);
-    args_done(&run_values);
     b->sealed = true;
 }
 
@@ -370,6 +420,7 @@ void batches_abandon(struct partition *part)
         struct batch *b = part->batches;
         part->batches = b->next;
         b->part = NULL;
+        batch_leave_wave(b);
         if (b->acks_missing == 0 && !b->sent) batch_free(b);
     }
     part->batches_last = NULL;

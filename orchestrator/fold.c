@@ -262,7 +262,15 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
     return n;
 }
 
-bool fold_batch(struct partition *part, bool silent, int64_t until)
+size_t fold_prepare(struct partition *part)
+{
+    if (part->loads_pending > 0) return part->prepared;
+    size_t span = batch_span(part, INT64_MAX);
+    (void)have_states(part, span);
+    return span;
+}
+
+bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until)
 {
     struct shard *shard = part->shard;
     if (part->inbox_count == 0 || part->loads_pending > 0) return false;
@@ -273,7 +281,7 @@ bool fold_batch(struct partition *part, bool silent, int64_t until)
     }
     part->waits_for_definition = false;
     if (!have_states(part, span)) return false;
-    struct batch *b = batch_new(part, part->fold_off);
+    struct batch *b = batch_new(part, part->fold_off, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);
     ASSERT(folded > 0);

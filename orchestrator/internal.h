@@ -25,6 +25,8 @@
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define LOAD_PAGE         64    /* runs read by one script */
+#define SPARE_MAX         64    /* batches kept for reuse */
+#define WAVE_MS           50    /* a wave that takes longer does not hold the next one back */
 #define RETRY_MS          200   /* before Redis or Kafka is asked again after a refusal */
 #define SHARD_PENDING_MAX 50000 /* messages under way before the fold waits for the broker */
 
@@ -119,7 +121,17 @@ struct bytes *args_views(const struct args *a);
 
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
+/* Batches of all partitions that were folded in one turn. The next wave is folded when fewer than
+ * `pipeline` are under way: what arrives meanwhile makes it larger, and what costs is the number of
+ * batches, in Kafka as in Redis. */
+struct wave {
+    struct shard *shard;
+    size_t batches; /* not committed or abandoned yet */
+};
+
 struct batch {
+    struct wave *wave; /* NULL: of a recovery */
+    struct shard *shard;
     struct partition *part; /* NULL: abandoned, waits only for its acknowledgements */
     struct batch *next;     /* in order of the log */
     int64_t from, to;
@@ -135,13 +147,14 @@ struct batch {
     struct start_key *keys[COMMIT_RUNS_MAX];
     size_t key_count;
     /* Collected while folding, joined by batch_seal. */
-    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels;
+    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels, run_keys, run_values;
     int64_t fin_bytes;
     struct args script; /* keys first */
     size_t script_keys;
 };
-struct batch *batch_new(struct partition *part, int64_t from);
+struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave);
 void batch_free(struct batch *b);
+void batches_free_spare(struct shard *shard);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
 void batch_mark(struct batch *b, const struct effect *effect);
@@ -196,6 +209,7 @@ struct partition {
 
     struct item *inbox; /* ring */
     size_t inbox_first, inbox_count, inbox_cap;
+    size_t prepared;       /* items at the front whose states were asked for */
     struct map runs, keys; /* cached: by run id, by route */
     size_t loads_pending;
     struct timers timers;
@@ -212,8 +226,11 @@ struct partition *partition_new(struct shard *shard, int32_t id);
 /* The group took it away. */
 void partition_revoke(struct partition *part);
 void partition_record(struct partition *part, const struct bus_record *r);
-/* Folds what can be folded; called every turn. */
+/* Goes on with a recovery, or reads ahead the states that the next wave needs; called every turn.
+ */
 void partition_pump(struct partition *part);
+/* Folds what can be folded into the wave. */
+void partition_fold(struct partition *part, struct wave *wave);
 /* Drops memory and claims again after wait_ms; why goes to the log. */
 void partition_reload(struct partition *part, uint32_t wait_ms, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
@@ -236,7 +253,9 @@ void partition_claim(struct partition *part);
 /* Folds one batch of what is queued below offset `until`, hands its outputs to the bus, and puts it
  * on its way. silent: outputs are thrown away (replay). false: nothing could be folded now (nothing
  * there, states still loading, a definition unknown). */
-bool fold_batch(struct partition *part, bool silent, int64_t until);
+bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until);
+/* Asks for the states that the next batch needs; returns how many items it looked at. */
+size_t fold_prepare(struct partition *part);
 /* Entries for these run ids, loaded: false while some are under way. */
 bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count);
 void batch_link(struct batch *b);
@@ -329,9 +348,13 @@ struct shard {
     struct partition **partitions; /* by id; NULL where not assigned */
     struct partition *buried;      /* revoked, waiting for acknowledgements */
     struct cache cache;
+    struct batch *spare; /* batches to use again, with their memory */
+    size_t spare_count;
     struct effects effects; /* of the batch under way */
     struct fields fields;
-    uint64_t turn; /* rotates the partition that a turn's tasks go to */
+    size_t waves;     /* under way */
+    uint64_t wave_ms; /* when the last one began */
+    uint64_t turn;    /* rotates the partition that a turn's tasks go to */
     bool turn_used;
     struct loop_timer tick, setup_timer;
     char run_id[64];     /* of the Redis server last seen */

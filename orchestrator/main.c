@@ -61,6 +61,7 @@ static bool member_open(struct member *m, struct err *e)
         return false;
     m->loop = loop_new(e);
     if (!m->loop) return false;
+    loop_pace(m->loop, c->pace_us);
     m->shard = shard_open(m->loop, &options, e);
     if (!m->shard) return false;
     loop_on_flush(m->loop, member_turn, m);

@@ -109,6 +109,7 @@ void partition_consume(struct partition *part, size_t count)
 {
     for (size_t i = 0; i < count; i++) bus_record_release(partition_item(part, i)->held);
     part->inbox_count -= count;
+    part->prepared -= MIN(part->prepared, count);
     part->inbox_first = part->inbox_count ? (part->inbox_first + count) % part->inbox_cap : 0;
     if (count) bus_credit(part->shard->group, part->shard->events_topic, part->id, (uint32_t)count);
 }
@@ -117,7 +118,7 @@ static void inbox_clear(struct partition *part)
 {
     for (size_t i = 0; i < part->inbox_count; i++)
         bus_record_release(partition_item(part, i)->held);
-    part->inbox_count = part->inbox_first = 0;
+    part->inbox_count = part->inbox_first = part->prepared = 0;
 }
 
 /* --- life and death --- */
@@ -169,13 +170,16 @@ void partition_bury(struct partition *part)
 
 void partition_pump(struct partition *part)
 {
-    struct shard *shard = part->shard;
-    if (part->state == PARTITION_RECOVERING || part->state == PARTITION_REISSUING) {
+    if (part->state == PARTITION_RECOVERING || part->state == PARTITION_REISSUING)
         recovery_pump(part);
-        return;
-    }
+    else if (part->state == PARTITION_RUNNING && part->inbox_count > part->prepared)
+        part->prepared = fold_prepare(part);
+}
+
+void partition_fold(struct partition *part, struct wave *wave)
+{
+    struct shard *shard = part->shard;
     while (part->state == PARTITION_RUNNING && part->inbox_count > 0 &&
-           part->batch_count < shard->options.pipeline &&
-           bus_pending(shard->bus) < SHARD_PENDING_MAX)
-        if (!fold_batch(part, false, INT64_MAX)) return;
+           part->batch_count < PIPELINE_MAX && bus_pending(shard->bus) < SHARD_PENDING_MAX)
+        if (!fold_batch(part, wave, false, INT64_MAX)) return;
 }

@@ -99,7 +99,7 @@ static bool reach_claim(struct partition *part)
         return false;
     }
     struct recovery *rec = part->recovery;
-    rec->last = batch_new(part, part->fold_off);
+    rec->last = batch_new(part, part->fold_off, NULL);
     rec->last->to = part->fold_off = part->epoch + 1;
     rec->last->recovered = rec->last->has_claim = true;
     memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);
@@ -114,7 +114,7 @@ static void replay(struct partition *part)
 {
     consume_noted(part);
     while (part->state == PARTITION_RECOVERING && part->batch_count < PIPELINE_MAX)
-        if (!fold_batch(part, true, part->epoch)) break;
+        if (!fold_batch(part, NULL, true, part->epoch)) break;
     if (part->state == PARTITION_RECOVERING && part->loads_pending == 0) (void)reach_claim(part);
 }
 

@@ -317,13 +317,31 @@ static void on_setup_timer(struct loop_timer *t)
 
 /* --- turns --- */
 
+/* One wave: what every partition has queued, folded in one turn. */
+static void fold_wave(struct shard *shard)
+{
+    uint64_t now = loop_now_ms(shard->loop);
+    if (shard->waves >= shard->options.pipeline && now - shard->wave_ms < WAVE_MS) return;
+    struct wave *wave = xcalloc(1, sizeof *wave);
+    wave->shard = shard;
+    wave->batches = 1; /* ours, until all are in */
+    shard->waves++;
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        if (shard->partitions[p]) partition_fold(shard->partitions[p], wave);
+    if (wave->batches > 1) shard->wave_ms = now;
+    if (--wave->batches > 0) return;
+    shard->waves--;
+    free(wave);
+}
+
 static void on_turn(void *user)
 {
     struct shard *shard = user;
-    if (shard->turn_used) shard->turn++;
-    shard->turn_used = false;
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_pump(shard->partitions[p]);
+    fold_wave(shard);
+    if (shard->turn_used) shard->turn++;
+    shard->turn_used = false;
 }
 
 static void log_stats(struct shard *shard)
@@ -450,6 +468,7 @@ struct shard *shard_close(struct shard *shard)
     catalogue_close(shard->catalogue);
     bus_close(shard->bus); /* every delivery comes, as failed */
     ASSERT(!shard->buried);
+    batches_free_spare(shard);
     effects_done(&shard->effects);
     fields_done(&shard->fields);
     free(shard->partitions);

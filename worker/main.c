@@ -114,6 +114,7 @@ static bool start(struct program *p, struct err *e)
         !kafka_bus_options(&c->common.kafka, "tutti-worker", &p->log, &bus, e))
         return false;
     if (!(p->loop = loop_new(e))) return false;
+    loop_pace(p->loop, c->pace_us);
     if (!loop_on_signals(p->loop, signals, ARRAY_LEN(signals), on_signal, p, e)) return false;
     if (!(p->store = store_open(p->loop, &store, e))) return false;
     if (!(p->bus = bus_open(p->loop, &bus, e))) return false;

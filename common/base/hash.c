@@ -64,9 +64,25 @@ int32_t partition_of(struct bytes key, int32_t count)
     return (int32_t)((murmur2(key) & 0x7fffffff) % (uint32_t)count);
 }
 
+/* Eight bytes at a time through the finalizer of Austin Appleby's MurmurHash3 (fmix64). */
+static uint64_t mix(uint64_t h)
+{
+    h ^= h >> 33;
+    h *= 0xff51afd7ed558ccd;
+    h ^= h >> 33;
+    h *= 0xc4ceb9fe1a85ec53;
+    return h ^ h >> 33;
+}
+
 uint64_t hash_bytes(struct bytes data)
 {
-    uint64_t h = 0xcbf29ce484222325;
-    for (size_t i = 0; i < data.len; i++) h = (h ^ (unsigned char)data.data[i]) * 0x100000001b3;
-    return h;
+    uint64_t h = data.len * 0x9e3779b97f4a7c15;
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= data.len; i += sizeof word) {
+        memcpy(&word, data.data + i, sizeof word);
+        h = mix(h ^ word) + 0x9e3779b97f4a7c15;
+    }
+    uint64_t tail = 0;
+    for (; i < data.len; i++) tail = tail << 8 | (unsigned char)data.data[i];
+    return mix(h ^ tail);
 }

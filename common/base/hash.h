@@ -20,7 +20,8 @@ void sha1_hex(struct bytes data, char ret[SHA1_HEX]); /* EVALSHA only */
 uint32_t murmur2(struct bytes key);
 int32_t partition_of(struct bytes key, int32_t count);
 
-/* FNV-1a, 64 bit. Not for untrusted keys that an attacker could choose to collide in bulk. */
+/* For tables in memory, 64 bit. Not for untrusted keys that an attacker could choose to collide in
+ * bulk. */
 uint64_t hash_bytes(struct bytes data);
 
 /* Lower-case hex of len bytes into ret, which holds 2 * len + 1. */

@@ -265,6 +265,7 @@ static void drain(struct bus_stream *s)
             continue;
         }
         if (s->credit != UINT32_MAX) s->credit--;
+        loop_work(s->bus->loop, 1);
         bus_record_deliver(s->bus, m, s->options.on_record, s->options.user);
     }
 }

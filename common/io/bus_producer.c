@@ -180,6 +180,7 @@ static void on_reports(struct bus *bus, rd_kafka_event_t *event)
         ASSERT(bus->producer.pending > 0);
         bus->producer.pending--;
         if (!m->err) bus_is_up(bus);
+        loop_work(bus->loop, 1);
         w->done(w, &d);
     }
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 
 #include "common/base/clock.h"
 
-#define FIRED_MAX 64 /* fds served in one turn; the kernel rotates the rest to the front */
+#define PACE_ITEMS 32 /* a turn that served so many is a busy one */
+#define FIRED_MAX  64 /* fds served in one turn; the kernel rotates the rest to the front */
 
 struct flush {
     void (*fn)(void *user); /* NULL: removed during this turn */
@@ -43,6 +45,9 @@ struct loop {
     uint64_t now_ms;
     int64_t wall_ms;
     bool turning, again, stopped;
+    uint32_t work;                       /* items served in this turn */
+    uint32_t pace_us;                    /* a busy turn takes at least so long; 0: no pace */
+    uint64_t turn_us;                    /* when this turn's service began */
     struct epoll_event fired[FIRED_MAX]; /* of this turn; data.ptr NULL once it is void */
     int fired_count;
     struct loop_timer **heap;
@@ -304,13 +309,37 @@ static int sleep_ms(struct loop *loop, uint32_t wait_ms)
     return (int)MIN(ms, (uint64_t)INT_MAX);
 }
 
+void loop_pace(struct loop *loop, uint32_t pace_us)
+{
+    loop->pace_us = pace_us;
+}
+
+void loop_work(struct loop *loop, uint32_t items)
+{
+    loop->work += items;
+}
+
+/* After a busy turn the next one waits for its time: what arrives meanwhile is served, and
+ * answered, as one batch. */
+static void keep_pace(struct loop *loop)
+{
+    bool busy = loop->pace_us > 0 && loop->work >= PACE_ITEMS;
+    loop->work = 0;
+    uint64_t spent_us = clock_mono_us() - loop->turn_us;
+    if (!busy || spent_us >= loop->pace_us) return;
+    struct timespec rest = { .tv_nsec = (long)(loop->pace_us - spent_us) * 1000 };
+    (void)ppoll(NULL, 0, &rest, NULL);
+}
+
 void loop_turn(struct loop *loop, uint32_t wait_ms)
 {
     ASSERT(!loop->turning); /* a turn within a callback would serve half-done objects */
     loop->turning = true;
     for (size_t i = 0; i < loop->flush_count; i++) /* 1. flush */
         if (loop->flushes[i].fn) loop->flushes[i].fn(loop->flushes[i].user);
-    int n = epoll_wait(loop->epoll_fd, loop->fired, FIRED_MAX, sleep_ms(loop, wait_ms)); /* 2. */
+    keep_pace(loop); /* 2. */
+    int n = epoll_wait(loop->epoll_fd, loop->fired, FIRED_MAX, sleep_ms(loop, wait_ms));
+    if (loop->pace_us > 0) loop->turn_us = clock_mono_us();
     ASSERT(n >= 0 || errno == EINTR);
     loop->fired_count = n > 0 ? n : 0;
     read_clock(loop);                           /* one "now" for the rest of the turn */

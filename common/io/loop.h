@@ -77,6 +77,13 @@ void loop_again(struct loop *loop);
 /* free_fn(ptr) in phase 5. */
 void loop_defer_free(struct loop *loop, void (*free_fn)(void *), void *ptr);
 
+/* Pace: a turn that served many items (loop_work) is followed by the next no sooner than pace_us
+ * after it began. Under load that makes batches, of which Kafka and Redis cost per batch and not
+ * per item; a quiet loop answers at once. 0: no pace (the default). At most 100,000. */
+void loop_pace(struct loop *loop, uint32_t pace_us);
+/* The io layers count what they hand to callbacks. */
+void loop_work(struct loop *loop, uint32_t items);
+
 /* Signals by signalfd: blocks them in the calling thread; call before starting threads. on_signal
  * runs in phase 3. */
 MUST_CHECK bool loop_on_signals(struct loop *loop, const int *signals, size_t count,

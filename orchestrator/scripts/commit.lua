@@ -6,7 +6,7 @@
 --       n_mark * (C | D, ttl_ms), n_key * (run id, '': delete), n_tm_add * (due_ms, run), n_tm_del * run,
 --       n_fin_add * (due_ms, run), n_fin_del * run,
 --       per run: n_set, n_del, n_set * (field, value), n_del * field     (n_set = -1: delete the run)
-local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
+local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'replay_until')
 local e, o = tonumber(h[1] or -1), tonumber(h[2] or -1)
 local me, from, to = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if e > me then return { 'FENCED', h[1], h[2] } end
@@ -40,5 +40,5 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'off', ARGV[3])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'fold_gen', ARGV[5]) end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'gen_seen', ARGV[6]) end
 if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[1], 'fin_bytes', ARGV[7]) end
-if ARGV[4] == '1' then redis.call('HDEL', KEYS[1], 'replay_from', 'replay_until', 'rebuild') end
+if ARGV[4] == '1' and h[3] then redis.call('HDEL', KEYS[1], 'replay_from', 'replay_until', 'rebuild') end
 return { 'OK', ARGV[1], ARGV[3] }
