@@ -135,8 +135,10 @@ int main(int argc, char **argv)
     }
     if (done) return 0;
     p.config = config;
-    p.failed = !start(&p, &e);
-    if (p.failed) fprintf(stderr, "tutti-worker: %s\n", e.text);
+    if (!start(&p, &e)) { /* it may also have failed later, and said so in the log */
+        fprintf(stderr, "tutti-worker: %s\n", e.text);
+        p.failed = true;
+    }
     if (!p.failed) loop_run(p.loop);
     if (p.worker) worker_stop(p.worker);
     store_close(p.store);
