@@ -128,7 +128,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
-@pytest.mark.parametrize("command", [("man", "start"), ("completion", "bash"), ("docs",),
+@pytest.mark.parametrize("command", [("man", "start"), ("completion", "bash"), ("docs", "schema"),
                                      ("help",), ("eval", "1 + 1")])
 def test_output_that_cannot_be_written_is_an_error(command, tmp_path):
     import os
@@ -197,10 +197,10 @@ def test_a_wrong_option_is_named(name, args, word):
     assert done.code == 2 and word in done.err, done
 
 
-def test_wrong_values_in_the_workers_configuration_are_named():
-    for flag, value in (("--commands", '{"x": {"command": "relative"}}'), ("--commands", "[1"),
-                        ("--models", '{"m": {}}'), ("--handlers", '{"h": {"what": {}}}'),
-                        ("--http-allow-private", '{"a": 1}'), ("--queues", ",")):
-        done = run_program("tutti-worker", flag, value, "--kafka-brokers", "127.0.0.1:1",
-                           "--redis-port", "1", seconds=20)
-        assert done.code != 0 and flag.strip("-").split("-")[0] in done.err, (flag, done)
+@pytest.mark.parametrize("flag, value", [
+    ("--commands", '{"x": {"command": "relative"}}'), ("--commands", "[1"),
+    ("--models", '{"m": {}}'), ("--handlers", '{"h": {"what": {}}}'),
+    ("--http-allow-private", '{"a": 1}'), ("--queues", ",")])
+def test_wrong_values_in_the_workers_configuration_are_named(steady, flag, value):
+    done = run_program("tutti-worker", flag, value, "--group", "none", env=steady.env)
+    assert done.code != 0 and flag.strip("-").split("-")[0] in done.err, (flag, done)

@@ -113,7 +113,8 @@ class Installation:
     def start(self, definition, value=None, *args):
         """Starts a run; its id."""
         path = definition if isinstance(definition, pathlib.Path) else self.write(definition)
-        done = self.tutti("start", path, "--json", "--input-json", json.dumps({} if value is None else value), *args)
+        text = json.dumps({} if value is None else value)
+        done = self.tutti("start", path, "--json", "--input", "-", *args, stdin=text)
         assert done.code == 0, done
         return done.json()["run_id"]
 
