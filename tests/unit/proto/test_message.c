@@ -80,7 +80,7 @@ static struct message task(void)
 
 Test(names, every_header_and_event_type_is_found_by_its_name)
 {
-    for (int h = 0; h < HEADER_COUNT; h++)
+    for (enum message_header h = 0; h < HEADER_COUNT; h++)
         cr_expect_eq(message_header_find(bytes_of(message_header_name(h))), h);
     cr_expect_eq(message_header_find(BYTES_LIT("Type")), HEADER_COUNT);
     cr_expect_eq(message_header_find(BYTES_LIT("")), HEADER_COUNT);
@@ -90,7 +90,7 @@ Test(names, every_header_and_event_type_is_found_by_its_name)
 
 Test(names, every_error_type_is_found_by_its_name)
 {
-    for (int t = 0; t < ERROR_TYPE_COUNT; t++) {
+    for (enum error_type t = 0; t < ERROR_TYPE_COUNT; t++) {
         enum error_type found;
         cr_expect(error_type_find(bytes_of(error_type_name(t)), &found));
         cr_expect_eq(found, t);
