@@ -84,7 +84,11 @@ static void *member_run(void *user)
 static void on_signal(int signal, void *user)
 {
     struct program *p = user;
-    (void)signal;
+    if (signal == SIGHUP) {
+        log_info(&p->log, "config.reload",
+                 "nothing here can change while it runs: restart to change the configuration");
+        return;
+    }
     if (++p->stops > 1) {
         log_warn(&p->log, "program.killed", "a second signal: exiting at once");
         _exit(1);
@@ -104,9 +108,10 @@ static bool all_done(void *user)
 
 static bool program_run(struct program *p, struct err *e)
 {
-    static const int signals[] = { SIGTERM, SIGINT };
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
     p->loop = loop_new(e);
-    if (!p->loop || !loop_on_signals(p->loop, signals, 2, on_signal, p, e)) return false;
+    if (!p->loop || !loop_on_signals(p->loop, signals, ARRAY_LEN(signals), on_signal, p, e))
+        return false;
     char host[64] = "localhost";
     gethostname(host, sizeof host - 1);
     p->members = xcalloc(p->config->threads, sizeof *p->members);

@@ -18,7 +18,7 @@
 
 #include "common/base/clock.h"
 
-#define PACE_ITEMS 32 /* a turn that served so many is a busy one */
+#define PACE_ITEM_US 50 /* below 20,000 items a second a loop answers at once */
 #define FIRED_MAX  64 /* fds served in one turn; the kernel rotates the rest to the front */
 
 struct flush {
@@ -323,11 +323,12 @@ void loop_work(struct loop *loop, uint32_t items)
  * answered, as one batch. */
 static void keep_pace(struct loop *loop)
 {
-    bool busy = loop->pace_us > 0 && loop->work >= PACE_ITEMS;
+    uint64_t pace_us = MIN((uint64_t)loop->pace_us, (uint64_t)loop->work * PACE_ITEM_US);
     loop->work = 0;
+    if (pace_us == 0) return;
     uint64_t spent_us = clock_mono_us() - loop->turn_us;
-    if (!busy || spent_us >= loop->pace_us) return;
-    struct timespec rest = { .tv_nsec = (long)(loop->pace_us - spent_us) * 1000 };
+    if (spent_us >= pace_us) return;
+    struct timespec rest = { .tv_nsec = (long)(pace_us - spent_us) * 1000 };
     (void)ppoll(NULL, 0, &rest, NULL);
 }
 

@@ -134,7 +134,7 @@ MUST_CHECK bool redis_store_options(const struct redis_config *c, const struct l
 
 #define LOG_LEVEL_OPTION(struct_, member)                                                         \
     { .name = "log.level", .type = OPTION_ENUM, .offset = offsetof(struct_, member),              \
-      .fallback = "info", .choices = "debug|info|warn|error", .reloadable = true,                 \
+      .fallback = "info", .choices = "debug|info|warn|error",                                     \
       .help = "Least important lines to log." }
 
 #define COMMON_OPTIONS(struct_, member)                                                           \

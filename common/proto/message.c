@@ -92,13 +92,15 @@ static bool short_text(struct bytes text, size_t max)
     return text.data && text.len > 0 && text.len <= max && utf8_check(text.data, text.len);
 }
 
-/* What identifies an attempt: path, attempt, task id; and that the id is the hash of the others. */
+/* What identifies an attempt: path, attempt (from 1), task id. The engine knows which ids it
+ * issued. */
 static bool decode_identity(const struct message *m, struct bytes *path, uint32_t *attempt,
                             struct bytes *task_id, struct err *e)
 {
     int64_t n;
     if (!short_text(m->header[HEADER_PATH], 1024)) return missing(e, HEADER_PATH);
     if (!need_number(m, HEADER_ATTEMPT, UINT32_MAX, &n, e)) return false;
+    if (n == 0) return missing(e, HEADER_ATTEMPT);
     if (!all_of(m->header[HEADER_TASK_ID], TASK_ID_HEX, "0123456789abcdef"))
         return missing(e, HEADER_TASK_ID);
     *path = m->header[HEADER_PATH];

@@ -3,6 +3,7 @@
  * Programs that `tutti dev` finds, starts, watches and ends.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 
 #include "cli/child.h"
 #include "tests/unit/cli/program.h"
@@ -11,8 +12,7 @@
 static bool wait_for_end(struct child *c)
 {
     uint64_t end = clock_mono_ms() + 10000;
-    while (!child_ended(c) && clock_mono_ms() < end)
-        nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+    while (!child_ended(c) && clock_mono_ms() < end) poll(NULL, 0, 2);
     return child_ended(c);
 }
 
