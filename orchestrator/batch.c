@@ -361,8 +361,7 @@ static void on_commit(void *user, enum store_status status, const struct store_r
                      "Redis refused a commit (%.*s): the partition waits and asks again",
                      (int)MIN(text.len, (size_t)200), text.data);
         }
-        partition_retry(part, RETRY_MS,
-                        batches_advance); /* the same (epoch, from, to): asking again is safe */
+        partition_resume_in(part, RETRY_MS); /* the same (epoch, from, to): asking again is safe */
         return;
     }
     struct bytes verdict = store_string(store_at(reply, 0));

@@ -188,12 +188,6 @@ static bool load_take(struct load *load, const struct store_reply *reply)
     return whole;
 }
 
-static void load_again(struct partition *part)
-{
-    /* Whatever is still marked loading is asked for anew by the next pump. */
-    part->loads_pending = 0;
-}
-
 static void on_load(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct load *load = user;
@@ -203,14 +197,12 @@ static void on_load(void *user, enum store_status status, const struct store_rep
         return;
     }
     if (status != STORE_OK) {
-        partition_retry(part, RETRY_MS, load_again);
+        partition_resume_in(part, RETRY_MS);
     } else if (store_integer(store_at(reply, 0)) != part->epoch ||
                store_integer(store_at(reply, 1)) != load->expected_off) {
         partition_reload(part, 0, "Redis stands at another place than this owner");
     } else if (!load_take(load, reply)) {
-        partition_retry(part, RETRY_MS, load_again);
-    } else {
-        part->loads_pending--;
+        partition_resume_in(part, RETRY_MS);
     }
     load_free(load);
 }
@@ -255,6 +247,5 @@ void cache_load(struct partition *part, struct entry **entries, size_t entry_cou
     load->keys = xcalloc(key_count, sizeof *load->keys);
     for (size_t i = 0; i < entry_count; i++) memcpy(load->runs[i], entries[i]->id, RUN_ID_MAX);
     for (size_t i = 0; i < key_count; i++) memcpy(load->keys[i], keys[i]->route, ROUTE_HEX + 1);
-    part->loads_pending++;
     load_send(load);
 }

@@ -9,11 +9,11 @@
 
 /* --- which states a batch needs --- */
 
+/* What is to be asked for in one script. */
 struct want {
-    struct entry *entries[COMMIT_RUNS_MAX];
-    struct start_key *keys[COMMIT_RUNS_MAX];
+    struct entry *entries[LOAD_PAGE];
+    struct start_key *keys[LOAD_PAGE];
     size_t entry_count, key_count;
-    bool loading;
 };
 
 static void want_send(struct partition *part, struct want *want)
@@ -23,57 +23,79 @@ static void want_send(struct partition *part, struct want *want)
     want->entry_count = want->key_count = 0;
 }
 
-static void want_run(struct partition *part, struct want *want, struct bytes id)
+/* Whether the run is in memory; asked for if it is not, once a round. */
+static bool want_run(struct partition *part, struct want *want, struct bytes id)
 {
     struct entry *entry = cache_find(part, id);
-    if (entry && !entry->loading) return;
+    if (entry && !entry->loading) return true;
     if (!entry) entry = cache_add(part, id);
-    want->loading = true;
-    for (size_t i = 0; i < want->entry_count; i++)
-        if (want->entries[i] == entry) return;
+    if (entry->asked == part->load_round) return false;
+    entry->asked = part->load_round;
     want->entries[want->entry_count++] = entry;
     if (want->entry_count == ARRAY_LEN(want->entries)) want_send(part, want);
+    return false;
 }
 
 static void want_key(struct partition *part, struct want *want, struct bytes route)
 {
     struct start_key *key = map_get(&part->keys, route);
-    if (key && !key->loading) return;
     if (!key) {
         key = xcalloc(1, sizeof *key);
         memcpy(key->route, route.data, ROUTE_HEX);
         key->loading = true;
         map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
     }
-    want->loading = true;
-    for (size_t i = 0; i < want->key_count; i++)
-        if (want->keys[i] == key) return;
+    if (!key->loading || key->asked == part->load_round) return;
+    key->asked = part->load_round;
     want->keys[want->key_count++] = key;
     if (want->key_count == ARRAY_LEN(want->keys)) want_send(part, want);
 }
 
 bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count)
 {
-    if (part->loads_pending > 0) return false;
     struct want want = { 0 };
-    for (size_t i = 0; i < count; i++) want_run(part, &want, ids[i]);
+    bool all = true;
+    for (size_t i = 0; i < count; i++) all &= want_run(part, &want, ids[i]);
     want_send(part, &want);
-    return !want.loading;
+    return all;
 }
 
-/* What the first `count` items touch; false while something is being read. */
-static bool have_states(struct partition *part, size_t count)
+static bool names_run(const struct item *item)
+{
+    return item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM;
+}
+
+static bool names_key(const struct item *item)
+{
+    return item->ev.type == EVENT_RUN_START && item->ev.key.data;
+}
+
+void fold_prepare(struct partition *part)
 {
     struct want want = { 0 };
-    for (size_t i = 0; i < count; i++) {
-        const struct item *item = partition_item(part, i);
-        if (item->verdict != EVENT_OK || item->ev.type == EVENT_OWNER_CLAIM) continue;
-        want_run(part, &want, item->ev.run_id);
-        if (item->ev.type == EVENT_RUN_START && item->ev.key.data)
-            want_key(part, &want, run_id_route(item->ev.run_id));
+    for (; part->prepared < part->inbox_count; part->prepared++) {
+        const struct item *item = partition_item(part, part->prepared);
+        if (!names_run(item)) continue;
+        (void)want_run(part, &want, item->ev.run_id);
+        if (names_key(item)) want_key(part, &want, run_id_route(item->ev.run_id));
     }
     want_send(part, &want);
-    return !want.loading;
+}
+
+/* How many of the first `count` items can be folded now: up to the first whose state is still on
+ * its way. */
+static size_t ready_span(struct partition *part, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct item *item = partition_item(part, i);
+        if (!names_run(item)) continue;
+        const struct entry *entry = cache_find(part, item->ev.run_id);
+        if (!entry || entry->loading) return i;
+        if (!names_key(item)) continue;
+        const struct start_key *key = map_get(&part->keys, run_id_route(item->ev.run_id));
+        if (!key || key->loading) return i;
+    }
+    return count;
 }
 
 /* --- one event --- */
@@ -262,25 +284,24 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
     return n;
 }
 
-size_t fold_prepare(struct partition *part)
-{
-    if (part->loads_pending > 0) return part->prepared;
-    size_t span = batch_span(part, INT64_MAX);
-    (void)have_states(part, span);
-    return span;
-}
-
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until)
 {
     struct shard *shard = part->shard;
-    if (part->inbox_count == 0 || part->loads_pending > 0) return false;
+    if (part->inbox_count == 0) return false;
     size_t span = batch_span(part, until);
     if (span == 0) {
         stand_still(part, until);
         return false;
     }
     part->waits_for_definition = false;
-    if (!have_states(part, span)) return false;
+    fold_prepare(part);
+    span = ready_span(part, span);
+    if (span == 0) {
+        /* On its way, or dropped by the cache since it was asked for: then it is asked for again.
+         */
+        if (!cache_find(part, partition_item(part, 0)->ev.run_id)) part->prepared = 0;
+        return false;
+    }
     struct batch *b = batch_new(part, part->fold_off, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);

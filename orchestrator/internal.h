@@ -73,6 +73,7 @@ struct entry {
     size_t memory;
     uint32_t pins; /* uncommitted batches and recoveries that hold it */
     bool loading;
+    uint32_t asked;       /* in which load_round */
     bool in_batch;        /* touched by the batch that is being folded */
     bool deleted;         /* by the batch that is being folded */
     bool retime;          /* its timer fired: the index is to be corrected */
@@ -82,7 +83,7 @@ struct entry {
 struct start_key {
     char route[ROUTE_HEX + 1];
     char run_id[RUN_ID_MAX]; /* "" : none */
-    uint32_t pins;
+    uint32_t pins, asked;
     bool loading, in_batch;
 };
 struct cache {
@@ -98,9 +99,8 @@ void cache_drop(struct entry *entry);    /* not pinned */
 void cache_trim(
     struct cache *cache); /* to its bound, least recently used first; pinned ones stay */
 void cache_drop_partition(struct partition *part);
-/* Asks Redis for the entries and keys that are marked loading (the lists are copied). loads_pending
- * counts down in part; the partition is pumped when all are there, or reloaded when they belong to
- * another place. */
+/* Asks Redis for entries and keys that are loading (the lists are copied). A failure raises
+ * load_round after a while; a read of another place reloads the partition. */
 void cache_load(struct partition *part, struct entry **entries, size_t entry_count,
                 struct start_key **keys, size_t key_count);
 
@@ -211,7 +211,7 @@ struct partition {
     size_t inbox_first, inbox_count, inbox_cap;
     size_t prepared;       /* items at the front whose states were asked for */
     struct map runs, keys; /* cached: by run id, by route */
-    size_t loads_pending;
+    uint32_t load_round;   /* raised when what was asked for is to be asked for again */
     struct timers timers;
     struct batch *batches, *batches_last; /* in order */
     size_t batch_count;
@@ -236,6 +236,8 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
 void partition_set_state(struct partition *part, enum partition_state state);
 /* Frees it if it is revoked and nothing is under way. */
 void partition_bury(struct partition *part);
+/* Goes on after wait_ms with whatever waits for an answer of Redis: commits, loads, a recovery. */
+void partition_resume_in(struct partition *part, uint32_t wait_ms);
 void partition_retry(struct partition *part, uint32_t wait_ms, void (*fn)(struct partition *part));
 struct item *partition_item(struct partition *part, size_t i);
 void partition_consume(struct partition *part,
@@ -254,8 +256,8 @@ void partition_claim(struct partition *part);
  * on its way. silent: outputs are thrown away (replay). false: nothing could be folded now (nothing
  * there, states still loading, a definition unknown). */
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until);
-/* Asks for the states that the next batch needs; returns how many items it looked at. */
-size_t fold_prepare(struct partition *part);
+/* Asks for the states that the queued items need and that were not asked for yet. */
+void fold_prepare(struct partition *part);
 /* Entries for these run ids, loaded: false while some are under way. */
 bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count);
 void batch_link(struct batch *b);

@@ -36,6 +36,7 @@ struct partition *partition_new(struct shard *shard, int32_t id)
     part->log = log_with_int(&shard->log, "partition", id);
     part->retry = (struct loop_timer){ .on_due = on_retry, .user = part };
     part->appended.done = on_appended;
+    part->load_round = 1;
     partition_claim(part);
     return part;
 }
@@ -54,6 +55,19 @@ void partition_retry(struct partition *part, uint32_t wait_ms, void (*fn)(struct
 {
     part->retry_fn = fn;
     loop_arm(part->shard->loop, &part->retry, wait_ms);
+}
+
+static void resume(struct partition *part)
+{
+    part->load_round++;
+    part->prepared = 0;
+    batches_advance(part);
+    recovery_pump(part);
+}
+
+void partition_resume_in(struct partition *part, uint32_t wait_ms)
+{
+    if (!loop_armed(&part->retry)) partition_retry(part, wait_ms, resume);
 }
 
 void partition_await(struct partition *part)
@@ -133,7 +147,6 @@ static void drop_memory(struct partition *part)
     recovery_free(part);
     cache_drop_partition(part);
     timers_done(&part->timers);
-    part->loads_pending = 0;
     part->checking = part->waits_for_definition = false;
     part->expiring = 0;
 }
@@ -172,8 +185,8 @@ void partition_pump(struct partition *part)
 {
     if (part->state == PARTITION_RECOVERING || part->state == PARTITION_REISSUING)
         recovery_pump(part);
-    else if (part->state == PARTITION_RUNNING && part->inbox_count > part->prepared)
-        part->prepared = fold_prepare(part);
+    else if (part->state == PARTITION_RUNNING)
+        fold_prepare(part);
 }
 
 void partition_fold(struct partition *part, struct wave *wave)

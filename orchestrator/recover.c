@@ -115,7 +115,7 @@ static void replay(struct partition *part)
     consume_noted(part);
     while (part->state == PARTITION_RECOVERING && part->batch_count < PIPELINE_MAX)
         if (!fold_batch(part, NULL, true, part->epoch)) break;
-    if (part->state == PARTITION_RECOVERING && part->loads_pending == 0) (void)reach_claim(part);
+    if (part->state == PARTITION_RECOVERING) (void)reach_claim(part);
 }
 
 /* --- re-emission, a page of runs at a time --- */
@@ -162,8 +162,7 @@ static void on_marks(void *user, enum store_status status, const struct store_re
     if (!partition_reply(part, ask.life)) return;
     part->recovery->asking = false;
     if (status != STORE_OK) {
-        partition_retry(part, RETRY_MS,
-                        recovery_pump); /* the page is still there: it is asked for again */
+        partition_resume_in(part, RETRY_MS); /* the page is still there: it is asked for again */
         return;
     }
     if (store_integer(store_at(reply, 0)) != part->epoch) {
