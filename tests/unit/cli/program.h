@@ -6,6 +6,7 @@
 #define TUTTI_TESTS_PROGRAM_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
