@@ -56,9 +56,10 @@ struct option_table {
  * Errors name the source (file:line:column, variable, or flag), what is wrong and what is allowed;
  * an unknown name suggests the nearest. --help and --version are reported by *ret_exit = true after
  * printing to stdout; *ret_config and *ret_args are then NULL. So are --docs, --docs=man and
- * --docs=schema (a program without commands prints its section of the documentation). Unknown keys of the file are errors
- * too, unknown variables are not (Kubernetes puts TUTTI_SERVICE_HOST and such into containers). An
- * empty variable counts as not set, and so does a key of the file without a value. */
+ * --docs=schema (a program without commands prints its section of the documentation). Unknown keys
+ * of the file are errors too, unknown variables are not (Kubernetes puts TUTTI_SERVICE_HOST and
+ * such into containers). An empty variable counts as not set, and so does a key of the file without
+ * a value. */
 MUST_CHECK bool config_load(const struct option_table *table, int argc, char **argv,
                             void **ret_config, char ***ret_args, bool *ret_exit, struct err *e);
 /* Reads file and environment again, and returns a new config with only the reloadable options
@@ -72,8 +73,8 @@ void config_help(const struct option_table *table, struct buf *ret);
 void config_man(const struct option_table *table, const char *date, struct buf *ret); /* troff */
 void config_markdown(const struct option_table *table,
                      struct buf *ret); /* a section of docs/configuration.md */
-/* JSON Schema 2020-12 of the program's file, without $schema: what may stand where, bounds, defaults
- * and help. A new reference. */
+/* JSON Schema 2020-12 of the program's file, without $schema: what may stand where, bounds,
+ * defaults and help. A new reference. */
 json_t *config_schema(const struct option_table *table);
 /* Appends a completion script; false if shell is none of bash, zsh and fish. A table whose program
  * has a second word ("tutti start") is a command of the first. */

@@ -19,7 +19,7 @@
 #include "common/base/clock.h"
 
 #define PACE_ITEM_US 50 /* below 20,000 items a second a loop answers at once */
-#define FIRED_MAX  64 /* fds served in one turn; the kernel rotates the rest to the front */
+#define FIRED_MAX    64 /* fds served in one turn; the kernel rotates the rest to the front */
 
 struct flush {
     void (*fn)(void *user); /* NULL: removed during this turn */

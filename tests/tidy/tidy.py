@@ -10,6 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 800
+TEST_LINES_MAX = 900  # a table of cases may be long
 FUNCTION_LINES_MAX = 70
 
 # What the sources of a directory may include of ours, besides themselves. The longest matching prefix counts.
@@ -121,8 +122,9 @@ def main():
         found = list(check_head(name, text)) + list(check_includes(name, raw)) + list(check_calls(code))
         if not name.startswith("tests/"):
             found += check_functions(code)
-        if len(raw) > FILE_LINES_MAX:
-            found.append((len(raw), f"{len(raw)} lines; {FILE_LINES_MAX} are the most: does it hold two nouns?"))
+        most = TEST_LINES_MAX if name.startswith("tests/") else FILE_LINES_MAX
+        if len(raw) > most:
+            found.append((len(raw), f"{len(raw)} lines; {most} are the most: does it hold two nouns?"))
         for number, fault in found:
             print(f"{name}:{number}: {fault}")
             faults += 1

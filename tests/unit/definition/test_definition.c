@@ -15,7 +15,6 @@ static bool no_names(void *user, const char *const *names, size_t count, size_t 
                      json_t **ret, struct err *e)
 {
     (void)user, (void)count;
-    AUTO_FREE char *text = xstrdup("<");
     if (strcmp(names[0], "steps") == 0 || strcmp(names[0], "input") == 0) {
         CLEANUP(buf_done) struct buf b = { 0 };
         for (size_t i = 0; i < count; i++) buf_addf(&b, "%s%s", i ? "." : "<", names[i]);

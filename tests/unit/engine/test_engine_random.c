@@ -311,7 +311,7 @@ static void damaged_run(const struct definition *def, uint64_t seed)
         if (field->value.len)
             data[below(&r, (unsigned)field->value.len)] = useful[below(&r, sizeof useful - 1)];
         struct err e;
-        AUTO_JSON *described = run_describe(def, RUN_ID, w.store, w.stored, &e);
+        json_decref(run_describe(def, RUN_ID, w.store, w.stored, &e));
         CLEANUP(run_free_p) struct run *run = run_load(def, RUN_ID, w.store, w.stored, &e);
         if (!run) continue;
         CLEANUP(effects_done) struct effects fx = { 0 };

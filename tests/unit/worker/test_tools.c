@@ -139,7 +139,7 @@ Test(tools, a_connection_that_never_arrived_is_tried_three_times_and_then_unreac
 {
     struct bench b = open_worker();
     deliver(&b, 'a', 1, "llm", "default", LLM, NULL);
-    for (int i = 1; i <= 3; i++) {
+    for (size_t i = 1; i <= 3; i++) {
         cr_assert_eq(fake_requests(b.fake), i);
         fake_respond(b.fake, &(struct http_response){ .outcome = HTTP_CONNECT, .text = "refused" });
     }
