@@ -140,6 +140,10 @@ class Bench:
 
     def run(self):
         seconds = 4 if self.options.quick else 12
+        if not self.options.quick:
+            self.say("warming up (a JVM compiles what it runs often, for half a minute)")
+            for level, warm in ((LEVELS[-1], 20), (LEVELS[0], 3)):
+                self.tool(self.bin / "bench-steps", self.brokers, "tutti", ROOT / "bench/steps.yaml", str(level), str(warm))
         self.say("durable steps (Kafka acks=all, Redis AOF everysec, leases on):")
         levels = {level: self.phase(level, seconds) for level in LEVELS}
         self.tool(self.bin / "bench-steps", self.brokers, "tutti", ROOT / "bench/waiting.yaml", "--start", "10000")
