@@ -46,8 +46,8 @@ start() {
         set -- $(free_ports)
         sed -e "s|@PORT@|$1|g" -e "s|@CONTROLLER@|$2|g" -e "s|@DIR@|$dir|g" "$here/node.properties" >"$dir/node.properties"
         echo "127.0.0.1:$1" >"$dir/brokers"
-        # 16 bytes in Kafka's base64 form
-        id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')
+        # 16 bytes in base64; Kafka's form has - and _ for + and /, but an id that begins with - is taken for an option
+        id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=\n')
         # shellcheck disable=SC2086
         java $java_options -cp "$jars/*" kafka.tools.StorageTool format -t "$id" -c "$dir/node.properties" >"$dir/format.log" 2>&1 ||
             { tail -n 20 "$dir/format.log" >&2; exit 1; }
