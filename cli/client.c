@@ -148,7 +148,7 @@ bool client_partitions(struct client *c, const char *name, int32_t *ret, struct 
     if (!client_bus(c, e)) return false;
     AUTO_BUF struct buf topic = { 0 };
     topic_name(&topic, c->cli->config->prefix, name);
-    struct ticket *t = xcalloc(1, sizeof(*t)), answer;
+    struct ticket *t = xcalloc(1, sizeof(*t)), answer = { 0 };
     bus_topic_info(c->bus, topic.data, on_topic, t);
     if (!ticket_wait(c, t, c->cli->config->connect_timeout_ms, &answer, e))
         return kafka_failed(c, e);

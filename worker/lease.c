@@ -210,6 +210,7 @@ static void verdict(struct call *c, uint64_t sent_ms, struct bytes text)
 static void learned(struct batch *b, struct bytes gen)
 {
     struct part *p = b->part;
+    ASSERT(p);
     size_t len = gen.len < sizeof p->gen ? gen.len : 0; /* a longer one is none of ours */
     if (len) memcpy(p->gen, gen.data, len);
     p->gen[len] = '\0';

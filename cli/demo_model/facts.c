@@ -137,7 +137,7 @@ static size_t currency_before(const char *text, const char *p)
     return 0;
 }
 
-/* Behind the digits of a number such as 1,800 or 2.5; *ret: its value. */
+/* Behind the digits of a number such as 1,800 or 2.5, which begins at p; *ret: its value. */
 static const char *number_end(const char *p, double *ret)
 {
     AUTO_BUF struct buf digits = { 0 };
@@ -146,6 +146,7 @@ static const char *number_end(const char *p, double *ret)
         if (*p != ',') buf_add_char(&digits, *p);
         p++;
     }
+    ASSERT(digits.data); /* at p there was a digit */
     *ret = strtod(digits.data, NULL);
     return p;
 }

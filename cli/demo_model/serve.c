@@ -84,7 +84,7 @@ static json_t *usage_of(const struct completion *a)
 {
     return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)a->tokens_in,
                      "completion_tokens", (json_int_t)a->tokens_out, "total_tokens",
-                     (json_int_t)(a->tokens_in + a->tokens_out));
+                     (json_int_t)a->tokens_in + (json_int_t)a->tokens_out);
 }
 
 static json_t *completion_json(const struct completion *a)

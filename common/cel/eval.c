@@ -89,8 +89,8 @@ static bool resolve(struct eval *ev, const struct node *n, size_t count, json_t 
 static bool eval_path(struct eval *ev, const struct node *n, struct val *ret)
 {
     AUTO_JSON *j = NULL;
-    json_t *leaf;
-    size_t left;
+    json_t *leaf = NULL;
+    size_t left = 0;
     if (!resolve(ev, n, n->count, &j, &left)) {
         /* `type(x) == int`: the names of types are the last to be thought of. */
         if (n->count > 1 || !may_absorb(ev)) return false;
@@ -115,8 +115,8 @@ static bool has_path(struct eval *ev, const struct node *n, bool *ret)
         return ok;
     }
     AUTO_JSON *j = NULL;
-    json_t *leaf;
-    size_t left;
+    json_t *leaf = NULL;
+    size_t left = 0;
     if (!resolve(ev, n, n->count, &j, &left)) {
         /* The resolver knows no such path; then what it is selected of must be there. */
         if (!may_absorb(ev) || !resolve(ev, n, n->count - 1, &j, &left)) return false;

@@ -30,6 +30,7 @@ static struct chain chain_of(const struct definition *d, uint32_t step)
 enum order step_order(const struct definition *d, uint32_t y_, uint32_t x_, uint32_t *ret_step)
 {
     struct chain y = chain_of(d, y_), x = chain_of(d, x_);
+    ASSERT(y.count > 0 && x.count > 0); /* both steps exist: each ends its own chain */
     size_t i = 0;
     if (y.steps[0]->block != x.steps[0]->block) /* one is in the fallback of the workflow */
         return x.steps[0]->block == 0 ? ORDER_BEFORE : ORDER_LATER;

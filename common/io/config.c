@@ -65,6 +65,7 @@ static void consider(const char *name, const char *candidate, char best[OPTION_N
 /* "; did you mean '--x'?" as text, or "" if nothing is near. */
 static void suggest(const struct option_table *table, const char *name, bool flag, struct buf *ret)
 {
+    ASSERT(table->options || table->count == 0);
     char best[OPTION_NAME_MAX] = "", other[OPTION_NAME_MAX];
     size_t distance = MAX(strlen(name) / 3, (size_t)2) + 1;
     for (size_t i = 0; i < table->count; i++) {

@@ -261,6 +261,7 @@ static void man_general(struct buf *b)
 
 void config_man(const struct option_table *table, const char *date, struct buf *ret)
 {
+    ASSERT(*table->program);
     AUTO_BUF struct buf title = { 0 };
     for (const char *p = table->program; *p; p++) buf_add_char(&title, *p == ' ' ? '-' : *p);
     buf_add_text(ret, ".TH \"");

@@ -180,6 +180,7 @@ static bool resolve_steps(struct fold *f, const char *const *names, size_t count
                           json_t **ret, struct err *e)
 {
     if (count < 2) return err_fail(e, ERR_INVALID, "steps needs the name of a step: steps.NAME");
+    ASSERT(names[1]);
     uint32_t index = step_find(f, names[1]);
     if (index == NO_INDEX) {
         struct nearest n = { .wanted = names[1] };
