@@ -15,7 +15,7 @@ static const struct option options[] = {
       .fallback = "16", .help = "Partitions of the events topic. Fixed for the life of an installation; checked at start." },
     { .name = "tasks.partitions", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, tasks_partitions), .min = 1,
       .max = PARTITIONS_MAX, .fallback = "16", .help = "Partitions of a task topic that is made: the most workers that share a queue." },
-    { .name = "pipeline", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pipeline), .min = 1, .max = 4, .fallback = "2",
+    { .name = "pipeline", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pipeline), .min = 1, .max = 4, .fallback = "3",
       .help = "Batches of a partition that may be acknowledged and committed while the next is folded." },
     { .name = "pace", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pace_us), .min = 0, .max = 100000,
       .fallback = "5000", .value_name = "MICROSECONDS", .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
