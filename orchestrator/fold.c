@@ -155,42 +155,10 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
         delete_run(b, entry);
 }
 
-/* What is no event of ours goes to the dead-letter topic as it came, with the reason in headers. */
+/* What is no event of ours goes to the dead-letter topic. */
 static void dead_letter(struct batch *b, const struct item *item)
 {
-    struct shard *shard = b->part->shard;
-    char partition[16], offset[24];
-    struct buf text = { 0 };
-    buf_add_int(&text, b->part->id);
-    memcpy(partition, text.data, text.len + 1);
-    buf_reset(&text);
-    buf_add_int(&text, item->offset);
-    memcpy(offset, text.data, text.len + 1);
-    buf_done(&text);
-    struct bus_extra_header extra[HEADER_COUNT + 8] = {
-        { "dlq-topic", bytes_of(shard->events_topic) },
-        { "dlq-partition", bytes_of(partition) },
-        { "dlq-offset", bytes_of(offset) },
-        { "dlq-reason", BYTES_LIT("malformed") },
-        { "dlq-error", bytes_of(item->reason) },
-        { "dlq-host", bytes_of(shard->name) },
-        { "dlq-version", BYTES_LIT(TUTTI_VERSION) },
-    };
-    size_t count = 7;
-    for (size_t i = 0; i < item->record.extra_count && count < ARRAY_LEN(extra); i++)
-        extra[count++] = item->record.extra[i];
-    log_warn(&b->part->log, "event.dead_letter",
-             "the record at offset %s is no event (%s): it goes to %s", offset, item->reason,
-             shard->dlq_topic);
-    struct bus_message m = { .topic = shard->dlq_topic,
-                             .partition = b->part->id % shard->dlq_partitions,
-                             .key = item->record.message.key,
-                             .value = item->record.message.value,
-                             .header = item->record.message.header,
-                             .extra = extra,
-                             .extra_count = count };
-    struct err e;
-    if (bus_send(shard->bus, &m, &b->waiter, &e))
+    if (dlq_send(b->part->shard, &item->record, "malformed", item->reason, &b->waiter))
         b->acks_missing++;
     else
         b->failed = true;

@@ -294,6 +294,12 @@ const struct definition *catalogue_next_latest(const struct catalogue *c, size_t
 const struct queue *catalogue_queue(const struct catalogue *c, const char *name);
 void catalogue_tick(struct catalogue *c); /* asks again for what is not known yet */
 
+/* --- dlq.c --- */
+
+/* Sends a record to the dead-letter topic; w is told as by bus_send. false: the queue is full. */
+bool dlq_send(struct shard *shard, const struct bus_record *r, const char *reason,
+              const char *error, struct bus_waiter *w);
+
 /* --- triggers.c --- */
 
 struct triggers;

@@ -107,29 +107,31 @@ static void on_events_info(void *user, int32_t partitions, const char *cluster_i
     setup_done(shard);
 }
 
+/* A topic that the fold writes to: how many partitions it has. */
+static void setup_output(struct shard *shard, const char *topic, int32_t partitions,
+                         const struct err *e, int32_t *ret)
+{
+    if (e || partitions == 0) {
+        setup_retry(shard, topic, e ? e->text : "the topic does not exist");
+        return;
+    }
+    *ret = partitions;
+    setup_done(shard);
+}
+
 static void on_results_info(void *user, int32_t partitions, const char *cluster_id,
                             const struct err *e)
 {
     struct shard *shard = user;
     (void)cluster_id;
-    if (e || partitions == 0) {
-        setup_retry(shard, shard->results_topic, e ? e->text : "the topic does not exist");
-        return;
-    }
-    shard->results_partitions = partitions;
-    setup_done(shard);
+    setup_output(shard, shard->results_topic, partitions, e, &shard->results_partitions);
 }
 
 static void on_dlq_info(void *user, int32_t partitions, const char *cluster_id, const struct err *e)
 {
     struct shard *shard = user;
     (void)cluster_id;
-    if (e || partitions == 0) {
-        setup_retry(shard, shard->dlq_topic, e ? e->text : "the topic does not exist");
-        return;
-    }
-    shard->dlq_partitions = partitions;
-    setup_done(shard);
+    setup_output(shard, shard->dlq_topic, partitions, e, &shard->dlq_partitions);
 }
 
 static void on_policy(void *user, enum store_status status, const struct store_reply *reply)

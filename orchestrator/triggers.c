@@ -261,31 +261,7 @@ static bool start_all(struct pending *p, const struct bus_record *r, struct err 
 
 static void dead_letter(struct pending *p, const struct bus_record *r, const struct err *why)
 {
-    struct shard *shard = p->source->triggers->shard;
-    AUTO_FREE char *partition = xasprintf("%d", r->partition);
-    AUTO_FREE char *offset = xasprintf("%lld", (long long)r->offset);
-    struct bus_extra_header extra[HEADER_COUNT + 8] = {
-        { "dlq-topic", bytes_of(r->topic) },         { "dlq-partition", bytes_of(partition) },
-        { "dlq-offset", bytes_of(offset) },          { "dlq-reason", BYTES_LIT("trigger") },
-        { "dlq-error", bytes_of(why->text) },        { "dlq-host", bytes_of(shard->name) },
-        { "dlq-version", BYTES_LIT(TUTTI_VERSION) },
-    };
-    size_t count = 7;
-    for (size_t i = 0; i < r->extra_count && count < ARRAY_LEN(extra); i++)
-        extra[count++] = r->extra[i];
-    log_warn(&shard->log, "trigger.dead_letter",
-             "%s/%d offset %s starts nothing (%s): it goes to %s", r->topic, r->partition, offset,
-             why->text, shard->dlq_topic);
-    struct err e;
-    if (bus_send(shard->bus,
-                 &(struct bus_message){ .topic = shard->dlq_topic,
-                                        .partition = r->partition % shard->dlq_partitions,
-                                        .key = r->message.key,
-                                        .value = r->message.value,
-                                        .header = r->message.header,
-                                        .extra = extra,
-                                        .extra_count = count },
-                 &p->waiter, &e))
+    if (dlq_send(p->source->triggers->shard, r, "trigger", why->text, &p->waiter))
         p->acks_missing++;
     else
         p->failed = true;
