@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The orchestrator's scripts against a Redis of the test's own, on a unix socket: who owns a
+ * partition, where its state stands, and what a commit writes. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/io/store.h"
+
+extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
+    script_timers[], script_generation[], script_installation[];
+
+#define WAIT_MS   20000
+#define WORDS_MAX 64
+
+struct redis {
+    pid_t pid;
+    char dir[40], socket[60];
+    struct loop *loop;
+    struct store *store;
+    char answer[600]; /* the last reply, as print writes it */
+    bool answered;
+};
+
+static bool connected(void *user)
+{
+    return store_connected(((struct redis *)user)->store);
+}
+
+static void redis_run(const struct redis *r)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server */
+    if (!freopen("/dev/null", "w", stdout)) _exit(1);
+    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", r->socket, "--save", "",
+           "--dir", r->dir, (char *)NULL);
+    _exit(1);
+}
+
+static struct redis redis_start(void)
+{
+    struct redis r = { .dir = "/tmp/tutti-scripts-XXXXXX" };
+    struct err e;
+    cr_assert_not_null(mkdtemp(r.dir));
+    snprintf(r.socket, sizeof r.socket, "%s/s", r.dir);
+    r.pid = fork();
+    cr_assert(r.pid >= 0);
+    if (r.pid == 0) redis_run(&r);
+    r.loop = loop_new(&e);
+    cr_assert_not_null(r.loop);
+    struct log log = log_new("test", LOG_ERROR + 1, 2);
+    r.store = store_open(r.loop, &(struct store_options){ .host = r.socket, .log = &log }, &e);
+    cr_assert(r.store != NULL, "%s", e.text);
+    cr_assert(loop_run_until(r.loop, connected, &r, WAIT_MS));
+    return r;
+}
+
+static void redis_stop(struct redis *r)
+{
+    store_close(r->store);
+    loop_free(r->loop);
+    kill(r->pid, SIGKILL);
+    waitpid(r->pid, NULL, 0);
+    unlink(r->socket);
+    rmdir(r->dir);
+}
+
+/* Elements joined by spaces; an empty string is -, an inner array is in brackets. */
+static void print(struct buf *out, const struct store_reply *r)
+{
+    switch (store_type(r)) {
+    case STORE_NIL: buf_add_text(out, "nil"); break;
+    case STORE_INTEGER: buf_add_int(out, store_integer(r)); break;
+    case STORE_ARRAY:
+        for (size_t i = 0; i < store_count(r); i++) {
+            const struct store_reply *at = store_at(r, i);
+            bool inner = store_type(at) == STORE_ARRAY;
+            if (i) buf_add_text(out, " ");
+            if (inner) buf_add_text(out, "[");
+            print(out, at);
+            if (inner) buf_add_text(out, "]");
+        }
+        break;
+    case STORE_STRING:
+    case STORE_ERROR_TEXT: {
+        struct bytes text = store_string(r);
+        if (text.len == 0) buf_add_text(out, "-");
+        buf_add(out, text.data, text.len);
+        break;
+    }
+    }
+}
+
+static void on_reply(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct redis *r = user;
+    AUTO_BUF struct buf out = { 0 };
+    if (status == STORE_LOST)
+        buf_add_text(&out, "LOST");
+    else
+        print(&out, reply);
+    snprintf(r->answer, sizeof r->answer, "%.*s", (int)out.len, out.data);
+    r->answered = true;
+}
+
+static bool answered(void *user)
+{
+    return ((struct redis *)user)->answered;
+}
+
+/* Words of a line; those of a script are its keys up to a slash. A dash is an empty word. source
+ * NULL: a command. */
+static const char *ask(struct redis *r, const char *source, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static const char *ask(struct redis *r, const char *source, const char *fmt, ...)
+{
+    char line[1000];
+    struct bytes argv[WORDS_MAX];
+    size_t argc = 0, keys = 0;
+    va_list args;
+    va_start(args, fmt);
+    cr_assert_lt(vsnprintf(line, sizeof line, fmt, args), (int)sizeof line);
+    va_end(args);
+    for (char *at = line; *at;) {
+        size_t len = strcspn(at, " ");
+        cr_assert_lt(argc, (size_t)WORDS_MAX);
+        if (len == 1 && *at == '/')
+            keys = argc;
+        else
+            argv[argc++] = (struct bytes){ at, len == 1 && *at == '-' ? 0 : len };
+        at += len + (at[len] == ' ');
+    }
+    r->answered = false;
+    struct script script = source ? script_make("s", source) : (struct script){ 0 };
+    if (source)
+        store_script(r->store, &script, keys, argv, argc, on_reply, r);
+    else
+        store_command(r->store, argv, argc, on_reply, r);
+    cr_assert(loop_run_until(r->loop, answered, r, WAIT_MS));
+    return r->answer;
+}
+
+#define COMMAND(r, ...) ask(r, NULL, __VA_ARGS__)
+#define EQ(...)         cr_assert_str_eq(__VA_ARGS__)
+
+/* -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
+static const char *takeover(struct redis *r, int epoch, int log_start)
+{
+    return ask(r, script_takeover, "p / %d %d gen%d", epoch, log_start, epoch);
+}
+
+/* A commit that changes nothing but the place. */
+static const char *commit(struct redis *r, int epoch, int from, int to, int recovered)
+{
+    return ask(r, script_commit, "p tm fin / %d %d %d %d - - 0 0 0 0 0 0 0", epoch, from, to,
+               recovered);
+}
+
+/* Owned under epoch 10, recovered, at offset 11. */
+static struct redis redis_owned(void)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    EQ(commit(&r, 10, 0, 11, 1), "OK 10 11");
+    return r;
+}
+
+/* --- takeovers --- */
+
+Test(takeover, the_first_of_an_empty_partition_is_a_rebuild_at_the_log_start)
+{
+    struct redis r = redis_start();
+    EQ(takeover(&r, 10, 4), "REBUILD 4 4 1 gen10 - -");
+    EQ(COMMAND(&r, "HMGET p epoch off replay_from replay_until rebuild"), "10 4 4 10 1");
+    redis_stop(&r);
+}
+
+Test(takeover, a_partition_that_stands_in_the_log_is_taken_over_where_it_stands)
+{
+    struct redis r = redis_owned();
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -", "its generation survives");
+    EQ(COMMAND(&r, "HMGET p epoch off replay_until rebuild"), "20 11 20 nil");
+    EQ(takeover(&r, 30, 11), "OK 11 11 2 gen10 - -", "the log begins where it stands");
+    redis_stop(&r);
+}
+
+Test(takeover, a_place_before_the_log_start_is_a_rebuild_that_forgets_what_was_seen)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET p fold_gen f gen_seen s fin_bytes 70");
+    EQ(takeover(&r, 20, 12), "REBUILD 12 12 1 gen10 - -");
+    EQ(COMMAND(&r, "HMGET p fold_gen gen_seen fin_bytes"), "nil nil nil");
+    redis_stop(&r);
+}
+
+Test(takeover, a_newer_owner_fences_the_older_one)
+{
+    struct redis r = redis_owned();
+    takeover(&r, 30, 0);
+    EQ(takeover(&r, 20, 0), "FENCED 30");
+    EQ(COMMAND(&r, "HMGET p epoch off replay_until tries"), "30 11 30 1", "nothing was written");
+    EQ(commit(&r, 10, 11, 12, 1), "FENCED 30 11");
+    EQ(commit(&r, 30, 11, 12, 1), "OK 30 12");
+    redis_stop(&r);
+}
+
+Test(takeover, asked_again_it_says_the_same_but_for_the_tries)
+{
+    struct redis r = redis_owned();
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -");
+    EQ(takeover(&r, 20, 0), "OK 11 11 2 gen10 - -");
+    redis_stop(&r);
+}
+
+Test(takeover, tries_count_takeovers_at_an_unchanged_offset)
+{
+    struct redis r = redis_owned();
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -");
+    EQ(takeover(&r, 30, 0), "OK 11 11 2 gen10 - -");
+    EQ(takeover(&r, 40, 0), "OK 11 11 3 gen10 - -");
+    commit(&r, 40, 11, 12, 0);
+    EQ(takeover(&r, 50, 0), "OK 12 11 1 gen10 - -", "a step forward is enough");
+    redis_stop(&r);
+}
+
+Test(takeover, a_second_one_amid_a_recovery_keeps_replay_from)
+{
+    struct redis r = redis_owned();
+    takeover(&r, 20, 0);
+    EQ(commit(&r, 20, 11, 15, 0), "OK 20 15");
+    EQ(takeover(&r, 30, 0), "OK 15 11 1 gen10 - -");
+    EQ(commit(&r, 30, 15, 31, 1), "OK 30 31");
+    EQ(takeover(&r, 40, 0), "OK 31 31 1 gen10 - -", "a finished recovery leaves no doubt");
+    redis_stop(&r);
+}
+
+Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
+    EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - -", "from the start again");
+    EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
+    EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
+    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - -");
+    redis_stop(&r);
+}
+
+Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
+{
+    struct redis r = redis_start();
+    EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g"),
+       "REBUILD 9007199254740981 9007199254740981 1 g - -");
+    EQ(COMMAND(&r, "HMGET p off replay_from replay_until"),
+       "9007199254740981 9007199254740981 9007199254740990");
+    EQ(ask(&r, script_commit,
+           "p tm fin / 9007199254740990 9007199254740982 9007199254740983 0 - - 0 0 0 0 0 0 0"),
+       "RELOAD 9007199254740990 9007199254740981");
+    redis_stop(&r);
+}
+
+/* --- where a commit is taken --- */
+
+Test(commit, one_from_the_right_place_is_ok_and_asked_again_is_dup)
+{
+    struct redis r = redis_owned();
+    const char *line = "p tm fin / 10 11 12 1 - - 7 0 0 0 0 0 0";
+    EQ(ask(&r, script_commit, "%s", line), "OK 10 12");
+    EQ(ask(&r, script_commit, "%s", line), "DUP 10 12");
+    EQ(COMMAND(&r, "HMGET p epoch off fin_bytes"), "10 12 7", "it was done once");
+    redis_stop(&r);
+}
+
+/* A commit with a run, refused: nothing of it may be there. */
+static void check_refused(struct redis *r, int epoch, int from, int to, const char *expected)
+{
+    EQ(ask(r, script_commit,
+           "p tm fin tk k r / %d %d %d 1 f s 9 1 1 1 0 1 0 D 60000 run 5 a 6 b 1 0 x y", epoch,
+           from, to),
+       expected);
+    EQ(COMMAND(r, "EXISTS tm fin tk k r"), "0");
+    EQ(COMMAND(r, "HMGET p fold_gen gen_seen fin_bytes"), "nil nil nil");
+}
+
+Test(commit, one_from_another_offset_is_told_to_reload)
+{
+    struct redis r = redis_owned();
+    check_refused(&r, 10, 12, 13, "RELOAD 10 11");
+    check_refused(&r, 10, 5, 13, "RELOAD 10 11");
+    EQ(COMMAND(&r, "HMGET p epoch off"), "10 11");
+    redis_stop(&r);
+}
+
+Test(commit, one_from_an_older_epoch_is_fenced)
+{
+    struct redis r = redis_owned();
+    check_refused(&r, 9, 11, 12, "FENCED 10 11");
+    check_refused(&r, 9, 0, 11, "FENCED 10 11");
+    EQ(COMMAND(&r, "HMGET p epoch off"), "10 11");
+    redis_stop(&r);
+}
+
+Test(commit, one_from_an_epoch_that_a_rewound_redis_does_not_hold_is_told_to_reload)
+{
+    struct redis r = redis_owned();
+    check_refused(&r, 20, 11, 12, "RELOAD 10 11");
+    check_refused(&r, 20, 5, 11, "RELOAD 10 11");
+    COMMAND(&r, "FLUSHALL");
+    check_refused(&r, 20, 11, 12, "RELOAD - -");
+    EQ(COMMAND(&r, "EXISTS p"), "0");
+    redis_stop(&r);
+}
+
+Test(commit, chunks_of_a_recovery_keep_replay_from_until_the_last)
+{
+    struct redis r = redis_owned();
+    takeover(&r, 20, 0);
+    EQ(commit(&r, 20, 11, 14, 0), "OK 20 14");
+    EQ(COMMAND(&r, "HMGET p replay_from replay_until"), "11 20");
+    EQ(commit(&r, 20, 14, 17, 0), "OK 20 17");
+    EQ(COMMAND(&r, "HMGET p replay_from replay_until"), "11 20");
+    EQ(commit(&r, 20, 17, 21, 1), "OK 20 21");
+    EQ(COMMAND(&r, "HMGET p replay_from replay_until rebuild"), "nil nil nil");
+    redis_stop(&r);
+}
+
+Test(commit, generations_are_kept_for_the_next_owner_until_others_come)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_commit, "p tm fin / 10 11 12 1 f1 s1 0 0 0 0 0 0 0"), "OK 10 12");
+    EQ(commit(&r, 10, 12, 13, 1), "OK 10 13");
+    EQ(takeover(&r, 20, 0), "OK 13 13 1 gen10 f1 s1");
+    EQ(ask(&r, script_commit, "p tm fin / 20 13 21 1 f2 s2 0 0 0 0 0 0 0"), "OK 20 21");
+    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 f2 s2");
+    redis_stop(&r);
+}
+
+/* --- what a commit writes --- */
+
+Test(commit, it_sets_and_deletes_fields_of_runs)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET r1 old 1 keep 2 older 3");
+    COMMAND(&r, "HSET r2 old 1 keep 2");
+    EQ(ask(&r, script_commit,
+           "p tm fin r1 r2 r3 / 10 11 12 1 - - 0 0 0 0 0 0 0 2 2 a x keep y old older 0 1 old 1 0 "
+           "b -"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "HGETALL r1"), "keep y a x");
+    EQ(COMMAND(&r, "HGETALL r2"), "keep 2");
+    EQ(COMMAND(&r, "HGETALL r3"), "b -");
+    redis_stop(&r);
+}
+
+Test(commit, it_deletes_a_run_and_goes_on_with_the_next)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET r1 a 1");
+    EQ(ask(&r, script_commit, "p tm fin r1 r2 / 10 11 12 1 - - 0 0 0 0 0 0 0 -1 0 1 0 b 2"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "EXISTS r1"), "0");
+    EQ(COMMAND(&r, "HGETALL r2"), "b 2");
+    redis_stop(&r);
+}
+
+Test(commit, it_adds_moves_and_removes_timers_and_finished_runs)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD tm 100 gone 200 moved 300 stays");
+    COMMAND(&r, "ZADD fin 100 gone 300 stays");
+    EQ(ask(&r, script_commit,
+           "p tm fin / 10 11 12 1 - - 0 0 0 2 1 1 2 1795330000123 new 50 moved gone 150 done gone "
+           "never"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "moved 50 stays 300 new 1795330000123");
+    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "done 150 stays 300");
+    redis_stop(&r);
+}
+
+Test(commit, it_sets_and_deletes_start_keys)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "SET k1 run0");
+    COMMAND(&r, "SET k2 run0");
+    EQ(ask(&r, script_commit, "p tm fin k1 k2 k3 / 10 11 12 1 - - 0 0 3 0 0 0 0 - run2 run3"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "MGET k1 k2 k3"), "nil run2 run3");
+    EQ(COMMAND(&r, "PTTL k3"), "-1", "it stays until it is deleted");
+    redis_stop(&r);
+}
+
+static void check_ttl(struct redis *r, const char *key, long least, long most)
+{
+    long ms = strtol(COMMAND(r, "PTTL %s", key), NULL, 10);
+    cr_assert(ms > least && ms <= most, "%s lives %ld ms", key, ms);
+}
+
+Test(commit, it_marks_tasks_cancelled_or_done_and_leaves_done_ones_alone)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "SET done D PX 100000");
+    COMMAND(&r, "SET leased L|w1|9999999999999");
+    COMMAND(&r, "SET cancelled C PX 100000");
+    EQ(ask(&r, script_commit,
+           "p tm fin done leased cancelled new / 10 11 12 1 - - 0 4 0 0 0 0 0 C 900000 C 900000 D "
+           "900000 C 900000"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "MGET done leased cancelled new"), "D C D C");
+    check_ttl(&r, "done", 0, 100000);
+    check_ttl(&r, "leased", 800000, 900000);
+    check_ttl(&r, "cancelled", 800000, 900000);
+    check_ttl(&r, "new", 800000, 900000);
+    redis_stop(&r);
+}
+
+Test(commit, it_adds_to_the_bytes_of_finished_runs)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_commit, "p tm fin / 10 11 12 1 - - 100 0 0 0 0 0 0"), "OK 10 12");
+    EQ(ask(&r, script_commit, "p tm fin / 10 12 13 1 - - 50 0 0 0 0 0 0"), "OK 10 13");
+    EQ(ask(&r, script_commit, "p tm fin / 10 13 14 1 - - -30 0 0 0 0 0 0"), "OK 10 14");
+    EQ(COMMAND(&r, "HGET p fin_bytes"), "120");
+    redis_stop(&r);
+}
+
+Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD tm 1 t-gone");
+    COMMAND(&r, "ZADD fin 1 f-gone");
+    COMMAND(&r, "HSET r1 a 1");
+    EQ(ask(&r, script_commit,
+           "p tm fin tk1 tk2 k1 k2 r1 r2 / 10 11 12 1 f s 64 2 2 1 1 2 1 C 60000 D 60000 run1 - "
+           "500 t-new t-gone 600 f-new 700 f-next f-gone -1 0 1 1 b 2 c"),
+       "OK 10 12");
+    EQ(COMMAND(&r, "MGET tk1 tk2 k1 k2"), "C D run1 nil");
+    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "t-new 500");
+    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "f-new 600 f-next 700");
+    EQ(COMMAND(&r, "EXISTS r1"), "0");
+    EQ(COMMAND(&r, "HGETALL r2"), "b 2");
+    EQ(COMMAND(&r, "HMGET p epoch off fold_gen gen_seen fin_bytes"), "10 12 f s 64");
+    redis_stop(&r);
+}
+
+/* --- what is read --- */
+
+Test(load, it_reads_runs_and_start_keys_with_the_place_and_absent_ones_are_empty)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET r1 a 1 b 2");
+    COMMAND(&r, "SET k1 run1");
+    EQ(ask(&r, script_load, "p r1 r2 k1 k2 / 2"), "10 11 [a 1 b 2] [] run1 -");
+    EQ(ask(&r, script_load, "p k1 / 0"), "10 11 run1");
+    EQ(ask(&r, script_load, "none r1 / 1"), "- - [a 1 b 2]");
+    redis_stop(&r);
+}
+
+Test(marks, a_task_is_nobodys_leased_ended_or_done)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "SET live L|w1|9999999999999");
+    COMMAND(&r, "SET ended L|w1|1000");
+    COMMAND(&r, "SET done D");
+    COMMAND(&r, "SET cancelled C");
+    EQ(ask(&r, script_marks, "p none live ended done cancelled /"), "10 11 - live ended done done");
+    redis_stop(&r);
+}
+
+Test(place, it_names_finished_runs_that_are_due)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD fin 100 a 200 b 300 c");
+    EQ(ask(&r, script_place, "p fin / 99 1000 10"), "10 11 []");
+    EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a b]");
+    EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a b]", "no more than are wanted");
+    EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "- - []");
+    redis_stop(&r);
+}
+
+Test(place, it_names_the_oldest_finished_runs_when_they_hold_too_much)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD fin 100 a 200 b 300 c");
+    COMMAND(&r, "HSET p fin_bytes 1000");
+    EQ(ask(&r, script_place, "p fin / 1 1000 2"), "10 11 []", "as much as they may");
+    EQ(ask(&r, script_place, "p fin / 1 999 2"), "10 11 [a b]");
+    EQ(ask(&r, script_place, "p fin / 100 999 2"), "10 11 [a]", "what is due goes first");
+    redis_stop(&r);
+}
+
+Test(timers_script, it_reads_a_page_of_live_runs_with_the_place)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD tm 300 c 100 a 200 b");
+    EQ(ask(&r, script_timers, "p tm / 0 1"), "10 11 [a 100 b 200]");
+    EQ(ask(&r, script_timers, "p tm / 2 3"), "10 11 [c 300]");
+    EQ(ask(&r, script_timers, "p tm / 4 5"), "10 11 []");
+    redis_stop(&r);
+}
+
+Test(generation, the_first_value_stays)
+{
+    struct redis r = redis_start();
+    EQ(ask(&r, script_generation, "p / g1"), "g1");
+    EQ(ask(&r, script_generation, "p / g2"), "g1");
+    EQ(takeover(&r, 10, 0), "REBUILD 0 0 1 g1 - -", "a takeover keeps it too");
+    COMMAND(&r, "FLUSHALL");
+    EQ(ask(&r, script_generation, "p / g2"), "g2", "a wiped Redis has another one");
+    redis_stop(&r);
+}
+
+Test(installation, the_first_facts_stay)
+{
+    struct redis r = redis_start();
+    EQ(ask(&r, script_installation, "sys / 64 c1 1"), "64 c1 1");
+    EQ(ask(&r, script_installation, "sys / 32 c2 2"), "64 c1 1");
+    redis_stop(&r);
+}
+
+Test(installation, a_broker_without_a_cluster_id_leaves_it_to_the_next)
+{
+    struct redis r = redis_start();
+    EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 - 1");
+    EQ(ask(&r, script_installation, "sys / 64 c1 1"), "64 c1 1");
+    EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 c1 1");
+    redis_stop(&r);
+}
