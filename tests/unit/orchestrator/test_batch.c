@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a sealed batch gives to the commit script. Runs themselves are the engine's matter: here
+ * they are deleted ones, which have no state. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+#define RUN "0123456789abcdef-0123456789abcdef01234567"
+
+/* A running partition of a shard that is connected to nothing. */
+struct world {
+    struct shard shard;
+    struct partition part;
+    struct batch *batch;
+};
+
+static struct world *world_new(void)
+{
+    struct world *w = xcalloc(1, sizeof *w);
+    struct err e;
+    w->shard.prefix = "t";
+    w->shard.loop = loop_new(&e);
+    cr_assert_not_null(w->shard.loop);
+    w->part =
+        (struct partition){ .shard = &w->shard, .id = 3, .epoch = 10, .state = PARTITION_RUNNING };
+    snprintf(w->part.gen, sizeof w->part.gen, "gen");
+    snprintf(w->part.fold_gen, sizeof w->part.fold_gen, "folded");
+    w->batch = batch_new(&w->part, 11, NULL);
+    w->batch->to = 12;
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    batch_free(w->batch);
+    batches_free_spare(&w->shard);
+    cache_drop_partition(&w->part);
+    map_done(&w->part.runs);
+    map_done(&w->part.keys);
+    timers_done(&w->part.timers);
+    loop_free(w->shard.loop);
+    free(w);
+}
+
+/* All arguments joined by spaces, keys before a slash, a dash for an empty one. */
+static void check_script(const struct batch *b, const char *expected)
+{
+    AUTO_BUF struct buf text = { 0 };
+    AUTO_FREE struct bytes *views = args_views(&b->script);
+    for (size_t i = 0; i < b->script.count; i++) {
+        if (i) buf_add_char(&text, ' ');
+        if (i == b->script_keys) buf_add_text(&text, "/ ");
+        if (views[i].len == 0) buf_add_char(&text, '-');
+        buf_add(&text, views[i].data, views[i].len);
+    }
+    cr_assert(bytes_is(buf_bytes(&text), expected), "%.*s", (int)text.len, text.data);
+}
+
+static struct entry *deleted_run(struct world *w, const char *id)
+{
+    struct entry *entry = cache_add(&w->part, bytes_of(id));
+    entry->loading = false;
+    entry->deleted = true;
+    entry->stored_bytes = 700;
+    cr_assert(batch_touch(w->batch, entry));
+    return entry;
+}
+
+/* Nothing commits it here. */
+static void let_go(struct entry *entry)
+{
+    entry->pins--;
+}
+
+Test(batch, one_that_changes_nothing_moves_the_place)
+{
+    struct world *w = world_new();
+    batch_seal(w->batch);
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 1 - - 0 0 0 0 0 0 0");
+    world_free(w);
+}
+
+Test(batch, only_the_last_of_a_recovery_ends_the_replay_and_names_the_generation)
+{
+    struct world *w = world_new();
+    w->part.state = PARTITION_RECOVERING;
+    batch_seal(w->batch);
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 0 - - 0 0 0 0 0 0 0");
+    batch_free(w->batch);
+    w->batch = batch_new(&w->part, 12, NULL);
+    w->batch->to = 20;
+    w->batch->recovered = w->batch->has_claim = true;
+    batch_seal(w->batch);
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 12 20 1 folded gen 0 0 0 0 0 0 0");
+    world_free(w);
+}
+
+Test(batch, a_deleted_run_leaves_the_indexes_and_gives_its_bytes_back)
+{
+    struct world *w = world_new();
+    struct entry *entry = deleted_run(w, RUN);
+    timers_set(&w->part.timers, entry->id, 500);
+    batch_seal(w->batch);
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN
+                           " / 10 11 12 1 - - -700 0 0 0 1 0 1 " RUN " " RUN " -1 0");
+    cr_assert_null(timers_first(&w->part.timers));
+    cr_assert_not(entry->deleted || entry->in_batch, "ready for the next batch");
+    let_go(entry);
+    world_free(w);
+}
+
+Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
+{
+    struct world *w = world_new();
+    struct start_key set = { .route = "aaaaaaaaaaaaaaaa", .run_id = RUN };
+    struct start_key gone = { .route = "bbbbbbbbbbbbbbbb" };
+    struct entry *entry = deleted_run(w, RUN);
+    batch_mark(w->batch, &(struct effect){ .kind = EFFECT_CANCEL, .task_id = "c" });
+    batch_mark(w->batch, &(struct effect){ .kind = EFFECT_SETTLE, .task_id = "s" });
+    cr_assert(batch_touch_key(w->batch, &set) && batch_touch_key(w->batch, &gone));
+    batch_seal(w->batch);
+    check_script(w->batch,
+                 "t:p:{3} t:tm:{3} t:fin:{3} t:tk:{3}:c t:tk:{3}:s t:key:{3}:aaaaaaaaaaaaaaaa "
+                 "t:key:{3}:bbbbbbbbbbbbbbbb t:run:{3}:" RUN
+                 " / 10 11 12 1 - - -700 2 2 0 0 0 1 C 60000 D 60000 " RUN " - " RUN " -1 0");
+    let_go(entry);
+    world_free(w);
+}
+
+Test(batch, what_is_touched_twice_is_written_once)
+{
+    struct world *w = world_new();
+    struct start_key key = { .route = "aaaaaaaaaaaaaaaa" };
+    struct entry *entry = deleted_run(w, RUN);
+    cr_assert(batch_touch(w->batch, entry));
+    cr_assert(batch_touch_key(w->batch, &key) && batch_touch_key(w->batch, &key));
+    cr_assert_eq(entry->pins, 1);
+    cr_assert_eq(key.pins, 1);
+    cr_assert_eq(w->batch->touched_count, 1);
+    cr_assert_eq(w->batch->key_count, 1);
+    let_go(entry);
+    world_free(w);
+}
+
+Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
+{
+    struct world *w = world_new();
+    struct entry *first = NULL;
+    for (unsigned i = 0; i < COMMIT_RUNS_MAX; i++) {
+        char id[RUN_ID_MAX];
+        snprintf(id, sizeof id, "%016x-%024x", i, i);
+        struct entry *entry = deleted_run(w, id);
+        if (!first) first = entry;
+    }
+    struct entry *more = cache_add(&w->part, bytes_of(RUN));
+    more->loading = false;
+    cr_assert_not(batch_touch(w->batch, more));
+    cr_assert(batch_touch(w->batch, first));
+    cr_assert_eq(more->pins, 0);
+    for (size_t i = 0; i < COMMIT_RUNS_MAX; i++) let_go(w->batch->touched[i]);
+    world_free(w);
+}
+
+Test(batch, a_freed_one_is_used_again_and_starts_empty)
+{
+    struct world *w = world_new();
+    struct batch *old = w->batch;
+    batch_mark(old, &(struct effect){ .kind = EFFECT_CANCEL, .task_id = "c" });
+    old->fin_bytes = 5;
+    old->failed = old->recovered = true;
+    batch_seal(old);
+    batch_free(old);
+    w->batch = batch_new(&w->part, 12, NULL);
+    cr_assert_eq(w->batch, old);
+    cr_assert_not(old->failed || old->sealed);
+    batch_seal(w->batch);
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 12 12 1 - - 0 0 0 0 0 0 0");
+    world_free(w);
+}
