@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/limits.h"
 #include "common/io/store.h"
 
 extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
@@ -112,6 +113,20 @@ static bool answered(void *user)
     return ((struct redis *)user)->answered;
 }
 
+/* source NULL: a command. */
+static const char *send_words(struct redis *r, const char *source, size_t keys,
+                              const struct bytes *argv, size_t argc)
+{
+    r->answered = false;
+    struct script script = source ? script_make("s", source) : (struct script){ 0 };
+    if (source)
+        store_script(r->store, &script, keys, argv, argc, on_reply, r);
+    else
+        store_command(r->store, argv, argc, on_reply, r);
+    cr_assert(loop_run_until(r->loop, answered, r, WAIT_MS));
+    return r->answer;
+}
+
 /* Words of a line; those of a script are its keys up to a slash. A dash is an empty word. source
  * NULL: a command. */
 static const char *ask(struct redis *r, const char *source, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -133,14 +148,7 @@ static const char *ask(struct redis *r, const char *source, const char *fmt, ...
             argv[argc++] = (struct bytes){ at, len == 1 && *at == '-' ? 0 : len };
         at += len + (at[len] == ' ');
     }
-    r->answered = false;
-    struct script script = source ? script_make("s", source) : (struct script){ 0 };
-    if (source)
-        store_script(r->store, &script, keys, argv, argc, on_reply, r);
-    else
-        store_command(r->store, argv, argc, on_reply, r);
-    cr_assert(loop_run_until(r->loop, answered, r, WAIT_MS));
-    return r->answer;
+    return send_words(r, source, keys, argv, argc);
 }
 
 #define COMMAND(r, ...) ask(r, NULL, __VA_ARGS__)
@@ -442,6 +450,33 @@ Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
     EQ(COMMAND(&r, "EXISTS r1"), "0");
     EQ(COMMAND(&r, "HGETALL r2"), "b 2");
     EQ(COMMAND(&r, "HMGET p epoch off fold_gen gen_seen fin_bytes"), "10 12 f s 64");
+    redis_stop(&r);
+}
+
+/* Steps may each have an output and a task's making, events a transition each; and h i s v. */
+Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
+{
+    enum { FIELDS = 2 * DEFINITION_STEPS_MAX + BATCH_EVENTS_MAX + 4 };
+    struct redis r = redis_owned();
+    static char names[FIELDS][8];
+    static struct bytes argv[4 + 15 + 3 * FIELDS];
+    const char *fixed[] = { "p", "tm", "fin", "r", "10", "11", "12", "1", "", "",
+                            "0", "0",  "0",   "0", "0",  "0",  "0",  "",  "" };
+    size_t argc = 0;
+    for (; argc < sizeof fixed / sizeof *fixed; argc++) argv[argc] = bytes_of(fixed[argc]);
+    char set[8], del[8];
+    snprintf(set, sizeof set, "%d", FIELDS);
+    snprintf(del, sizeof del, "%d", FIELDS - 1);
+    argv[argc - 2] = bytes_of(set);
+    argv[argc - 1] = bytes_of(del);
+    for (size_t i = 0; i < FIELDS; i++) {
+        snprintf(names[i], sizeof names[i], "f%zu", i);
+        argv[argc++] = bytes_of(names[i]);
+        argv[argc++] = bytes_of("x");
+    }
+    for (size_t i = 1; i < FIELDS; i++) argv[argc++] = bytes_of(names[i]);
+    EQ(send_words(&r, script_commit, 4, argv, argc), "OK 10 12");
+    EQ(COMMAND(&r, "HGETALL r"), "f0 x");
     redis_stop(&r);
 }
 
