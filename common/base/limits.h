@@ -38,9 +38,12 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 static_assert(LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is");
 
 /* The fold. */
-#define BATCH_EVENTS_MAX  256
-#define COMMIT_RUNS_MAX   64   /* a larger script holds Redis' only thread for milliseconds */
-#define COMMIT_FIELDS_MAX 1000 /* per run; Lua's unpack ends near 8,000 values */
-#define PARTITIONS_MAX    1024
+#define BATCH_EVENTS_MAX 256
+#define COMMIT_RUNS_MAX  64 /* a larger script holds Redis' only thread for milliseconds */
+#define COMMIT_FIELDS_MAX \
+    3500 /* of one run in one commit: Lua's unpack takes 7,999 values, two a field */
+static_assert(2 * DEFINITION_STEPS_MAX + BATCH_EVENTS_MAX + 4 <= COMMIT_FIELDS_MAX,
+              "all that a batch can change of a run goes into one script call");
+#define PARTITIONS_MAX 1024
 
 #endif
