@@ -82,18 +82,20 @@ void fold_prepare(struct partition *part)
     want_send(part, &want);
 }
 
-/* How many of the first `count` items can be folded now: up to the first whose state is still on
- * its way. */
-static size_t ready_span(struct partition *part, size_t count)
+/* How many of the first `count` items can be folded now: up to the first whose state is not in
+ * memory. *ret_gone: it is not on its way either, because it was let go since it was asked for (a
+ * run by the cache, a start key by the commit of another start). */
+static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
 {
+    *ret_gone = false;
     for (size_t i = 0; i < count; i++) {
         const struct item *item = partition_item(part, i);
         if (!names_run(item)) continue;
         const struct entry *entry = cache_find(part, item->ev.run_id);
-        if (!entry || entry->loading) return i;
-        if (!names_key(item)) continue;
-        const struct start_key *key = map_get(&part->keys, run_id_route(item->ev.run_id));
-        if (!key || key->loading) return i;
+        const struct start_key *key = NULL;
+        if (names_key(item)) key = map_get(&part->keys, run_id_route(item->ev.run_id));
+        *ret_gone = !entry || (names_key(item) && !key);
+        if (*ret_gone || entry->loading || (key && key->loading)) return i;
     }
     return count;
 }
@@ -263,13 +265,10 @@ bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t 
     }
     part->waits_for_definition = false;
     fold_prepare(part);
-    span = ready_span(part, span);
-    if (span == 0) {
-        /* On its way, or dropped by the cache since it was asked for: then it is asked for again.
-         */
-        if (!cache_find(part, partition_item(part, 0)->ev.run_id)) part->prepared = 0;
-        return false;
-    }
+    bool gone;
+    span = ready_span(part, span, &gone);
+    if (gone) part->prepared = 0; /* asked for again in the next turn */
+    if (span == 0) return false;
     struct batch *b = batch_new(part, part->fold_off, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);
