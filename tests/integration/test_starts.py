@@ -65,6 +65,17 @@ def test_a_record_of_plain_json_starts_a_run(steady):
                                          "topic": steady.triggers["plain"]}]
 
 
+def test_a_crowd_of_starts_with_one_key_is_one_run_and_holds_nothing_up(steady):
+    """Queued starts share a key that the first one's commit lets go; none may wait for it."""
+    name = trigger(steady, "plain", filter='event.data.kind == "crowd"', key="${event.data.id}",
+                   input={"id": "${event.data.id}"})
+    for number in range(60):
+        steady.topics.send(steady.triggers["plain"], {"kind": "crowd", "id": "one"})
+        steady.topics.send(steady.triggers["plain"], {"kind": "crowd", "id": f"other {number % 7}"})
+    ended = outputs(steady, name, 8)
+    assert sorted(o["id"] for o in ended) == ["one"] + [f"other {n}" for n in range(7)]
+
+
 def test_cloudevents_start_runs_in_binary_and_in_structured_mode(steady):
     name = trigger(steady, "orders", filter='event.type == "order.paid" && event.data.amount > 0',
                    key="${event.data.id}", input={"id": "${event.data.id}",
