@@ -2,6 +2,7 @@
  *
  * The bus itself: settings, wake-ups, log lines, and the order of closing. */
 #include "common/io/bus_internal.h"
+#include "common/io/kafka_settings.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -108,6 +109,14 @@ bool bus_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, st
     return err_fail(e, missing ? ERR_UNSUPPORTED : ERR_INVALID, "kafka: %s: %s", name, text);
 }
 
+bool bus_conf_set_all(rd_kafka_conf_t *conf, const char *const (*pairs)[2], size_t count,
+                      struct err *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!bus_conf_set(conf, pairs[i][0], pairs[i][1], e)) return false;
+    return true;
+}
+
 bool bus_conf_set_int(rd_kafka_conf_t *conf, const char *name, int64_t value, struct err *e)
 {
     char text[24];
@@ -135,15 +144,13 @@ static bool conf_security(const struct bus_settings *s, rd_kafka_conf_t *conf, s
 
 rd_kafka_conf_t *bus_conf(const struct bus *bus, struct err *e)
 {
+    static const char *const common[][2] = { KAFKA_COMMON_SETTINGS };
     const struct bus_settings *s = &bus->settings;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (bus_conf_set(conf, "bootstrap.servers", s->brokers, e) &&
         bus_conf_set(conf, "client.id", s->client_id, e) &&
-        bus_conf_set(conf, "socket.nagle.disable", "true", e) &&
-        /* The default of 10 s would outlast message.timeout.ms after an outage. */
-        bus_conf_set(conf, "reconnect.backoff.max.ms", "500", e) &&
-        bus_conf_set(conf, "log.queue", "true", e) &&
-        bus_conf_set(conf, "log.connection.close", "false", e) && conf_security(s, conf, e))
+        bus_conf_set_all(conf, common, ARRAY_LEN(common), e) &&
+        bus_conf_set(conf, "log.queue", "true", e) && conf_security(s, conf, e))
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/io/bus_internal.h"
+#include "common/io/kafka_settings.h"
 
 struct bus_fetcher {
     struct bus_fetcher *next;
@@ -30,21 +31,18 @@ struct bus_stream {
 
 static rd_kafka_conf_t *fetcher_conf(const struct bus *bus, bool ends, struct err *e)
 {
+    static const char *const fetcher[][2] = { KAFKA_FETCHER_SETTINGS };
     rd_kafka_conf_t *conf = bus_conf(bus, e);
     if (!conf) return NULL;
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
-    if (bus_conf_set(conf, "enable.auto.commit", "false", e) &&
-        bus_conf_set(conf, "enable.auto.offset.store", "false", e) &&
-        bus_conf_set(conf, "auto.offset.reset", "error", e) &&
+    if (bus_conf_set_all(conf, fetcher, ARRAY_LEN(fetcher), e) &&
         bus_conf_set(conf, "enable.partition.eof", ends ? "true" : "false", e) &&
         bus_conf_set_int(conf, "fetch.wait.max.ms", bus->settings.fetch_wait_ms, e) &&
-        bus_conf_set(conf, "fetch.error.backoff.ms", "50", e) &&
         /* After it a topic that does not exist is an error. */
         bus_conf_set(conf, "topic.metadata.propagation.max.ms", "5000", e) &&
         /* Counts per partition. Above it 2.0.2 does not fetch for a whole second, so it has to
          * hold more than a second of work. */
-        bus_conf_set(conf, "queued.max.messages.kbytes", ends ? "1024" : "8192", e) &&
-        bus_conf_set(conf, "check.crcs", "true", e))
+        bus_conf_set(conf, "queued.max.messages.kbytes", ends ? "1024" : "8192", e))
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;

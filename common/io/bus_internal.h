@@ -126,6 +126,8 @@ struct bus {
 MUST_CHECK rd_kafka_conf_t *bus_conf(const struct bus *bus, struct err *e);
 MUST_CHECK bool bus_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value,
                              struct err *e);
+MUST_CHECK bool bus_conf_set_all(rd_kafka_conf_t *conf, const char *const (*pairs)[2], size_t count,
+                                 struct err *e);
 MUST_CHECK bool bus_conf_set_int(rd_kafka_conf_t *conf, const char *name, int64_t value,
                                  struct err *e);
 /* Makes a handle; conf is used up either way. */

@@ -7,25 +7,20 @@
 
 #include "common/base/clock.h"
 #include "common/io/bus_internal.h"
+#include "common/io/kafka_settings.h"
 
 #define FAIL_MS_MAX 2000 /* how long failing everything that is pending may take */
 
 static rd_kafka_conf_t *producer_conf(const struct bus *bus, struct err *e)
 {
+    static const char *const producer[][2] = { KAFKA_PRODUCER_SETTINGS };
     rd_kafka_conf_t *conf = bus_conf(bus, e);
     if (!conf) return NULL;
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
-    if (bus_conf_set(conf, "enable.idempotence", "true", e) &&
-        /* Batches form by themselves while the previous one is under way. */
-        bus_conf_set(conf, "linger.ms", "0", e) &&
+    if (bus_conf_set_all(conf, producer, ARRAY_LEN(producer), e) &&
         bus_conf_set_int(conf, "message.timeout.ms", bus->settings.message_timeout_ms, e) &&
         bus_conf_set_int(conf, "message.max.bytes", KAFKA_MESSAGE_BYTES_MAX, e) &&
-        bus_conf_set(conf, "queue.buffering.max.messages", "100000", e) &&
-        bus_conf_set(conf, "queue.buffering.max.kbytes", "262144", e) &&
-        bus_conf_set(conf, "compression.type", bus->settings.compression, e) &&
-        bus_conf_set(conf, "partitioner", "murmur2_random", e) &&
-        /* Asking whether a topic exists must not make it. */
-        bus_conf_set(conf, "allow.auto.create.topics", "false", e))
+        bus_conf_set(conf, "compression.type", bus->settings.compression, e))
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;
