@@ -182,7 +182,8 @@ void call_cancel(struct call *c)
 static void leave(struct worker *w);
 
 /* How long the work of this partition may still gather: 0, it is to be done now. What costs is the
- * batch, in Kafka as in Redis, so a busy worker makes fewer of them; a quiet one answers at once. */
+ * batch, in Kafka as in Redis, so a busy worker makes fewer of them; a quiet one answers at once.
+ */
 static uint64_t part_wait_ms(const struct worker *w, const struct part *p)
 {
     uint64_t pace = MIN((uint64_t)w->held / SERVE_TASKS, (uint64_t)SERVE_MS_MAX);
