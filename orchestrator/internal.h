@@ -121,6 +121,8 @@ void args_add_int(struct args *a, int64_t value);
 void args_append(struct args *a, const struct args *more);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);
+/* The same into an array with room for them; returns how many. */
+size_t args_view(const struct args *a, struct bytes *ret);
 
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
@@ -149,11 +151,11 @@ struct batch {
     size_t touched_count;
     struct start_key *keys[COMMIT_RUNS_MAX];
     size_t key_count;
-    /* Collected while folding, joined by batch_seal. */
-    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels, run_keys, run_values;
+    /* The script's keys and arguments, in parts: collected while folding, completed by
+     * batch_seal, and never joined, because they are copied often enough on their way. */
+    struct args fixed_keys, mark_keys, start_keys, run_keys;
+    struct args head, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
     int64_t fin_bytes;
-    struct args script; /* keys first */
-    size_t script_keys;
     struct bus_waiter results_waiter;
     int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
@@ -167,6 +169,8 @@ bool batch_touch(struct batch *b, struct entry *entry); /* false: COMMIT_RUNS_MA
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
 void batch_seal(struct batch *b);
+/* Keys and arguments of the commit script of a sealed batch: views to free(), keys first. */
+struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count);
 /* Sends the commits that are due, in order. */
 void batches_advance(struct partition *part);
 void batches_abandon(struct partition *part);
