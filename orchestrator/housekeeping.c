@@ -77,7 +77,7 @@ static void on_place(void *user, enum store_status status, const struct store_re
     struct partition *part = check.part;
     if (!partition_reply(part, check.life)) return;
     part->checking = false;
-    if (status != STORE_OK) return; /* asked again in a moment */
+    if (status != STORE_OK || part->commits_fail) return; /* asked again in a moment */
     if (store_integer(store_at(reply, 0)) != part->epoch ||
         store_integer(store_at(reply, 1)) != check.expected_off) {
         partition_reload(part, 0, "Redis stands at another place than this owner");

@@ -215,6 +215,7 @@ struct partition {
     int64_t accept_loss; /* an operator's word: a log that begins below is good enough */
     struct genesis *genesis;
     struct rebuild *rebuilding;
+    struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
     struct map skips; /* by run id: events below its snapshot, until the recovery is over */
 
     int64_t replay_from;  /* where the doubt begins */
@@ -237,6 +238,7 @@ struct partition {
     struct timers timers;
     struct batch *batches, *batches_last; /* in order */
     size_t batch_count;
+    bool commits_fail; /* the oldest commit was refused or lost, and is asked again */
     struct recovery *recovery;
     bool waits_for_definition;
     size_t expiring;            /* run.expired events appended and not folded yet */
@@ -277,6 +279,8 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
  * until then. */
 void partition_halt(struct partition *part, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
+/* The same without a word, where it was said already or is no surprise. */
+void partition_retry_claim(struct partition *part, uint32_t wait_ms);
 /* Frees it if it is revoked and nothing is under way. */
 void partition_bury(struct partition *part);
 /* Goes on after wait_ms with whatever waits for an answer of Redis: commits, loads, a recovery. */
@@ -465,12 +469,17 @@ struct shard {
     enum setup_step setup_step;
     char setup_trouble[400]; /* said last */
     bool stopping;
+    bool refused; /* Redis takes no writes */
     bool sys_due; /* Redis was wiped: the facts of the installation are written again */
     size_t leaving;
     uint64_t folded, commits, floors, folded_logged, logged_ms;
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);
+/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said once
+ * each. */
+void shard_refused(struct shard *shard, struct bytes why);
+void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */
 /* A Redis script call on partition keys. */
 const struct script *shard_script(const struct shard *shard, enum script_id id);
