@@ -22,7 +22,7 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define CREDIT_RECORDS  1024 /* read ahead of the fold, a partition */
+#define CREDIT_RECORDS  512 /* read ahead of the fold, a partition */
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define LOAD_PAGE         64    /* runs read by one script */
@@ -216,7 +216,7 @@ struct partition {
     struct genesis *genesis;
     struct rebuild *rebuilding;
     struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
-    struct map skips; /* by run id: events below its snapshot, until the recovery is over */
+    struct map skips;     /* by run id: events below its snapshot, until the recovery is over */
 
     int64_t replay_from;  /* where the doubt begins */
     int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
@@ -242,6 +242,7 @@ struct partition {
     struct recovery *recovery;
     bool waits_for_definition;
     size_t expiring;            /* run.expired events appended and not folded yet */
+    bool overfull;              /* its finished runs hold twice what they may */
     uint64_t expiring_ms;       /* since when */
     struct bus_waiter appended; /* of timer and expiry events */
 
@@ -476,8 +477,8 @@ struct shard {
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);
-/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said once
- * each. */
+/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said
+ * once each. */
 void shard_refused(struct shard *shard, struct bytes why);
 void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */
