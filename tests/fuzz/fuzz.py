@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzz targets: first all that was ever found, then new inputs for a while.
 
-usage: fuzz.py [--seconds N] [--jobs N] [--planted] [TARGET...]
+usage: fuzz.py [--seconds N] [--jobs N] [--planted | --seeds] [TARGET...]
 
   --seconds N   of each target (default 30)
   --jobs N      targets at once (default 2)
   --planted     the bug that is planted in each target must be found within its seconds
+  --seeds       makes tests/fuzz/corpus anew: the few inputs of the old one and of all that was found that reach most
 
 New inputs that reach new code are kept in build/fuzzing/TARGET/corpus and used again. The last line is
 "N passed, N failed".
 """
 import argparse
 import concurrent.futures
+import hashlib
 import os
 import pathlib
 import re
@@ -28,6 +30,8 @@ BIN = ROOT / "build/fuzz/bin"
 WORK = ROOT / "build/fuzzing"
 PLANTED = "the planted bug was reached"
 MINIMIZE_S = 20
+SEEDS_MAX = 60
+SEED_BYTES_MAX = 2500
 # A unit that runs for 20 s on a busy machine has no end.
 LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1500", "-malloc_limit_mb=512"]
 
@@ -141,11 +145,46 @@ class Target:
         return found
 
 
+    def make_seeds(self):
+        """Greedy set cover over the edges that libFuzzer's merge notes for each input."""
+        control, nowhere = self.work / "merge", self.work / "merged"
+        nowhere.mkdir(exist_ok=True)
+        self.execute([*LIMITS, "-merge=1", f"-merge_control_file={control}", nowhere, self.corpus, self.work / "corpus"], 900)
+        lines = control.read_text().splitlines()
+        names = lines[2:2 + int(lines[0])]
+        edges = {}
+        for line in lines[2 + len(names):]:
+            kind, index, *covered = line.split()
+            if kind == "COV":
+                edges[names[int(index)]] = set(covered)
+        shutil.rmtree(nowhere)
+        control.unlink()
+        self.environment["TUTTI_FUZZ_PLANTED"] = "1"
+        kept, seen = [], set()
+        while edges and len(kept) < SEEDS_MAX:
+            best = max(edges, key=lambda name: (len(edges[name] - seen), -os.path.getsize(name)))
+            gain = edges.pop(best) - seen
+            if not gain:
+                break
+            text = pathlib.Path(best).read_bytes()
+            if len(text) > SEED_BYTES_MAX or self.execute([*LIMITS, best], 60)[0] != 0:
+                continue
+            kept.append(text)
+            seen |= gain
+        for old in files(self.corpus):
+            old.unlink()
+        for text in kept:
+            (self.corpus / hashlib.sha1(text).hexdigest()[:12]).write_bytes(text)
+        say(f"{self.name:<12} {len(kept)} seeds, {len(seen)} edges")
+        return bool(kept)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./run fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=30, help="of each target (default 30)")
     parser.add_argument("--jobs", type=int, default=2, help="targets at once (default 2)")
     parser.add_argument("--planted", action="store_true", help="each target's planted bug must be found in its seconds")
+    parser.add_argument("--seeds", action="store_true", help="make tests/fuzz/corpus anew from all that was found")
     parser.add_argument("target", nargs="*", help="default: all")
     given = parser.parse_args()
     known = sorted(p.stem.removeprefix("fuzz_") for p in HERE.glob("fuzz_*.c"))
@@ -153,10 +192,14 @@ def main():
     if wrong or given.seconds < 1 or given.jobs < 1:
         parser.error(f"no such target: {wrong[0]}; there are {', '.join(known)}" if wrong else "numbers from 1 are needed")
     targets = [Target(name, given.seconds) for name in given.target or known]
+    missing = [t for t in targets if not t.program.is_file()]
+    if missing:
+        parser.error(f"{shown(missing[0].program)} is missing: ./run build fuzz fuzzers")
     for target in targets:
         target.work.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-        results = list(pool.map(lambda t: t.run_planted() if given.planted else t.run(), targets))
+        what = Target.run_planted if given.planted else Target.make_seeds if given.seeds else Target.run
+        results = list(pool.map(what, targets))
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

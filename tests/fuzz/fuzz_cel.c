@@ -74,8 +74,8 @@ static void on_path(void *user, const char *const *names, size_t count, size_t o
 
 static void planted(const struct paths *p, const struct buf *value)
 {
-    if (p->count != 2 || p->longest < 3 || !value->data) return;
-    FUZZ_PLANT(strncmp(value->data, "[[", 2) == 0 && value->len > 12);
+    FUZZ_PLANT(p->count == 2 && p->longest >= 2 && value->len > 2 &&
+               strncmp(value->data, "[[", 2) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

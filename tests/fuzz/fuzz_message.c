@@ -66,8 +66,8 @@ static void check_event(const struct message *m, const struct event *ev)
                    again.due_ms == ev->due_ms && again.logic == ev->logic,
                "written again it is another");
     fuzz_check_same("values", again.value, ev->value);
-    FUZZ_PLANT(ev->type == EVENT_TASK_FAILED && ev->attempt == 7 && ev->usage.tokens_out > 99 &&
-               ev->value.len < m->value.len + 20 && ev->traceparent.len);
+    FUZZ_PLANT(ev->type == EVENT_TASK_FAILED && ev->value.data != m->value.data &&
+               ev->usage.tokens_out > 99);
 }
 
 /* Whatever the value: what was put in does not come out. */
@@ -90,7 +90,7 @@ static void check_secrets(const struct task *t)
     if (!value) return;
     CLEANUP(used_secrets_done) struct used_secrets used = { 0 };
     if (!secrets_apply(secrets, &refs, value, &used, &e)) fuzz_check_error(&e);
-    FUZZ_PLANT(used.count == 2 && json_is_array(json_object_get(value, "args")));
+    FUZZ_PLANT(used.count == 3);
     if (!used.count) return;
     AUTO_JSON *clean = redact_json(&used, value);
     json_write(&text, clean);

@@ -18,22 +18,22 @@ static const char *const texts[] = {
     "workflow: a\nversion: '1'\nsteps:\n"
     "  - { name: extract, type: task, uses: f, retry: { max_attempts: 3, initial: 1s }, input: { d: "
     "'${input.d}' } }\n"
-    "  - { name: keep, type: set, set: { seen: '${steps.extract.output}', n: '${1 + 1}' } }\n"
-    "  - { name: ask, type: llm, prompt: 'About ${vars.seen}', on_error: fallback, fallback: [ { "
-    "name: plan_b, type: set, set: { seen: '${error.type}' } } ] }\n"
+    "  - { name: keep, type: set, vars: { seen: '${steps.extract.output}', n: '${1 + 1}' } }\n"
+    "  - { name: ask, type: llm, prompt: 'About ${vars.seen}', on_error: { fallback: [ { name: "
+    "plan_b, type: set, vars: { seen: '${error.type}' } } ] } }\n"
     "output: { got: '${steps.ask.output}', seen: '${vars.seen}' }\n",
     /* branches and choices */
     "workflow: b\nversion: '1'\nsteps:\n"
-    "  - name: both\n    type: parallel\n    join: { at_least: 1 }\n    errors: collect\n"
-    "    branches:\n"
+    "  - name: both\n    type: parallel\n    join: { at_least: 1 }\n"
+    "    on_branch_error: collect\n    branches:\n"
     "      l: [ { name: left, type: task, uses: f } ]\n"
     "      r: [ { name: right, type: task, uses: f }, { name: right2, type: task, uses: g } ]\n"
     "  - name: choose\n    type: conditional\n    cases:\n"
     "      - { when: 'steps.both.output.l == 1', steps: [ { name: one, type: task, uses: f } ] }\n"
-    "    else: [ { name: other, type: set, set: { x: 1 } } ]\n",
+    "    else: [ { name: other, type: set, vars: { x: 1 } } ]\n",
     /* a run that has a fallback, and limits */
     "workflow: c\nversion: '1'\nlimits: { timeout: 60s, budget: { tokens: 100 } }\n"
-    "on_error: fallback\nfallback: [ { name: sorry, type: task, uses: f } ]\nsteps:\n"
+    "on_error: { fallback: [ { name: sorry, type: task, uses: f } ] }\nsteps:\n"
     "  - { name: extract, type: task, uses: f, timeout: 5s, on_error: continue }\n"
     "  - { name: last, type: http, url: 'http://h/${steps.extract.output}', if: "
     "'steps.extract.output != null' }\n",
@@ -195,6 +195,9 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
                                      [HEADER_PATH] = path,
                                      [HEADER_ATTEMPT] = bytes_of(attempt),
                                      [HEADER_TASK_ID] = bytes_of(id),
+                                     [HEADER_KEY] = path,
+                                     [HEADER_ACTOR] = path,
+                                     [HEADER_NAMESPACE] = line,
                                      [HEADER_GEN] = BYTES_LIT("g1"),
                                      [HEADER_DUE_MS] = due[0] == '-' ? BYTES_LIT("0")
                                                                      : bytes_of(due),
@@ -203,6 +206,7 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
                                      [HEADER_USAGE] =
                                          BYTES_LIT("{\"tokens_in\":30,\"tokens_out\":7}") } };
     struct err e = { 0 };
+    if (path.len == 0) m.header[HEADER_KEY] = (struct bytes){ 0 };
     if (event_decode(&m, ret, &e) != EVENT_OK) return false;
     ret->attempt = ret->attempt % 256;
     ret->due_ms = bytes_is(name, "timer") && w->run ? run_due_ms(w->run) : ret->due_ms;
@@ -257,8 +261,7 @@ static void check_reissue(const struct world *w)
 static void planted(const struct world *w, const struct event *ev)
 {
     FUZZ_PLANT(w->run && ev->type == EVENT_TASK_FAILED && ev->attempt == 2 &&
-               run_state_of(w->run) == RUN_RUNNING && w->now_ms > START_MS + 100000 &&
-               w->stored > 6);
+               run_state_of(w->run) == RUN_RUNNING && w->now_ms > START_MS + 60000);
 }
 
 static void on_event(struct world *w, const struct event *ev)
@@ -312,6 +315,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                              w.def->sha256, (int)rest.len, rest.data);
             store_put(&w, name, bytes_of(head));
         } else {
+            /* Payloads are opaque, and none gets into Redis that is no JSON. */
+            if (!bytes_is(name, "s") && !json_check(rest)) return -1;
             store_put(&w, name, rest);
         }
     }
