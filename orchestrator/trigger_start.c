@@ -129,8 +129,7 @@ bool trigger_start_make(const struct definition *def, const struct trigger_def *
     AUTO_FREE char *origin =
         xasprintf("%s/%d/%lld/%s", r->topic, r->partition, (long long)r->offset, def->name);
     run_id_from_origin(ret->run_id, bytes_of(origin));
-    if (ret->key.len)
-        run_id_route_by_key(ret->run_id, bytes_of(def->name), buf_bytes(&ret->key));
+    if (ret->key.len) run_id_route_by_key(ret->run_id, bytes_of(def->name), buf_bytes(&ret->key));
     ret->wanted = true;
     return true;
 }

@@ -36,14 +36,14 @@ char *fuzz_text(struct bytes b);
 uint32_t fuzz_number(struct bytes b);
 
 /* What holds for every input: anything else is a finding. */
-#define FUZZ_CHECK(cond, ...)                                                \
-    do {                                                                     \
-        if (!(cond)) {                                                       \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #cond);       \
-            fprintf(stderr, __VA_ARGS__);                                    \
-            fputc('\n', stderr);                                             \
-            abort();                                                         \
-        }                                                                    \
+#define FUZZ_CHECK(cond, ...)                                          \
+    do {                                                               \
+        if (!(cond)) {                                                 \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #cond); \
+            fprintf(stderr, __VA_ARGS__);                              \
+            fputc('\n', stderr);                                       \
+            abort();                                                   \
+        }                                                              \
     } while (0)
 
 /* A failure's text: one line of valid UTF-8, ended, and not empty. */
@@ -57,12 +57,12 @@ void fuzz_check_place(struct bytes source, uint32_t line, uint32_t column, const
 /* The planted bug of a target, which shows that fuzzing would find one like it. It sleeps unless
  * TUTTI_FUZZ_PLANTED is set in the environment, and needs a structure that no seed has. */
 bool fuzz_planted(void);
-#define FUZZ_PLANT(cond)                                                          \
-    do {                                                                          \
-        if (fuzz_planted() && (cond)) {                                           \
+#define FUZZ_PLANT(cond)                                                                 \
+    do {                                                                                 \
+        if (fuzz_planted() && (cond)) {                                                  \
             fprintf(stderr, "%s:%d: the planted bug was reached\n", __FILE__, __LINE__); \
-            abort();                                                              \
-        }                                                                         \
+            abort();                                                                     \
+        }                                                                                \
     } while (0)
 
 #endif

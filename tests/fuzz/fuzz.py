@@ -7,7 +7,8 @@ usage: fuzz.py [--seconds N] [--jobs N] [--planted | --seeds] [TARGET...]
   --seconds N   of each target (default 30)
   --jobs N      targets at once (default 2)
   --planted     the bug that is planted in each target must be found within its seconds
-  --seeds       makes tests/fuzz/corpus anew: the few inputs of the old one and of all that was found that reach most
+  --seeds       makes tests/fuzz/corpus anew: to the seeds that people wrote (*.seed) come the few inputs of the old
+                corpus and of all that was found that reach most of what is left
 
 New inputs that reach new code are kept in build/fuzzing/TARGET/corpus and used again. The last line is
 "N passed, N failed".
@@ -30,7 +31,7 @@ BIN = ROOT / "build/fuzz/bin"
 WORK = ROOT / "build/fuzzing"
 PLANTED = "the planted bug was reached"
 MINIMIZE_S = 20
-SEEDS_MAX = 60
+SEEDS_MAX = 40
 SEED_BYTES_MAX = 2500
 # A unit that runs for 20 s on a busy machine has no end.
 LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1500", "-malloc_limit_mb=512"]
@@ -79,15 +80,15 @@ class Target:
                 return path, output
         return inputs[0], "fails only together with the others"
 
-    def fuzz(self, new):
+    def fuzz(self, new, *seeds):
         """Exit code, output, and what the libFuzzer says of itself."""
         crashes = self.work / "crashes"
         for directory in (new, crashes):
             directory.mkdir(parents=True, exist_ok=True)
-        seeds = [d for d in (self.corpus, self.regressions) if d.is_dir()]
         before = set(files(crashes))
         code, output = self.execute([*LIMITS, f"-max_total_time={self.seconds}", "-print_final_stats=1",
-                                     f"-dict={HERE / 'dict' / self.name}.dict", f"-artifact_prefix={crashes}/", new, *seeds],
+                                     f"-dict={HERE / 'dict' / self.name}.dict", f"-artifact_prefix={crashes}/", new,
+                                     *[d for d in seeds if d.is_dir()]],
                                     self.seconds + 120)
         with open(self.work / "log", "w") as log:
             log.write(output)
@@ -111,7 +112,7 @@ class Target:
         if bad:
             self.failed(bad, output)
             return False
-        code, output, crashes = self.fuzz(self.work / "corpus")
+        code, output, crashes = self.fuzz(self.work / "corpus", self.corpus, self.regressions)
         numbers = {key: int(value) for key, value in re.findall(r"stat::(\w+):\s+(\d+)", output)}
         edges = re.findall(r"cov: (\d+)", output)
         say(f"{self.name:<12} {numbers.get('number_of_executed_units', 0):>9} executions "
@@ -124,13 +125,15 @@ class Target:
         return code == 0
 
     def run_planted(self):
-        """No seed reaches the planted bug, and fuzzing does."""
+        """No seed reaches the planted bug; fuzzing does, from the seeds that people wrote."""
         self.environment["TUTTI_FUZZ_PLANTED"] = "1"
         bad, output = self.replay(files(self.corpus) + files(self.regressions))
         if bad:
             say(f"{self.name:<12} a seed fails or reaches the planted bug: {shown(bad)}")
             return False
         new = pathlib.Path(tempfile.mkdtemp(prefix="planted-", dir=self.work))
+        for seed in self.corpus.glob("*.seed"):
+            shutil.copy(seed, new)
         try:
             _, output, crashes = self.fuzz(new)
         finally:
@@ -161,6 +164,8 @@ class Target:
         control.unlink()
         self.environment["TUTTI_FUZZ_PLANTED"] = "1"
         kept, seen = [], set()
+        for name in [name for name in edges if name.endswith(".seed")]:
+            seen |= edges.pop(name)
         while edges and len(kept) < SEEDS_MAX:
             best = max(edges, key=lambda name: (len(edges[name] - seen), -os.path.getsize(name)))
             gain = edges.pop(best) - seen
@@ -172,7 +177,8 @@ class Target:
             kept.append(text)
             seen |= gain
         for old in files(self.corpus):
-            old.unlink()
+            if old.suffix != ".seed":
+                old.unlink()
         for text in kept:
             (self.corpus / hashlib.sha1(text).hexdigest()[:12]).write_bytes(text)
         say(f"{self.name:<12} {len(kept)} seeds, {len(seen)} edges")

@@ -51,8 +51,7 @@ static void check_canonical(const struct definition *d)
 {
     struct err e;
     struct bytes canonical = { d->canonical, d->canonical_len };
-    CLEANUP(definition_free_p) struct definition *again =
-        definition_load(canonical, d->sha256, &e);
+    CLEANUP(definition_free_p) struct definition *again = definition_load(canonical, d->sha256, &e);
     FUZZ_CHECK(again, "the canonical form does not load: %s\n%s", e.text, d->canonical);
     fuzz_check_same("hashes", bytes_of(d->sha256), bytes_of(again->sha256));
     fuzz_check_same("canonical forms", canonical,
@@ -65,8 +64,7 @@ static void check_canonical(const struct definition *d)
 static void planted(const struct definition *d)
 {
     for (uint32_t i = 0; i < d->step_count; i++)
-        FUZZ_PLANT(d->steps[i].kind == STEP_PARALLEL && d->steps[i].join == JOIN_AT_LEAST &&
-                   d->steps[i].fail_fast);
+        FUZZ_PLANT(d->steps[i].kind == STEP_HTTP && d->steps[i].timeout_ms > 600000);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

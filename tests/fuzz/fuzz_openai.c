@@ -6,7 +6,7 @@
 #include "worker/model_openai.h"
 
 #define HEADERS_MAX 16
-#define MODELS                                                                                  \
+#define MODELS                                                                                    \
     "{\"default\":{\"base_url\":\"http://h/v1\",\"model\":\"m\",\"price_in_micro_usd_per_mtok\":" \
     "2500000,\"price_out_micro_usd_per_mtok\":10000000},\"plain\":{\"base_url\":\"http://h\","    \
     "\"model\":\"p\",\"json_schema\":false}}"
@@ -53,8 +53,8 @@ static void check_outcome(const struct model_call *c, enum model_outcome kind,
     struct err e = { 0 };
     FUZZ_CHECK(kind < MODEL_OUTCOME_COUNT && o->ok == (kind == MODEL_OK), "outcome %d", kind);
     FUZZ_CHECK(o->retry_after_ms >= 0, "a wait of %lld ms", (long long)o->retry_after_ms);
-    FUZZ_CHECK(!o->used || (o->usage.tokens_in >= 0 && o->usage.tokens_out >= 0 &&
-                            o->usage.micro_usd >= 0),
+    FUZZ_CHECK(!o->used ||
+                   (o->usage.tokens_in >= 0 && o->usage.tokens_out >= 0 && o->usage.micro_usd >= 0),
                "usage below 0");
     if (!o->ok) {
         FUZZ_CHECK(o->text.len && utf8_check(o->text.data, o->text.len), "%s", text_of(o));
@@ -71,9 +71,9 @@ static void check_outcome(const struct model_call *c, enum model_outcome kind,
 /* The outcome as text, to compare. */
 static void outcome_text(enum model_outcome kind, const struct outcome *o, struct buf *ret)
 {
-    buf_addf(ret, "%d %d %lld %lld %lld %lld %s ", kind, o->retryable,
-             (long long)o->retry_after_ms, (long long)o->usage.tokens_in,
-             (long long)o->usage.tokens_out, (long long)o->usage.micro_usd, o->model);
+    buf_addf(ret, "%d %d %lld %lld %lld %lld %s ", kind, o->retryable, (long long)o->retry_after_ms,
+             (long long)o->usage.tokens_in, (long long)o->usage.tokens_out,
+             (long long)o->usage.micro_usd, o->model);
     buf_add(ret, o->text.data, o->text.len);
 }
 
@@ -120,8 +120,7 @@ static void answers(const struct fuzz_input *in, const struct model_call *c)
     if (sscanf(mode, "stream %3u", &piece) == 1) {
         stream(c, &a, in->part[3], 0, &first);
         stream(c, &a, in->part[3], MAX(piece, 1u), &second);
-        fuzz_check_same("a stream as a whole and in pieces", buf_bytes(&first),
-                        buf_bytes(&second));
+        fuzz_check_same("a stream as a whole and in pieces", buf_bytes(&first), buf_bytes(&second));
         return;
     }
     a.r.status = (uint32_t)MIN(strtoul(mode, NULL, 10), 999UL);
@@ -139,7 +138,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(catalogue_free_p) struct catalogue *catalogue = catalogue_open(models, &e);
     FUZZ_CHECK(catalogue, "%s", e.text);
     AUTO_JSON *value = json_check(in.part[1]) ? json_parse(in.part[1], NULL) : NULL;
-    if (!value) value = json_parse(BYTES_LIT("{\"messages\":[]}"), NULL);
+    if (!value)
+        value =
+            json_parse(BYTES_LIT("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"), NULL);
     const struct model *m = catalogue_find(catalogue, json_text(value, "model"));
     if (!m) m = catalogue_find(catalogue, NULL);
     AUTO_BUF struct buf request = { 0 };

@@ -16,7 +16,8 @@
 static const char *const texts[] = {
     /* tasks with retries, a fallback, a mapping, variables */
     "workflow: a\nversion: '1'\nsteps:\n"
-    "  - { name: extract, type: task, uses: f, retry: { max_attempts: 3, initial: 1s }, input: { d: "
+    "  - { name: extract, type: task, uses: f, retry: { max_attempts: 3, initial: 1s }, input: { "
+    "d: "
     "'${input.d}' } }\n"
     "  - { name: keep, type: set, vars: { seen: '${steps.extract.output}', n: '${1 + 1}' } }\n"
     "  - { name: ask, type: llm, prompt: 'About ${vars.seen}', on_error: { fallback: [ { name: "
@@ -171,9 +172,8 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
     static const struct {
         const char *name, *type;
     } names[] = {
-        { "start", "run.start" },         { "cancel", "run.cancel" },
-        { "expired", "run.expired" },     { "timer", "timer.fired" },
-        { "completed", "task.completed" }, { "failed", "task.failed" },
+        { "start", "run.start" },   { "cancel", "run.cancel" },        { "expired", "run.expired" },
+        { "timer", "timer.fired" }, { "completed", "task.completed" }, { "failed", "task.failed" },
         { "lost", "task.lost" },
     };
     struct bytes line, rest = part;
@@ -189,22 +189,21 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
     if (bytes_is(name, "timer") && w->run) w->now_ms = MAX(w->now_ms, run_due_ms(w->run));
     task_id_make(id, BYTES_LIT(RUN_ID), path, (uint32_t)strtoul(attempt, NULL, 10));
     struct message m = { .value = rest,
-                         .header = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-                                     [HEADER_TYPE] = type,
-                                     [HEADER_RUN_ID] = BYTES_LIT(RUN_ID),
-                                     [HEADER_PATH] = path,
-                                     [HEADER_ATTEMPT] = bytes_of(attempt),
-                                     [HEADER_TASK_ID] = bytes_of(id),
-                                     [HEADER_KEY] = path,
-                                     [HEADER_ACTOR] = path,
-                                     [HEADER_NAMESPACE] = line,
-                                     [HEADER_GEN] = BYTES_LIT("g1"),
-                                     [HEADER_DUE_MS] = due[0] == '-' ? BYTES_LIT("0")
-                                                                     : bytes_of(due),
-                                     [HEADER_DEFINITION] = bytes_of(w->def->sha256),
-                                     [HEADER_WORKFLOW] = bytes_of(w->def->name),
-                                     [HEADER_USAGE] =
-                                         BYTES_LIT("{\"tokens_in\":30,\"tokens_out\":7}") } };
+                         .header = {
+                             [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
+                             [HEADER_TYPE] = type,
+                             [HEADER_RUN_ID] = BYTES_LIT(RUN_ID),
+                             [HEADER_PATH] = path,
+                             [HEADER_ATTEMPT] = bytes_of(attempt),
+                             [HEADER_TASK_ID] = bytes_of(id),
+                             [HEADER_KEY] = path,
+                             [HEADER_ACTOR] = path,
+                             [HEADER_NAMESPACE] = line,
+                             [HEADER_GEN] = BYTES_LIT("g1"),
+                             [HEADER_DUE_MS] = due[0] == '-' ? BYTES_LIT("0") : bytes_of(due),
+                             [HEADER_DEFINITION] = bytes_of(w->def->sha256),
+                             [HEADER_WORKFLOW] = bytes_of(w->def->name),
+                             [HEADER_USAGE] = BYTES_LIT("{\"tokens_in\":30,\"tokens_out\":7}") } };
     struct err e = { 0 };
     if (path.len == 0) m.header[HEADER_KEY] = (struct bytes){ 0 };
     if (event_decode(&m, ret, &e) != EVENT_OK) return false;
@@ -260,8 +259,7 @@ static void check_reissue(const struct world *w)
 
 static void planted(const struct world *w, const struct event *ev)
 {
-    FUZZ_PLANT(w->run && ev->type == EVENT_TASK_FAILED && ev->attempt == 2 &&
-               run_state_of(w->run) == RUN_RUNNING && w->now_ms > START_MS + 60000);
+    FUZZ_PLANT(w->run && ev->type == EVENT_TASK_LOST && w->stored > 8);
 }
 
 static void on_event(struct world *w, const struct event *ev)
@@ -303,9 +301,8 @@ static void describe(const struct world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_INPUT in = fuzz_split(data, size);
-    CLEANUP(world_done) struct world w = { .def = definition_of(in.part[0]),
-                                           .now_ms = START_MS,
-                                           .offset = 100 };
+    CLEANUP(world_done)
+    struct world w = { .def = definition_of(in.part[0]), .now_ms = START_MS, .offset = 100 };
     size_t next = 1;
     for (; next < in.count && in.part[next].len && in.part[next].data[0] != '!'; next++) {
         struct bytes rest = in.part[next], name;

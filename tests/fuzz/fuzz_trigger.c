@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Upstream records that start runs. Parts: a digit that picks the trigger; "TOPIC/PARTITION/OFFSET";
- * headers, "name: value" a line; the value; the key. Whatever a trigger sends can be folded. */
+ * Upstream records that start runs. Parts: a digit that picks the trigger;
+ * "TOPIC/PARTITION/OFFSET"; headers, "name: value" a line; the value; the key. Whatever a trigger
+ * sends can be folded. */
 #include "orchestrator/trigger_start.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -10,10 +11,12 @@
 static const char *const triggers[] = {
     "{ topic: orders }",
     "{ topic: orders, filter: 'event.data.amount > 1000', key: '${event.data.id}' }",
-    ("{ topic: orders, filter: 'has(event.type) && event.type != \"\"', input: { id: '${event.id}', "
+    ("{ topic: orders, filter: 'has(event.type) && event.type != \"\"', input: { id: "
+     "'${event.id}', "
      "all: '${event.data}' }, key: '${event.data.id}-${event.key}' }"),
     "{ topic: orders, input: '${event}', key: '${event.data}' }",
-    "{ topic: orders, input: { l: '${event.data.list.map(x, [x, x])}', t: 'a ${event.data.s} b' } }",
+    "{ topic: orders, input: { l: '${event.data.list.map(x, [x, x])}', t: 'a ${event.data.s} b' } "
+    "}",
     "{ topic: orders, filter: 'event.offset % 2 == 1', input: '${[[[[event.data]]]]}' }",
 };
 
@@ -73,8 +76,7 @@ static void record_of(const struct fuzz_input *in, struct record *ret)
     }
 }
 
-static void check_start(const struct definition *def, const struct trigger_start *s,
-                        json_t *event)
+static void check_start(const struct definition *def, const struct trigger_start *s, json_t *event)
 {
     struct err e = { 0 };
     struct event ev = { 0 };

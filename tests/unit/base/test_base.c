@@ -327,9 +327,12 @@ Test(err, a_text_is_one_line_of_utf8_whatever_it_quotes)
         const char *quoted, *text;
     } rows[] = {
         { "a\nb\x7f", "at 'a b '" },
-        { "Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80", "at 'Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80'" },
-        { "\xFF\xC3(\x80", "at '??(?'" },
-        { "\xED\xA0\x80", "at '???'" },
+        { "Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80",
+          "at 'Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80'" },
+        { "\xFF-\xC3(\x80", "at '?-?(?'" },
+        { "\xED\xA0\x80", "at '?"
+                          "?"
+                          "?'" },
     };
     struct err e;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -189,9 +189,10 @@ Test(json, the_parser_refuses_a_key_that_stands_twice_and_says_where)
 
 Test(json, the_parser_refuses_a_nul_wherever_it_stands)
 {
-    static const struct bytes rows[] = { BYTES_LIT("5\0"),     BYTES_LIT("[1\0,2]"),
-                                         BYTES_LIT("{\n\"a\": 1.5\0}"), BYTES_LIT("\0"),
-                                         BYTES_LIT("\"a\0\""), BYTES_LIT("[1]\0") };
+    static const struct bytes rows[] = {
+        BYTES_LIT("5\0"), BYTES_LIT("[1\0,2]"), BYTES_LIT("{\n\"a\": 1.5\0}"),
+        BYTES_LIT("\0"),  BYTES_LIT("\"a\0\""), BYTES_LIT("[1]\0")
+    };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err e;
         AUTO_JSON *value = json_parse(rows[i], &e);
