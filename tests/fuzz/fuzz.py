@@ -80,7 +80,7 @@ class Target:
                 return path, output
         return inputs[0], "fails only together with the others"
 
-    def fuzz(self, new, *seeds):
+    def fuzz(self, new, *more):
         """Exit code, output, and what the libFuzzer says of itself."""
         crashes = self.work / "crashes"
         for directory in (new, crashes):
@@ -88,7 +88,7 @@ class Target:
         before = set(files(crashes))
         code, output = self.execute([*LIMITS, f"-max_total_time={self.seconds}", "-print_final_stats=1",
                                      f"-dict={HERE / 'dict' / self.name}.dict", f"-artifact_prefix={crashes}/", new,
-                                     *[d for d in seeds if d.is_dir()]],
+                                     *[arg for arg in more if isinstance(arg, str) or arg.is_dir()]],
                                     self.seconds + 120)
         with open(self.work / "log", "w") as log:
             log.write(output)
@@ -132,10 +132,11 @@ class Target:
             say(f"{self.name:<12} a seed fails or reaches the planted bug: {shown(bad)}")
             return False
         new = pathlib.Path(tempfile.mkdtemp(prefix="planted-", dir=self.work))
-        for seed in self.corpus.glob("*.seed"):
+        near = self.corpus / "planted.seed"
+        for seed in [near] if near.is_file() else self.corpus.glob("*.seed"):
             shutil.copy(seed, new)
         try:
-            _, output, crashes = self.fuzz(new)
+            _, output, crashes = self.fuzz(new, "-use_value_profile=1")
         finally:
             shutil.rmtree(new)
         for crash in crashes:

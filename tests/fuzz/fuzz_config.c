@@ -128,7 +128,7 @@ static void check_worker(const struct worker_config *c)
         return;
     }
     FUZZ_CHECK(options.queue_count >= 1 && options.name && options.prefix, "options without names");
-    FUZZ_PLANT(options.queue_count == 2 && c->common.redis.db > 5);
+    FUZZ_PLANT(options.queue_count == 2 && c->common.redis.db > 3);
     worker_lists_done(&lists);
 }
 

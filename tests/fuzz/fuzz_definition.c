@@ -64,7 +64,7 @@ static void check_canonical(const struct definition *d)
 static void planted(const struct definition *d)
 {
     for (uint32_t i = 0; i < d->step_count; i++)
-        FUZZ_PLANT(d->steps[i].kind == STEP_HTTP && d->steps[i].timeout_ms > 600000);
+        FUZZ_PLANT(d->steps[i].kind == STEP_HTTP && d->steps[i].timeout_ms > 200000);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -79,7 +79,7 @@ static void check_const(const json_t *a, const json_t *b)
 
 static void planted(const json_t *schema, const json_t *value, bool ok)
 {
-    FUZZ_PLANT(ok && json_array_size(value) >= 3 && json_object_get(schema, "uniqueItems"));
+    FUZZ_PLANT(json_object_get(schema, "uniqueItems") && ok && json_array_size(value) >= 3);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

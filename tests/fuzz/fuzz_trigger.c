@@ -84,7 +84,7 @@ static void check_start(const struct definition *def, const struct trigger_start
     trigger_start_headers(def, s, m.header);
     FUZZ_CHECK(event_decode(&m, &ev, &e) == EVENT_OK, "a start that nobody can fold: %s", e.text);
     FUZZ_CHECK(ev.type == EVENT_RUN_START && !ev.key.data == !s->key.len, "another start");
-    FUZZ_PLANT(s->key.len > 12 && json_text(event, "subject"));
+    FUZZ_PLANT(json_text(event, "subject") && s->key.len > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
