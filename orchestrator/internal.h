@@ -201,7 +201,7 @@ struct partition {
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
     bool rebuild, reissue_all;
-    bool halted;          /* until it runs; so that the alarm is given once */
+    bool halted;            /* until it runs; so that the alarm is given once */
     struct {                /* what Redis said before the claim */
         int64_t epoch, off; /* -1: nothing */
         char claim[CLAIM_TOKEN_MAX];
@@ -210,15 +210,15 @@ struct partition {
     struct genesis *genesis;
     struct rebuild *rebuilding;
     struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
-    struct map skips; /* by run id: events below its snapshot, until the recovery is over */
+    struct map skips;     /* by run id: events below its snapshot, until the recovery is over */
 
-    int64_t replay_from;             /* where the doubt begins */
-    int64_t doubt_off; /* the same for what leaves the installation: below it Kafka was told that
-                          all is acknowledged */
-    int64_t fold_off;                /* next offset to fold */
-    int64_t sent_off;                /* where Redis stands once all that was sent is applied */
-    int64_t off;                     /* where Redis is known to stand */
-    int64_t advised_off;             /* told to Kafka */
+    int64_t replay_from; /* where the doubt begins */
+    int64_t doubt_off;   /* the same for what leaves the installation: below it Kafka was told that
+                            all is acknowledged */
+    int64_t fold_off;    /* next offset to fold */
+    int64_t sent_off;    /* where Redis stands once all that was sent is applied */
+    int64_t off;         /* where Redis is known to stand */
+    int64_t advised_off; /* told to Kafka */
     uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
     bool checking;
 
@@ -462,8 +462,8 @@ struct shard {
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);
-/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said once
- * each. */
+/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said
+ * once each. */
 void shard_refused(struct shard *shard, struct bytes why);
 void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */

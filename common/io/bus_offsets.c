@@ -195,12 +195,12 @@ void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
                    void (*done)(void *user, int64_t offset, const struct err *e), void *user)
 {
     struct committed_job *job = xcalloc(1, sizeof *job);
-    *job = (struct committed_job){ .job = { .run = committed_run,
-                                            .finish = committed_finish,
-                                            .release = committed_release },
-                                   .list = rd_kafka_topic_partition_list_new(1),
-                                   .done = done,
-                                   .user = user };
+    *job = (struct committed_job){
+        .job = { .run = committed_run, .finish = committed_finish, .release = committed_release },
+        .list = rd_kafka_topic_partition_list_new(1),
+        .done = done,
+        .user = user
+    };
     (void)rd_kafka_topic_partition_list_add(job->list, topic, partition);
     bus_job_submit(g->bus->jobs, g->client, &job->job);
 }
