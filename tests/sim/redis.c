@@ -78,7 +78,7 @@ void redis_set_refusing(struct redis *r, enum redis_refusal kind)
 /* --- commands --- */
 
 static const struct redis_command commands[] = {
-#define X(name, fn, arity, flags) { #name, #fn, redis_cmd_##fn, arity, flags },
+#define X(name, fn, arity, flags) { #name, redis_cmd_##fn, arity, flags },
     REDIS_COMMANDS(X)
 #undef X
 };
@@ -130,6 +130,14 @@ void redis_not_implemented(const struct redis *r, struct bytes what)
     abort();
 }
 
+static void wrong_arity(struct call *c, const char *name)
+{
+    char lower[32];
+    size_t len = 0;
+    for (; name[len]; len++) lower[len] = (char)tolower((unsigned char)name[len]);
+    reply_error(c, "ERR wrong number of arguments for '%.*s' command", (int)len, lower);
+}
+
 static void unknown(struct call *c)
 {
     AUTO_BUF struct buf args = { 0 };
@@ -152,7 +160,7 @@ const struct store_reply *redis_call(struct redis *r, const struct bytes *argv, 
         redis_not_implemented(r, argv[0]);
         unknown(&c);
     } else if (!redis_arity_ok(command, argc)) {
-        reply_error(&c, "ERR wrong number of arguments for '%s' command", command->lower);
+        wrong_arity(&c, command->name);
     } else if ((refusal = redis_refused(r, command))) {
         reply_error(&c, "%s", refusal);
     } else {

@@ -42,7 +42,7 @@ struct redis {
 
 /* --- a call and its reply (redis_reply.c) --- */
 
-#define REPLY_DEPTH_MAX 4
+#define REPLY_DEPTH_MAX 8
 
 /* A command under way. Its reply goes to the Lua stack, or into an arena: one value, arrays by
  * reply_array(n) followed by n values. */
@@ -83,6 +83,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(SET, set, -3, WRITES | DENY_OOM)               \
     X(DEL, del, -2, WRITES)                          \
     X(UNLINK, del, -2, WRITES)                       \
+    X(MGET, mget, -2, 0)                             \
     X(EXISTS, exists, -2, 0)                         \
     X(TYPE, type, 2, 0)                              \
     X(INCR, incr, 2, WRITES | DENY_OOM)              \
@@ -134,7 +135,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(EVALSHA, evalsha, -3, NO_SCRIPT)
 
 struct redis_command {
-    const char *name, *lower;
+    const char *name;
     void (*run)(struct call *c);
     int arity;
     unsigned flags;
@@ -169,7 +170,7 @@ bool make_typed(struct call *c, struct bytes key, enum redis_type type, struct e
 struct entry *find_live(struct redis *r, struct bytes key);
 static inline bool is_expired(const struct redis *r, const struct entry *e)
 {
-    return e->expire_ms >= 0 && e->expire_ms <= r->now_ms;
+    return e->expire_ms >= 0 && e->expire_ms < r->now_ms; /* its last ms is alive */
 }
 /* As Redis' string2ll: no sign +, no leading zeros, no spaces. */
 bool parse_integer(struct bytes text, int64_t *ret);
