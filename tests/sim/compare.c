@@ -72,9 +72,11 @@ static void convert(struct store_reply *to, const redisReply *r, void **arena)
 
 static int by_text(const void *a, const void *b)
 {
-    const struct store_reply *left = a, *right = b;
-    int order = memcmp(left->text.data, right->text.data, MIN(left->text.len, right->text.len));
-    return order ? order : (left->text.len > right->text.len) - (left->text.len < right->text.len);
+    struct bytes left = ((const struct store_reply *)a)->text;
+    struct bytes right = ((const struct store_reply *)b)->text;
+    size_t len = MIN(left.len, right.len);
+    int order = len ? memcmp(left.data, right.data, len) : 0;
+    return order ? order : (left.len > right.len) - (left.len < right.len);
 }
 
 static bool same_set(const struct store_reply *a, const struct store_reply *b)

@@ -106,7 +106,7 @@ const char *redis_refused(const struct redis *r, const struct redis_command *com
     case REDIS_READONLY:
         return writes ? "READONLY You can't write against a read only replica." : NULL;
     case REDIS_MISCONF:
-        return writes || command->run == redis_cmd_ping
+        return writes || (command->run == redis_cmd_ping && !r->in_script)
                    ? "MISCONF Redis is configured to save RDB snapshots, but it's currently unable "
                      "to persist to disk. Commands that may modify the data set are disabled, "
                      "because this instance is configured to report errors during writes if RDB "
