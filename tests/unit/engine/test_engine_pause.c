@@ -8,8 +8,8 @@
 
 #define AUTO_DEFINITION CLEANUP(definition_free_p) struct definition
 #define WORKFLOW        "workflow: w\nversion: 1.0.0\n"
-#define TWO_BRANCHES                                                                       \
-    WORKFLOW "limits: {timeout: 1h}\nsteps:\n- name: p\n  type: parallel\n  branches: {"   \
+#define TWO_BRANCHES                                                                         \
+    WORKFLOW "limits: {timeout: 1h}\nsteps:\n- name: p\n  type: parallel\n  branches: {"     \
              "x: [{name: a, type: task}, {name: b, type: task}], y: [{name: c, type: task, " \
              "retry: {backoff: fixed, initial: 1s}}]}\n"
 
@@ -139,8 +139,7 @@ Test(engine_pause, it_is_stored_with_its_reason_and_loaded_again)
     struct err e;
     pause_run(&b);
     run_changes(b.run, &fields);
-    CLEANUP(run_free_p) struct run *loaded =
-        run_load(def, RUN_ID, fields.list, fields.count, &e);
+    CLEANUP(run_free_p) struct run *loaded = run_load(def, RUN_ID, fields.list, fields.count, &e);
     cr_assert(loaded != NULL, "%s", e.text);
     cr_assert_eq(run_state_of(loaded), RUN_PAUSED);
     cr_assert_eq(run_due_ms(loaded), run_due_ms(b.run));
