@@ -434,6 +434,7 @@ enum script_id {
 enum setup_step {
     SETUP_TOPICS,
     SETUP_EVENTS,
+    SETUP_SNAPSHOTS,
     SETUP_RESULTS,
     SETUP_DLQ,
     SETUP_REDIS,
