@@ -3,156 +3,16 @@
  * The orchestrator's scripts against a Redis of the test's own, on a unix socket: who owns a
  * partition, where its state stands, and what a commit writes. */
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "common/base/limits.h"
-#include "common/io/store.h"
+#include "tests/redis/ask.h"
 
 extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
     script_timers[], script_generation[], script_installation[];
 
-#define WAIT_MS   20000
-#define WORDS_MAX 64
-
-struct redis {
-    pid_t pid;
-    char dir[40], socket[60];
-    struct loop *loop;
-    struct store *store;
-    char answer[600]; /* the last reply, as print writes it */
-    bool answered;
-};
-
-static bool connected(void *user)
-{
-    return store_connected(((struct redis *)user)->store);
-}
-
-static void redis_run(const struct redis *r)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server */
-    if (!freopen("/dev/null", "w", stdout)) _exit(1);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", r->socket, "--save", "",
-           "--dir", r->dir, (char *)NULL);
-    _exit(1);
-}
-
-static struct redis redis_start(void)
-{
-    struct redis r = { .dir = "/tmp/tutti-scripts-XXXXXX" };
-    struct err e;
-    cr_assert_not_null(mkdtemp(r.dir));
-    snprintf(r.socket, sizeof r.socket, "%s/s", r.dir);
-    r.pid = fork();
-    cr_assert(r.pid >= 0);
-    if (r.pid == 0) redis_run(&r);
-    r.loop = loop_new(&e);
-    cr_assert_not_null(r.loop);
-    struct log log = log_new("test", LOG_ERROR + 1, 2);
-    r.store = store_open(r.loop, &(struct store_options){ .host = r.socket, .log = &log }, &e);
-    cr_assert(r.store != NULL, "%s", e.text);
-    cr_assert(loop_run_until(r.loop, connected, &r, WAIT_MS));
-    return r;
-}
-
-static void redis_stop(struct redis *r)
-{
-    store_close(r->store);
-    loop_free(r->loop);
-    kill(r->pid, SIGKILL);
-    waitpid(r->pid, NULL, 0);
-    unlink(r->socket);
-    rmdir(r->dir);
-}
-
-/* Elements joined by spaces; an empty string is -, an inner array is in brackets. */
-static void print(struct buf *out, const struct store_reply *r)
-{
-    switch (store_type(r)) {
-    case STORE_NIL: buf_add_text(out, "nil"); break;
-    case STORE_INTEGER: buf_add_int(out, store_integer(r)); break;
-    case STORE_ARRAY:
-        for (size_t i = 0; i < store_count(r); i++) {
-            const struct store_reply *at = store_at(r, i);
-            bool inner = store_type(at) == STORE_ARRAY;
-            if (i) buf_add_text(out, " ");
-            if (inner) buf_add_text(out, "[");
-            print(out, at);
-            if (inner) buf_add_text(out, "]");
-        }
-        break;
-    case STORE_STRING:
-    case STORE_ERROR_TEXT: {
-        struct bytes text = store_string(r);
-        if (text.len == 0) buf_add_text(out, "-");
-        buf_add(out, text.data, text.len);
-        break;
-    }
-    }
-}
-
-static void on_reply(void *user, enum store_status status, const struct store_reply *reply)
-{
-    struct redis *r = user;
-    AUTO_BUF struct buf out = { 0 };
-    if (status == STORE_LOST)
-        buf_add_text(&out, "LOST");
-    else
-        print(&out, reply);
-    snprintf(r->answer, sizeof r->answer, "%.*s", (int)out.len, out.data);
-    r->answered = true;
-}
-
-static bool answered(void *user)
-{
-    return ((struct redis *)user)->answered;
-}
-
-/* source NULL: a command. */
-static const char *send_words(struct redis *r, const char *source, size_t keys,
-                              const struct bytes *argv, size_t argc)
-{
-    r->answered = false;
-    struct script script = source ? script_make("s", source) : (struct script){ 0 };
-    if (source)
-        store_script(r->store, &script, keys, argv, argc, on_reply, r);
-    else
-        store_command(r->store, argv, argc, on_reply, r);
-    cr_assert(loop_run_until(r->loop, answered, r, WAIT_MS));
-    return r->answer;
-}
-
-/* Words of a line; those of a script are its keys up to a slash. A dash is an empty word. source
- * NULL: a command. */
-static const char *ask(struct redis *r, const char *source, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static const char *ask(struct redis *r, const char *source, const char *fmt, ...)
-{
-    char line[1000];
-    struct bytes argv[WORDS_MAX];
-    size_t argc = 0, keys = 0;
-    va_list args;
-    va_start(args, fmt);
-    cr_assert_lt(vsnprintf(line, sizeof line, fmt, args), (int)sizeof line);
-    va_end(args);
-    for (char *at = line; *at;) {
-        size_t len = strcspn(at, " ");
-        cr_assert_lt(argc, (size_t)WORDS_MAX);
-        if (len == 1 && *at == '/')
-            keys = argc;
-        else
-            argv[argc++] = (struct bytes){ at, len == 1 && *at == '-' ? 0 : len };
-        at += len + (at[len] == ' ');
-    }
-    return send_words(r, source, keys, argv, argc);
-}
-
-#define COMMAND(r, ...) ask(r, NULL, __VA_ARGS__)
-#define EQ(...)         cr_assert_str_eq(__VA_ARGS__)
+#define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
 /* -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
 static const char *takeover(struct redis *r, int epoch, int log_start)
@@ -475,7 +335,7 @@ Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
         argv[argc++] = bytes_of("x");
     }
     for (size_t i = 1; i < FIELDS; i++) argv[argc++] = bytes_of(names[i]);
-    EQ(send_words(&r, script_commit, 4, argv, argc), "OK 10 12");
+    EQ(redis_send(&r, script_commit, 4, argv, argc), "OK 10 12");
     EQ(COMMAND(&r, "HGETALL r"), "f0 x");
     redis_stop(&r);
 }
