@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "sim/fakes.h"
+#include "sim/oracle.h"
 
 /* --- open and close --- */
 
@@ -244,6 +245,7 @@ bool bus_send(struct bus *b, const struct bus_message *m, struct bus_waiter *wai
     if (proc_silent(b->proc)) return true; /* it will be told at the end of the process */
     s->stage = SEND_WIRE;
     s->record = record_new(m);
+    oracle_sent(w, b->proc, part, s->record);
     s->link = link_of(b, part);
     send_fate(s);
     s->link->last_us = MAX(s->wire_us + world_delay(w), s->link->last_us + 1);

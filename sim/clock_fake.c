@@ -4,7 +4,7 @@
  * carry the process, hence the one variable of this directory that is not reached from a world. */
 #include "common/base/clock.h"
 
-#include "sim/world.h"
+#include "sim/fakes.h"
 
 static _Thread_local struct proc *current;
 

@@ -106,6 +106,19 @@ void loop_work(struct loop *loop, uint32_t items)
     (void)loop, (void)items;
 }
 
+/* No file descriptor is ever ready here: programs (exec steps) are not run. */
+void loop_watch(struct loop *loop, struct loop_watch *w, unsigned events)
+{
+    (void)loop;
+    w->events = events;
+}
+
+void loop_unwatch(struct loop *loop, struct loop_watch *w)
+{
+    (void)loop;
+    w->events = 0;
+}
+
 /* --- timers: a binary heap, as in the real one --- */
 
 static bool before(const struct loop_timer *a, const struct loop_timer *b)

@@ -70,7 +70,7 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
     }
     if (w->now_us - out->leased_us > (w->options.lease_ms / 3 + 2) * MS)
         world_violation(w, "leases", "%s calls under a lease that is %" PRIu64 " ms old", p->name,
-                        (w->now_us - out->leased_us) / MS);
+                        (w->now_us - out->leased_us) / 1000);
     for (const struct settled *s = out->run->settled; s; s = s->next) {
         if (strcmp(s->path, call->path) != 0 || !s->applied_us) continue;
         if (out->leased_us > s->applied_us)
@@ -78,7 +78,7 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
                             "%s calls for %s %s attempt %u, whose result was applied %" PRIu64
                             " ms before, and its lease given after that",
                             p->name, call->run_id, call->path, call->attempt,
-                            (w->now_us - s->applied_us) / MS);
+                            (w->now_us - s->applied_us) / 1000);
         else
             w->counters.repeated++;
     }

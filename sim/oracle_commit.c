@@ -85,9 +85,9 @@ static void compare_index(struct oracle *o, const struct shadow_run *run, int64_
     AUTO_BUF struct buf live = { 0 }, finished = { 0 };
     key_timers(&live, PREFIX, run->partition);
     key_finished(&finished, PREFIX, run->partition);
-    double due = 0;
+    double due = 0, expires = 0;
     bool in_live = redis_score(w->redis, buf_bytes(&live), bytes_of(run->id), &due);
-    bool in_finished = redis_score(w->redis, buf_bytes(&finished), bytes_of(run->id), NULL);
+    bool in_finished = redis_score(w->redis, buf_bytes(&finished), bytes_of(run->id), &expires);
     if (!run->ended && (!in_live || (int64_t)due > run_due_ms(run->run)))
         world_violation(w, "timers", "run %s has %s in the index of partition %d at offset %" PRId64,
                         run->id, in_live ? "too late a due time" : "no due time", run->partition,

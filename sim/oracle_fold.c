@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/hash.h"
+#include "common/proto/keys.h"
 #include "sim/mutants.h"
 #include "sim/oracle_internal.h"
 

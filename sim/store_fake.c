@@ -24,6 +24,7 @@ struct request {
     store_fn done;
     void *user;
     uint64_t asked_us, wire_us, gone_us, reply_us;
+    uint64_t epoch; /* of the server that it was sent to */
     bool sent, executed;
     bool fails; /* the connection is lost under it: it is never executed */
     void *arena;
@@ -181,7 +182,7 @@ static void request_arrives(void *user)
         world_at(w, q->store->last_us, request_arrives, q);
         return;
     }
-    if (w->redis_down_us > w->now_us || (!gone && p->store_cut_us > w->now_us)) {
+    if (w->redis_down_us > w->now_us || q->epoch != w->redis_epoch || (!gone && p->store_cut_us > w->now_us)) {
         if (gone)
             request_free(q);
         else
@@ -207,6 +208,7 @@ static void request_send(struct request *q)
         q->fails = true; /* nothing leaves a dead process */
         return;
     }
+    q->epoch = w->redis_epoch;
     q->wire_us = w->now_us + prng_below(&w->net, 200);
     s->last_us = MAX(s->last_us + 1, q->wire_us + world_delay(w));
     world_at(w, s->last_us, request_arrives, q);

@@ -182,6 +182,7 @@ void world_run(struct world *w, uint64_t seed, const struct options *options)
 
 void world_done(struct world *w)
 {
+    w->closing = true;
     for (size_t i = 0; i < w->proc_count; i++)
         if (w->procs[i].state != PROC_DOWN) proc_crash(&w->procs[i]);
     while (w->heap_count) { /* what is under way still owns memory */

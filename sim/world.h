@@ -51,6 +51,7 @@ struct proc {
     uint64_t wake_us, free_us; /* when it wants its next turn; when it can have it */
     uint64_t stopped_us, resume_us; /* of the present stop */
     uint64_t stops;                 /* so far: the call oracle asks whether there was one */
+    uint64_t cut_since_us;
     uint64_t bus_cut_us, store_cut_us; /* cut off from Kafka or Redis until then */
     int64_t skew_ms;                /* of its wall clock */
     struct prng random;             /* what random_bytes gives it */
@@ -117,6 +118,7 @@ struct world {
     struct redis_dump *dump;
     uint64_t redis_marks[8]; /* of the last moments, for rewinds */
     size_t redis_mark_count;
+    uint64_t redis_epoch;   /* counts servers */
     uint64_t redis_down_us; /* refuses connections until then */
     uint64_t retain_us;
     struct workload *workload;
