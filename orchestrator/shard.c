@@ -137,12 +137,13 @@ static void on_dlq_info(void *user, int32_t partitions, const char *cluster_id, 
 static void on_policy(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
     if (status == STORE_LOST) {
         setup_retry(shard, "Redis", "no answer");
         return;
     }
-    if (status == STORE_ERROR || store_count(reply) < 2) {
+    bool told = status == STORE_OK && store_count(reply) >= 2;
+    struct bytes policy = told ? store_string(store_at(reply, 1)) : (struct bytes){ 0 };
+    if (!told) {
         log_warn(&shard->log, "setup.policy",
                  "Redis does not tell its maxmemory-policy: make sure that it is noeviction");
     } else if (!bytes_is(policy, "noeviction")) {
