@@ -232,6 +232,14 @@ static struct log_part *events_part(const struct world *w, size_t p)
     return cluster_part(w->cluster, topic, (int32_t)p);
 }
 
+/* The first output that is in no log, and should be. */
+static const struct output *first_open(const struct shadow_part *part)
+{
+    const struct output *out = part->open;
+    while (out && !output_pending(out)) out = out->next_open;
+    return out;
+}
+
 bool oracle_at_rest(const struct world *w)
 {
     const struct oracle *o = w->oracle;
@@ -239,7 +247,7 @@ bool oracle_at_rest(const struct world *w)
     for (size_t i = 0; i < o->part_count; i++) {
         int64_t epoch, off;
         const struct log_part *log = events_part(w, i);
-        if (o->parts[i].open || !log) return false;
+        if (!log || first_open(&o->parts[i])) return false;
         if (!redis_place(o->world, &o->parts[i], &epoch, &off) || off != log->end) return false;
     }
     return true;
@@ -257,10 +265,11 @@ void oracle_stuck(struct world *w)
                                 part->id);
                 return;
             }
-        if (part->open) {
+        const struct output *out = first_open(part);
+        if (out) {
             world_violation(w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
-                            part->open->result ? "the result of" : "task", part->open->id,
-                            part->open->issued_off, part->id);
+                            out->result ? "the result of" : "task", out->id, out->issued_off,
+                            part->id);
             return;
         }
     }

@@ -114,7 +114,7 @@ static void judge_place(struct oracle *o, const struct proc *p, struct shadow_pa
                             " under epoch %" PRId64, p->name, part->id, part->claims[i], epoch);
 }
 
-static bool still_pending(const struct output *out)
+bool output_pending(const struct output *out)
 {
     if (out->result) return true;
     if (!out->run->run) return false;
@@ -133,7 +133,7 @@ static void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_
                           int64_t to)
 {
     for (const struct output *out = part->open; out; out = out->next_open)
-        if (out->issued_off < to && still_pending(out)) {
+        if (out->issued_off < to && output_pending(out)) {
             world_violation(o->world, "no lost task",
                             "%s commits partition %d up to %" PRId64 ", but %s %s, issued at %" PRId64
                             ", is in no log", p->name, part->id, to,

@@ -117,6 +117,8 @@ void shadow_free(struct oracle *o);
 void commit_before(struct oracle *o, struct shadow_part *part, struct bytes key);
 void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *part,
                   const struct bytes *argv, size_t argc, size_t key_count);
+/* Whether the fold, as far as the log goes, still waits for it. */
+bool output_pending(const struct output *out);
 void place_compare(struct oracle *o, struct shadow_part *part);
 struct bytes partition_key(struct buf *b, const struct shadow_part *part);
 bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_epoch,

@@ -106,6 +106,7 @@ static struct proc *next_proc(struct world *w, uint64_t *ret_us)
         struct proc *p = &w->procs[i];
         if (p->state != PROC_UP || p->wake_us == NEVER) continue;
         uint64_t at = MAX(p->wake_us, p->free_us);
+        at = MAX(at, w->now_us);
         if (at >= *ret_us) continue;
         *ret_us = at;
         next = p;
