@@ -128,10 +128,13 @@ static void page_release(struct recovery *rec)
     effects_reset(&rec->fx);
 }
 
-/* Whether a task goes out again, by what its mark says. */
+/* Whether a task goes out again, by what its mark says. After a change of generation a lease is no
+ * reason to keep it back: who holds it may be dead, or not know of it because the answer was lost,
+ * and then everybody drops the record of the old generation. Where the holder does live, whoever
+ * gets the new record waits for its result. */
 static bool wanted(const struct partition *part, struct bytes mark)
 {
-    return mark.len == 0 || (part->reissue_all && bytes_is(mark, "ended"));
+    return mark.len == 0 || (part->reissue_all && !bytes_is(mark, "done"));
 }
 
 static void page_emit(struct partition *part, const struct store_reply *marks)
