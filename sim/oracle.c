@@ -198,7 +198,7 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked_epoch = t->epoch;
         out->asked_by = p;
-        out->unclaimed = mark.len == 0 || (t->reissue_all && bytes_is(mark, "ended"));
+        out->unclaimed = mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
     }
 }
 
