@@ -32,11 +32,30 @@ static void negative(void *user, struct bytes field, struct bytes value)
                         (int)value.len, value.data);
 }
 
+/* What workers ask of Redis, task by task. */
+static void trace_leases(const struct world *w, const struct proc *p, const char *name,
+                         const struct bytes *argv, size_t key_count,
+                         const struct store_reply *reply)
+{
+    if (!w->options.trace || p->kind != PROC_WORKER || strcmp(name, "breaker") == 0) return;
+    size_t first = strcmp(name, "lease") == 0;
+    if (key_count <= first) trace(w, p, "asks for the generation of %s", argv[0].data);
+    for (size_t i = first; i < key_count; i++) {
+        const struct output *out = output_of_key(w->oracle, argv[i]);
+        struct bytes said = { 0 };
+        if (i < store_count(reply)) said = store_string(store_at(reply, i));
+        trace(w, p, "%s of %s %s attempt %u: %.*s", name, out ? out->run->id : "?",
+              out ? out->path : "?", out ? out->attempt : 0, (int)said.len,
+              said.data ? said.data : "");
+    }
+}
+
 void lease_judge(struct oracle *o, const struct proc *p, const char *name,
                  const struct bytes *argv, size_t argc, size_t key_count,
                  const struct store_reply *reply)
 {
     (void)argc;
+    trace_leases(o->world, p, name, argv, key_count, reply);
     if (strcmp(name, "lease") == 0) {
         for (size_t i = 1; i < key_count && i < store_count(reply); i++) {
             struct output *out = output_of_key(o, argv[i]);

@@ -17,7 +17,7 @@ struct request {
     struct world *world;
     struct proc *proc;
     struct store *store; /* NULL: nobody waits for the reply any more */
-    const struct script *script; /* NULL: a plain command */
+    struct script script; /* a copy: it may outlive its process; no source: a plain command */
     const char *name;
     size_t key_count, argc;
     struct bytes *argv; /* with the bytes behind it */
@@ -41,6 +41,7 @@ struct store {
     uint64_t break_us;   /* the connection is broken, and the process hears of it then */
     uint64_t last_us;    /* arrival of what was sent last */
     uint64_t heard_us;   /* when the last reply came */
+    uint64_t epoch;      /* of the server that it is connected to */
     char run_id[41];
     struct request *first, *last; /* in order; those that were sent come first */
     size_t pending;
@@ -154,9 +155,9 @@ static void execute(struct request *q)
     struct world *w = q->world;
     redis_set_time(w->redis, world_wall_ms(w));
     oracle_before(w, q->proc, q->name, q->argv, q->argc);
-    if (q->script)
-        q->reply = redis_script(w->redis, q->script->sha1, q->script->source, q->key_count,
-                                q->argv, q->argc, &q->arena);
+    if (q->script.source)
+        q->reply = redis_script(w->redis, q->script.sha1, q->script.source, q->key_count, q->argv,
+                                q->argc, &q->arena);
     else
         q->reply = redis_call(w->redis, q->argv, q->argc, &q->arena);
     q->executed = true;
@@ -208,7 +209,7 @@ static void request_send(struct request *q)
         q->fails = true; /* nothing leaves a dead process */
         return;
     }
-    q->epoch = w->redis_epoch;
+    q->epoch = s->epoch;
     q->wire_us = w->now_us + prng_below(&w->net, 200);
     s->last_us = MAX(s->last_us + 1, q->wire_us + world_delay(w));
     world_at(w, s->last_us, request_arrives, q);
@@ -224,7 +225,7 @@ static void request_new(struct store *s, const struct script *script, size_t key
     *q = (struct request){ .world = s->world,
                            .proc = s->proc,
                            .store = s,
-                           .script = script,
+                           .script = script ? *script : (struct script){ 0 },
                            .name = script ? script->name : "command",
                            .key_count = key_count,
                            .argc = argc,
@@ -288,6 +289,7 @@ static void try_connect(struct store *s)
     }
     s->connected = true;
     s->heard_us = w->now_us;
+    s->epoch = w->redis_epoch;
     snprintf(s->run_id, sizeof s->run_id, "%s", redis_run_id(w->redis));
     trace(w, s->proc, "is connected to Redis %.8s", s->run_id);
     if (s->options.on_connect) s->options.on_connect(s->options.user, s->run_id);
