@@ -76,7 +76,7 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
     struct oracle *o = w->oracle;
     char task_id[TASK_ID_MAX];
     task_id_make(task_id, bytes_of(call->run_id), bytes_of(call->path), call->attempt);
-    const struct output *out = map_get(&o->outputs, bytes_of(task_id));
+    struct output *out = map_get(&o->outputs, bytes_of(task_id));
     if (!out) {
         world_violation(w, "no output without a cause", "%s calls for %s %s attempt %u, which no run issued",
                         p->name, call->run_id, call->path, call->attempt);
@@ -87,7 +87,11 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
                         call->run_id, call->path, call->attempt);
         return;
     }
-    if (w->now_us - out->leased_us > (w->options.lease_ms / 3 + 2) * MS)
+    /* A connection that never reached the tool is tried again under the same, renewed lease. */
+    bool first = out->called_by != p || out->called_life != p->life;
+    out->called_by = p;
+    out->called_life = p->life;
+    if (first && w->now_us - out->leased_us > (w->options.lease_ms / 3 + 2) * MS)
         world_violation(w, "leases", "%s calls under a lease that is %" PRIu64 " ms old", p->name,
                         (w->now_us - out->leased_us) / 1000);
     for (const struct settled *s = out->run->settled; s; s = s->next) {

@@ -25,6 +25,8 @@ struct output {
     const struct proc *leased_by;
     uint32_t leased_life;
     uint64_t leased_us; /* last grant or renewal */
+    const struct proc *called_by;
+    uint32_t called_life;
     struct output *next_open; /* not in any log yet */
 };
 
