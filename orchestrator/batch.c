@@ -355,16 +355,16 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     if (status != STORE_OK) {
-        if (status == STORE_ERROR) {
-            struct bytes text = store_string(reply);
-            log_warn(&part->log, "partition.commit_refused",
-                     "Redis refused a commit (%.*s): the partition waits and asks again",
-                     (int)MIN(text.len, (size_t)200), text.data);
-        }
+        if (status == STORE_ERROR) shard_refused(part->shard, store_string(reply));
+        part->commits_fail = true;
         partition_resume_in(part, RETRY_MS); /* the same (epoch, from, to): asking again is safe */
         return;
     }
     struct bytes verdict = store_string(store_at(reply, 0));
+    if (bytes_is(verdict, "RELOAD") && part->batches != b) {
+        partition_resume_in(part, RETRY_MS); /* the one before it was refused: both are asked again */
+        return;
+    }
     if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {
         partition_reload(part, 0,
                          bytes_is(verdict, "FENCED") ? "another owner has taken over"
@@ -372,11 +372,14 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     ASSERT(part->batches == b);
+    part->commits_fail = false;
+    shard_accepted(part->shard);
     part->batches = b->next;
     if (!part->batches) part->batches_last = NULL;
     part->batch_count--;
     part->off = b->to;
     part->shard->commits++;
+    caution_committed(part);
     batch_release(b);
     bool recovered = b->recovered;
     batch_free(b);

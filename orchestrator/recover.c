@@ -51,6 +51,9 @@ void recovery_free(struct partition *part)
     effects_done(&rec->fx);
     free(rec);
     part->recovery = NULL;
+    pos = 0;
+    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
+    map_done(&part->skips);
 }
 
 void recovery_note(struct partition *part, struct bytes run_id)
@@ -79,9 +82,13 @@ static void consume_noted(struct partition *part)
 static void list_noted(struct partition *part)
 {
     struct recovery *rec = part->recovery;
-    if (part->reissue_all)
+    /* Where the log no longer names all runs in doubt, the index does. */
+    if (part->reissue_all || part->replay_from < part->log_start)
         for (size_t i = 0; i < part->timers.count; i++)
             recovery_note(part, bytes_of(part->timers.heap[i]->id));
+    AUTO_FREE struct bytes *finished = args_views(&part->doubtful);
+    for (size_t i = 0; i < part->doubtful.count; i++) recovery_note(part, finished[i]);
+    args_done(&part->doubtful);
     rec->ids = xcalloc(rec->noted.count, sizeof *rec->ids);
     size_t pos = 0;
     for (struct noted *n; (n = map_next(&rec->noted, &pos));) rec->ids[rec->count++] = n;
@@ -155,6 +162,7 @@ static void page_emit(struct partition *part, const struct store_reply *marks)
 struct ask_marks {
     struct partition *part;
     uint32_t life;
+    int64_t expected_off;
 };
 
 static void on_marks(void *user, enum store_status status, const struct store_reply *reply)
@@ -164,12 +172,13 @@ static void on_marks(void *user, enum store_status status, const struct store_re
     struct partition *part = ask.part;
     if (!partition_reply(part, ask.life)) return;
     part->recovery->asking = false;
-    if (status != STORE_OK) {
+    if (status != STORE_OK || part->commits_fail) {
         partition_resume_in(part, RETRY_MS); /* the page is still there: it is asked for again */
         return;
     }
-    if (store_integer(store_at(reply, 0)) != part->epoch) {
-        partition_reload(part, 0, "another owner took over during the recovery");
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != ask.expected_off) {
+        partition_reload(part, 0, "Redis moved while the marks of tasks were read");
         return;
     }
     page_emit(part, reply);
@@ -194,7 +203,7 @@ static void ask_marks(struct partition *part)
         args_add(&args, buf_bytes(&key));
     }
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
-    *ask = (struct ask_marks){ .part = part, .life = part->life };
+    *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;
     partition_await(part);
     AUTO_FREE struct bytes *argv = args_views(&args);
@@ -221,8 +230,8 @@ static bool page_fill(struct partition *part)
         rec->page[rec->page_count++] = entry;
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));
-        engine_reissue(entry->run, part->reissue_all && live ? 0 : part->replay_from, &cx,
-                       &rec->fx);
+        int64_t doubt = live ? part->replay_from : part->doubt_off;
+        engine_reissue(entry->run, part->reissue_all && live ? 0 : doubt, &cx, &rec->fx);
     }
     return true;
 }
