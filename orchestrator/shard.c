@@ -406,8 +406,8 @@ static void on_tick(struct loop_timer *t)
 static void on_policy_again(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
-    if (status == STORE_OK && store_count(reply) >= 2) (void)policy_good(shard, policy);
+    if (status == STORE_OK && store_count(reply) >= 2)
+        (void)policy_good(shard, store_string(store_at(reply, 1)));
 }
 
 /* Another server, or the same one restarted: a new generation, which every partition has to claim.
