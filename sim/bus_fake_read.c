@@ -166,13 +166,19 @@ struct bus_reader *bus_reader_open(struct bus *b, const struct bus_reader_option
     r->stream = stream_new(b, part);
     r->stream->reader = r;
     r->stream->reading = true;
-    r->stream->credit = UINT32_MAX;
+    r->stream->credit = options->credit ? options->credit : UINT32_MAX;
     r->stream->from_us = b->world->now_us + 2 * world_delay(b->world);
     r->stream->next_offset = options->offset == BUS_START ? part->start
                              : options->offset == BUS_END ? part->end
                                                           : options->offset;
     stream_wake(r->stream);
     return r;
+}
+
+void bus_reader_credit(struct bus_reader *r, uint32_t more)
+{
+    r->stream->credit += MIN(more, UINT32_MAX - r->stream->credit);
+    stream_wake(r->stream);
 }
 
 struct bus_reader *bus_reader_close(struct bus_reader *r)
@@ -329,6 +335,47 @@ void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64
     if (group_stream(g, topic, partition)) group_commit(g->member, topic, partition, offset);
 }
 
+struct committed {
+    struct answer answer; /* first */
+    struct bus_group *group; /* NULL: it has left */
+    char *topic;
+    int32_t partition;
+    void (*done)(void *user, int64_t offset, const struct err *e);
+    void *user;
+};
+
+static void committed_end(struct answer *a, const struct err *e)
+{
+    struct committed it = *(struct committed *)(void *)a;
+    free(a);
+    int64_t offset =
+        it.group && !e ? group_committed(it.group->member, it.topic, it.partition) : -1;
+    free(it.topic);
+    it.done(it.user, offset, e);
+}
+
+static void committed_answered(struct answer *a)
+{
+    committed_end(a, NULL);
+}
+
+static void committed_closed(struct answer *a)
+{
+    struct err e = { .kind = ERR_UNAVAILABLE, .text = "the client is closed" };
+    committed_end(a, &e);
+}
+
+void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
+                   void (*done)(void *user, int64_t offset, const struct err *e), void *user)
+{
+    struct committed *c = xcalloc(1, sizeof *c);
+    *c = (struct committed){ .group = g, .topic = xstrdup(topic), .partition = partition,
+                             .done = done, .user = user };
+    c->answer.deliver = committed_answered;
+    c->answer.close = committed_closed;
+    bus_answer(g->bus, &c->answer, g->bus->world->now_us + 2 * world_delay(g->bus->world));
+}
+
 size_t bus_group_assigned(const struct bus_group *g)
 {
     size_t n = 0;
@@ -359,6 +406,8 @@ static void group_empty(struct bus_group *g)
     for (struct answer *a = g->bus->answers; a; a = a->next)
         if (a->deliver == notice_come && ((struct notice *)(void *)a)->group == g)
             ((struct notice *)(void *)a)->group = NULL;
+        else if (a->deliver == committed_answered && ((struct committed *)(void *)a)->group == g)
+            ((struct committed *)(void *)a)->group = NULL;
 }
 
 void bus_leave(struct bus_group *g, void (*done)(void *user), void *user)

@@ -6,6 +6,7 @@
 
 #include "sim/cluster.h"
 #include "sim/fakes.h"
+#include "sim/oracle.h"
 #include "tests/sim/redis.h"
 
 struct again {
@@ -174,6 +175,24 @@ static void take_dump(void *user)
     world_in(w, prng_range(&w->faults, SECOND, 6 * SECOND), take_dump, w);
 }
 
+/* --- Kafka's retention --- */
+
+/* The log is deleted up to a place below a floor: that is what the floor is for. What is above it
+ * an operator has to keep. */
+static void retention(struct world *w)
+{
+    for (uint32_t p = 0; p < w->options.partitions; p++) {
+        struct log_part *events = cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
+        int64_t floor = oracle_floor(w, (int32_t)p);
+        if (!events || floor <= events->start) continue;
+        int64_t start = (int64_t)prng_range(&w->faults, (uint64_t)events->start, (uint64_t)floor);
+        world_fault(w, "events/%u is deleted below %lld", p, (long long)start);
+        log_truncate(events, start);
+        struct log_part *snapshots = cluster_part(w->cluster, PREFIX ".snapshots", (int32_t)p);
+        if (snapshots && prng_below(&w->faults, 2)) log_compact(snapshots);
+    }
+}
+
 /* --- all of them --- */
 
 static void strike(struct world *w, enum fault_kind kind)
@@ -201,7 +220,7 @@ static void strike(struct world *w, enum fault_kind kind)
         break;
     case FAULT_REDIS_REFUSE: redis_refuses(w); break;
     case FAULT_CLOCK: clock_jump(w); break;
-    case FAULT_RETENTION:
+    case FAULT_RETENTION: retention(w); break;
     case FAULT_EXTERNAL:
     case FAULT_COUNT: break;
     }

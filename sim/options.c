@@ -61,6 +61,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.partitions = (uint32_t)prng_range(p, 1, 3);
     o.tasks_partitions = (uint32_t)prng_range(p, 1, 3);
     o.pipeline = (uint32_t)prng_range(p, 1, 4);
+    o.snapshot_ms = (uint32_t)prng_range(p, 500, 10000);
     o.inflight_max = prng_below(p, 3) ? 1000 : (uint32_t)prng_range(p, 1, 8);
     o.cache_bytes_max = prng_below(p, 2) ? 64 << 20 : prng_range(p, 0, 20000);
     o.retention_bytes_max = 64 << 20;

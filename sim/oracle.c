@@ -21,6 +21,7 @@ struct oracle *oracle_new(struct world *w)
     o->parts = xcalloc(o->part_count, sizeof *o->parts);
     for (size_t i = 0; i < o->part_count; i++) {
         o->parts[i].id = (int32_t)i;
+        o->parts[i].floor = -1;
         for (size_t p = 0; p < PROCS_MAX; p++) o->parts[i].takeover[p].epoch = -1;
     }
     return o;
@@ -126,6 +127,17 @@ static void judge_output(struct oracle *o, struct bytes id, const struct record 
         o->world->counters.results_doubled++;
 }
 
+static void note_floor(struct shadow_part *part, const struct record *r)
+{
+    static const char start[] = "floor/";
+    struct bytes key = r->message.key, off = { 0 };
+    if (key.len < sizeof start || memcmp(key.data, start, sizeof start - 1) != 0) return;
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strcmp(r->extra[i].name, "off") == 0) off = r->extra[i].value;
+    if (r->message.value.data && off.data)
+        part->floor = MAX(part->floor, (int64_t)strtoll(off.data, NULL, 10));
+}
+
 void oracle_appended(struct world *w, const struct log_part *part, const struct record *r,
                      const struct proc *by)
 {
@@ -141,10 +153,17 @@ void oracle_appended(struct world *w, const struct log_part *part, const struct 
         judge_output(o, h[HEADER_TASK_ID], r, true, by);
     } else if (is_topic(part, "results")) {
         judge_output(o, r->message.key, r, false, by);
+    } else if (is_topic(part, "snapshots")) {
+        note_floor(&o->parts[part->id], r);
     } else if (is_topic(part, "dlq") && ++o->dlq_seen > o->dlq_expected) {
         world_violation(w, "no innocent event is quarantined", "%s dead-letters a record",
                         by ? by->name : "?");
     }
+}
+
+int64_t oracle_floor(const struct world *w, int32_t partition)
+{
+    return w->oracle->parts[partition].floor;
 }
 
 /* --- Redis --- */

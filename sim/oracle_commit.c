@@ -54,6 +54,21 @@ static void add_field(void *user, struct bytes field, struct bytes value)
     *(uint64_t *)user += mixed(hash_bytes(field), hash_bytes(value));
 }
 
+/* Amid a rebuild a run may stand where its snapshot does, which is ahead of the partition. */
+static bool ahead(struct oracle *o, const struct shadow_run *run, int64_t off, bool there,
+                  uint64_t digest)
+{
+    AUTO_BUF struct buf key = { 0 };
+    struct bytes rebuild;
+    (void)partition_key(&key, &o->parts[run->partition]);
+    if (!redis_field(o->world->redis, buf_bytes(&key), BYTES_LIT("rebuild"), &rebuild)) return false;
+    for (size_t i = 0; i < run->moment_count; i++) {
+        const struct moment *m = &run->moments[i];
+        if (m->off > off && m->exists == there && (!there || m->digest == digest)) return true;
+    }
+    return false;
+}
+
 static void compare_run(struct oracle *o, const struct shadow_run *run, int64_t off)
 {
     struct world *w = o->world;
@@ -61,6 +76,11 @@ static void compare_run(struct oracle *o, const struct shadow_run *run, int64_t 
     AUTO_BUF struct buf key = { 0 };
     key_run(&key, PREFIX, run->partition, bytes_of(run->id));
     bool there = redis_type(w->redis, buf_bytes(&key)) != REDIS_NONE;
+    uint64_t digest = 0;
+    redis_each_field(w->redis, buf_bytes(&key), add_field, &digest);
+    if ((there != want.exists || (there && digest != want.digest)) &&
+        ahead(o, run, off, there, digest))
+        return;
     if (there != want.exists) {
         world_violation(w, "state = fold", "run %s %s in Redis at offset %" PRId64
                         " of partition %d, but the fold says that it %s", run->id,
@@ -68,8 +88,6 @@ static void compare_run(struct oracle *o, const struct shadow_run *run, int64_t 
                         want.exists ? "exists" : "does not");
         return;
     }
-    uint64_t digest = 0;
-    redis_each_field(w->redis, buf_bytes(&key), add_field, &digest);
     if (there && digest != want.digest)
         world_violation(w, "state = fold",
                         "the fields of run %s at offset %" PRId64

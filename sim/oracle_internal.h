@@ -79,6 +79,7 @@ struct shadow_part {
     struct map runs; /* by id */
     struct map keys; /* route -> struct key_of */
     char fold_gen[40];
+    int64_t floor; /* the highest in the snapshots */
     int64_t *claims;
     size_t claim_count, claim_cap;
     struct change *changes;
