@@ -43,17 +43,18 @@ void recovery_begin(struct partition *part)
 void recovery_free(struct partition *part)
 {
     struct recovery *rec = part->recovery;
-    if (!rec) return;
     size_t pos = 0;
+    /* A rebuild that was given up has left them, too, before there was a recovery. */
+    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
+    map_done(&part->skips);
+    if (!rec) return;
+    pos = 0;
     for (struct noted *n; (n = map_next(&rec->noted, &pos));) free(n);
     map_done(&rec->noted);
     free(rec->ids);
     effects_done(&rec->fx);
     free(rec);
     part->recovery = NULL;
-    pos = 0;
-    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
-    map_done(&part->skips);
 }
 
 void recovery_note(struct partition *part, struct bytes run_id)
