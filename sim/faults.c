@@ -32,6 +32,7 @@ static void crash(struct world *w)
     struct proc *p = any_proc(w);
     if (p->state == PROC_DOWN) return;
     world_fault(w, "%s is killed", p->name);
+    oracle_killed(w, p);
     proc_crash(p);
     world_in(w, prng_range(&w->faults, 10 * MS, 3 * SECOND), start_again, p);
 }

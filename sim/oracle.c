@@ -138,15 +138,71 @@ static void note_floor(struct shadow_part *part, const struct record *r)
         part->floor = MAX(part->floor, (int64_t)strtoll(off.data, NULL, 10));
 }
 
+static struct trial *trial_of(struct shadow_part *part, int64_t offset)
+{
+    for (size_t i = 0; i < part->trial_count; i++)
+        if (part->trials[i].offset == offset) return &part->trials[i];
+    part->trials =
+        xrealloc(part->trials, (part->trial_count + 1) * sizeof *part->trials);
+    struct trial *t = &part->trials[part->trial_count++];
+    *t = (struct trial){ .offset = offset };
+    return t;
+}
+
+static void trial_note(struct shadow_part *part, const struct proc *p, const struct bytes *argv)
+{
+    bool begins = bytes_is(argv[3], "trying");
+    if (!begins && !bytes_is(argv[3], "survived")) return;
+    struct trial *t = trial_of(part, strtoll(argv[2].data, NULL, 10));
+    t->by = begins ? p : NULL;
+    t->life = p->life;
+}
+
+void oracle_killed(struct world *w, const struct proc *p)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count; i++)
+        for (size_t k = 0; k < o->parts[i].trial_count; k++) {
+            struct trial *t = &o->parts[i].trials[k];
+            if (t->by != p || t->life != p->life) continue;
+            t->by = NULL;
+            t->deaths++;
+        }
+}
+
+/* No event of ours crashes anybody. If one is quarantined, its owners must have been killed while
+ * it was marked, so often that nobody could tell it from one that does. */
+static void judge_dead_letter(struct oracle *o, const struct record *r, const struct proc *by)
+{
+    int64_t offset = -1;
+    size_t p = 0;
+    for (size_t i = 0; i < r->extra_count; i++) {
+        if (strcmp(r->extra[i].name, "dlq-offset") == 0)
+            offset = strtoll(r->extra[i].value.data, NULL, 10);
+        if (strcmp(r->extra[i].name, "dlq-partition") == 0)
+            p = strtoul(r->extra[i].value.data, NULL, 10);
+    }
+    uint32_t deaths =
+        offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
+    if (deaths >= 2)
+        o->world->quarantined = true; /* its run is paused now, and the fold does not know */
+    else if (++o->dlq_seen > o->dlq_expected)
+        world_violation(o->world, "no innocent event is quarantined",
+                        "%s dead-letters the event at offset %" PRId64
+                        " of partition %zu, under whose mark %u owners died",
+                        by ? by->name : "?", offset, p, deaths);
+}
+
 void oracle_appended(struct world *w, const struct log_part *part, const struct record *r,
                      const struct proc *by)
 {
     struct oracle *o = w->oracle;
     const struct bytes *h = r->message.header;
-    trace(w, by, "appends to %s/%d at %" PRId64 ": %.*s %.*s %.*s/%.*s", part->topic->name,
+    trace(w, by, "appends to %s/%d at %" PRId64 ": %.*s %.*s %.*s/%.*s %.*s", part->topic->name,
           part->id, r->offset, (int)h[HEADER_TYPE].len, h[HEADER_TYPE].data,
           (int)h[HEADER_RUN_ID].len, h[HEADER_RUN_ID].data, (int)h[HEADER_PATH].len,
-          h[HEADER_PATH].data, (int)h[HEADER_ATTEMPT].len, h[HEADER_ATTEMPT].data);
+          h[HEADER_PATH].data, (int)h[HEADER_ATTEMPT].len, h[HEADER_ATTEMPT].data,
+          (int)h[HEADER_GEN].len, h[HEADER_GEN].data);
     if (is_topic(part, "events")) {
         shadow_fold(o, &o->parts[part->id], r);
     } else if (is_tasks(part)) {
@@ -155,9 +211,8 @@ void oracle_appended(struct world *w, const struct log_part *part, const struct 
         judge_output(o, r->message.key, r, false, by);
     } else if (is_topic(part, "snapshots")) {
         note_floor(&o->parts[part->id], r);
-    } else if (is_topic(part, "dlq") && ++o->dlq_seen > o->dlq_expected) {
-        world_violation(w, "no innocent event is quarantined", "%s dead-letters a record",
-                        by ? by->name : "?");
+    } else if (is_topic(part, "dlq")) {
+        judge_dead_letter(o, r, by);
     }
 }
 
@@ -232,6 +287,7 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
         return;
     }
     if (part && strcmp(name, "takeover") == 0) takeover_note(o, p, part, argv, reply);
+    if (part && strcmp(name, "trying") == 0) trial_note(part, p, argv);
     if (part && strcmp(name, "marks") == 0) marks_note(o, p, part, argv, key_count, reply);
     if (part && strcmp(name, "commit") == 0) {
         struct bytes verdict = store_string(store_at(reply, 0));

@@ -29,6 +29,8 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
                      const struct store_reply *reply);
 /* The highest floor that stands in the snapshots of a partition; -1: none. */
 int64_t oracle_floor(const struct world *w, int32_t partition);
+/* A process dies by a fault. */
+void oracle_killed(struct world *w, const struct proc *p);
 /* A call begins. */
 void oracle_called(struct world *w, const struct proc *p, const struct ledger_entry *call);
 /* Whether all runs have ended, their results are in the log, and Redis stands at its end. */

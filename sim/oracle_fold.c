@@ -82,6 +82,26 @@ static void set_field(struct shadow_run *run, const struct field *field)
         (struct field_sum){ .name = name, .value = hash_bytes(field->value) };
 }
 
+static void keep_field(struct shadow_run *run, const struct field *field)
+{
+    AUTO_FREE char *name = xstrndup(field->name.data, field->name.len);
+    size_t i = 0;
+    while (i < run->field_count && strcmp(run->fields[i].name, name) != 0) i++;
+    if (i == run->field_count) {
+        if (!field->value.data) return;
+        run->fields = xrealloc(run->fields, (i + 1) * sizeof *run->fields);
+        run->fields[run->field_count++] = (struct field_text){ .name = TAKE(name) };
+    } else {
+        free(run->fields[i].value);
+    }
+    if (field->value.data) {
+        run->fields[i].value = xstrndup(field->value.data, field->value.len);
+        return;
+    }
+    free(run->fields[i].name);
+    run->fields[i] = run->fields[--run->field_count];
+}
+
 /* --- outputs --- */
 
 static void add_output(struct oracle *o, struct shadow_run *run, const struct effect *fx,
@@ -204,7 +224,10 @@ static void after(struct oracle *o, struct shadow_part *part, struct shadow_run 
     if (run->run && !run_changed(run->run)) return;
     fields_reset(&o->fields);
     if (run->run) run_changes(run->run, &o->fields);
-    for (size_t i = 0; i < o->fields.count; i++) set_field(run, &o->fields.list[i]);
+    for (size_t i = 0; i < o->fields.count; i++) {
+        set_field(run, &o->fields.list[i]);
+        if (o->keeps_fields) keep_field(run, &o->fields.list[i]);
+    }
     note_moment(part, run, offset + 1);
 }
 
@@ -257,9 +280,38 @@ static void run_done(struct shadow_run *run)
         run->settled = s->next;
         free(s);
     }
+    for (size_t i = 0; i < run->field_count; i++) {
+        free(run->fields[i].name);
+        free(run->fields[i].value);
+    }
+    free(run->fields);
     free(run->moments);
     free(run->sums);
     free(run);
+}
+
+struct oracle *shadow_again(struct oracle *o, int32_t partition, int64_t off)
+{
+    const struct log_part *log = cluster_part(o->world->cluster, PREFIX ".events", partition);
+    if (!log || log->start > 0) return NULL;
+    struct world *nobody = xcalloc(1, sizeof *nobody); /* hears the complaints */
+    nobody->options = o->world->options;
+    nobody->options.trace = false;
+    struct oracle *again = oracle_new(nobody);
+    size_t pos = 0;
+    for (struct definition *def; (def = map_next(&o->definitions, &pos));)
+        map_put(&again->definitions, bytes_of(def->sha256), def);
+    again->keeps_fields = true;
+    for (int64_t i = 0; i < off && i < log->end; i++)
+        shadow_fold(again, &again->parts[partition], log->records[i]);
+    return again;
+}
+
+void shadow_again_free(struct oracle *again)
+{
+    if (!again) return;
+    free(again->world);
+    (void)oracle_free(again);
 }
 
 void shadow_free(struct oracle *o)
@@ -276,6 +328,7 @@ void shadow_free(struct oracle *o)
         for (struct key_of *key; (key = map_next(&part->keys, &pos));) free(key);
         map_done(&part->keys);
         free(part->claims);
+        free(part->trials);
         free(part->changes);
     }
     free(o->parts);

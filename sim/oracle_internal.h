@@ -48,7 +48,13 @@ struct field_sum {
     uint64_t name, value; /* hashes */
 };
 
+struct field_text {
+    char *name, *value;
+};
+
 struct shadow_run {
+    struct field_text *fields; /* in full, where the oracle keeps them (shadow_again) */
+    size_t field_count;
     char id[RUN_ID_MAX];
     int32_t partition;
     struct run *run; /* NULL: expired */
@@ -69,6 +75,14 @@ struct takeover {
     uint32_t life;
 };
 
+/* An event that an owner folds under caution. */
+struct trial {
+    int64_t offset;
+    const struct proc *by; /* whose mark stands; NULL: unmarked */
+    uint32_t life;
+    uint32_t deaths; /* of owners while their mark stood */
+};
+
 struct change {
     int64_t off; /* next offset to apply after it */
     struct shadow_run *run;
@@ -85,6 +99,8 @@ struct shadow_part {
     struct change *changes;
     size_t change_count, change_cap;
     struct output *open;
+    struct trial *trials;
+    size_t trial_count;
     struct takeover takeover[PROCS_MAX];
     int64_t before_epoch, before_off; /* of Redis, as a script began */
     bool before_there;
@@ -105,6 +121,7 @@ struct oracle {
     size_t live; /* runs that have not ended */
     struct map definitions; /* by sha256: struct definition, of the workload */
     size_t dlq_expected, dlq_seen;
+    bool keeps_fields; /* of a second fold, for explanations */
 };
 
 /* --- oracle_fold.c --- */
@@ -115,6 +132,10 @@ struct moment shadow_moment(const struct shadow_run *run, int64_t off);
 uint64_t record_hash(struct bytes key, struct bytes value, const struct bytes *header,
                      const struct bus_extra_header *extra, size_t extra_count);
 void shadow_free(struct oracle *o);
+/* The log of a partition below off folded anew, with all fields kept; NULL where its beginning is
+ * deleted. Release with shadow_again_free. */
+struct oracle *shadow_again(struct oracle *o, int32_t partition, int64_t off);
+void shadow_again_free(struct oracle *again);
 
 /* --- oracle_commit.c: what stands in Redis --- */
 void commit_before(struct oracle *o, struct shadow_part *part, struct bytes key);

@@ -25,6 +25,7 @@ void proc_output(struct proc *p)
         return;
     p->dead = true;
     world_fault(w, "%s is killed right behind an output", p->name);
+    p->killed = true;
 }
 
 static struct log proc_log(const struct proc *p)
@@ -129,6 +130,8 @@ void proc_crash(struct proc *p)
     if (p->shard && !p->dead && shard_failed(p->shard, &why) && w->phase != PHASE_OVER)
         world_violation(w, "no orchestrator gives up", "%s: %s", p->name, why.text);
     trace(w, p, "is gone");
+    if (p->killed) oracle_killed(w, p);
+    p->killed = false;
     p->dead = true;
     proc_enter(p);
     p->shard = shard_close(p->shard);

@@ -163,7 +163,7 @@ void world_run(struct world *w, uint64_t seed, const struct options *options)
     workload_begin(w);
     for (size_t i = 0; i < w->proc_count; i++) proc_start(&w->procs[i]);
     faults_begin(w);
-    while (!w->violated && w->phase != PHASE_OVER) {
+    while (!w->violated && !w->quarantined && w->phase != PHASE_OVER) {
         if (w->phase == PHASE_FAULTS && w->now_us >= w->heal_us) {
             w->phase = PHASE_HEALED;
             faults_heal(w);
@@ -178,7 +178,7 @@ void world_run(struct world *w, uint64_t seed, const struct options *options)
             world_violation(w, "liveness", "the world does not come to rest");
         }
     }
-    if (!w->violated) oracle_end(w);
+    if (!w->violated && !w->quarantined) oracle_end(w);
 }
 
 void world_done(struct world *w)

@@ -47,6 +47,7 @@ struct proc {
     enum proc_state state;
     char name[16];
     bool dead;     /* crashed within this turn: nothing leaves it any more */
+    bool killed;   /* by a fault, within this turn */
     uint32_t life; /* counts starts */
     uint64_t wake_us, free_us; /* when it wants its next turn; when it can have it */
     uint64_t stopped_us, resume_us; /* of the present stop */
@@ -125,6 +126,8 @@ struct world {
     struct oracle *oracle;
     struct tools_world *tools;
     struct counters counters;
+    bool quarantined; /* killed so often that an event had to be taken for poison: the rest of the
+                         seed tells nothing */
     bool violated;
     char violation[1000];
     char oracle_name[40]; /* which one */
