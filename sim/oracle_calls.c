@@ -82,15 +82,15 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
                         p->name, call->run_id, call->path, call->attempt);
         return;
     }
-    if (out->leased_by != p || out->leased_life != p->life) {
-        world_violation(w, "leases", "%s calls for %s %s attempt %u without a lease", p->name,
-                        call->run_id, call->path, call->attempt);
-        return;
-    }
     /* A connection that never reached the tool is tried again under the same, renewed lease. */
     bool first = out->called_by != p || out->called_life != p->life;
     out->called_by = p;
     out->called_life = p->life;
+    if (first && (out->leased_by != p || out->leased_life != p->life)) {
+        world_violation(w, "leases", "%s calls for %s %s attempt %u without a lease", p->name,
+                        call->run_id, call->path, call->attempt);
+        return;
+    }
     if (first && w->now_us - out->leased_us > (w->options.lease_ms / 3 + 2) * MS)
         world_violation(w, "leases", "%s calls under a lease that is %" PRIu64 " ms old", p->name,
                         (w->now_us - out->leased_us) / 1000);
