@@ -22,7 +22,7 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define CREDIT_RECORDS  1024 /* read ahead of the fold, a partition */
+#define CREDIT_RECORDS  512 /* read ahead of the fold, a partition */
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define LOAD_PAGE         64    /* runs read by one script */
@@ -121,6 +121,8 @@ void args_add_int(struct args *a, int64_t value);
 void args_append(struct args *a, const struct args *more);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);
+/* The same into an array with room for them; returns how many. */
+size_t args_view(const struct args *a, struct bytes *ret);
 
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
@@ -149,11 +151,13 @@ struct batch {
     size_t touched_count;
     struct start_key *keys[COMMIT_RUNS_MAX];
     size_t key_count;
-    /* Collected while folding, joined by batch_seal. */
-    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels, run_keys, run_values;
+    /* The script's keys and arguments, in parts: collected while folding, completed by
+     * batch_seal, and never joined, because they are copied often enough on their way. */
+    struct args fixed_keys, mark_keys, start_keys, run_keys;
+    struct args head, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
     int64_t fin_bytes;
-    struct args script; /* keys first */
-    size_t script_keys;
+    struct bus_waiter results_waiter;
+    int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
 struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave);
 void batch_free(struct batch *b);
@@ -165,6 +169,8 @@ bool batch_touch(struct batch *b, struct entry *entry); /* false: COMMIT_RUNS_MA
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
 void batch_seal(struct batch *b);
+/* Keys and arguments of the commit script of a sealed batch: views to free(), keys first. */
+struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count);
 /* Sends the commits that are due, in order. */
 void batches_advance(struct partition *part);
 void batches_abandon(struct partition *part);
@@ -201,7 +207,7 @@ struct partition {
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
     bool rebuild, reissue_all;
-    bool halted;          /* until it runs; so that the alarm is given once */
+    bool halted;            /* until it runs; so that the alarm is given once */
     struct {                /* what Redis said before the claim */
         int64_t epoch, off; /* -1: nothing */
         char claim[CLAIM_TOKEN_MAX];
@@ -210,15 +216,17 @@ struct partition {
     struct genesis *genesis;
     struct rebuild *rebuilding;
     struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
-    struct map skips; /* by run id: events below its snapshot, until the recovery is over */
+    struct map skips;     /* by run id: events below its snapshot, until the recovery is over */
 
-    int64_t replay_from;             /* where the doubt begins */
-    int64_t doubt_off; /* the same for what leaves the installation: below it Kafka was told that
-                          all is acknowledged */
-    int64_t fold_off;                /* next offset to fold */
-    int64_t sent_off;                /* where Redis stands once all that was sent is applied */
-    int64_t off;                     /* where Redis is known to stand */
-    int64_t advised_off;             /* told to Kafka */
+    int64_t replay_from;  /* where the doubt begins */
+    int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
+                             all is acknowledged */
+    int64_t fold_off;     /* next offset to fold */
+    int64_t sent_off;     /* where Redis stands once all that was sent is applied */
+    int64_t off;          /* where Redis is known to stand */
+    int64_t advised_off;  /* told to Kafka */
+    int64_t results_next; /* in its partition of `results`: CloudEvents that are not committed yet
+                             stand here or behind; -1: unknown */
     uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
     bool checking;
 
@@ -234,6 +242,7 @@ struct partition {
     struct recovery *recovery;
     bool waits_for_definition;
     size_t expiring;            /* run.expired events appended and not folded yet */
+    bool overfull;              /* its finished runs hold twice what they may */
     uint64_t expiring_ms;       /* since when */
     struct bus_waiter appended; /* of timer and expiry events */
 
@@ -255,6 +264,8 @@ struct skip {
 };
 
 struct partition *partition_new(struct shard *shard, int32_t id);
+/* The one partition of `results` that its CloudEvents go to. */
+int32_t partition_results(const struct partition *part);
 /* The group took it away. */
 void partition_revoke(struct partition *part);
 void partition_record(struct partition *part, const struct bus_record *r);
@@ -347,6 +358,10 @@ void batch_link(struct batch *b);
 void recovery_begin(struct partition *part);
 void recovery_pump(struct partition *part);
 void recovery_free(struct partition *part);
+/* The place in `results` as a note beside the offset that Kafka is told, and back: "" is unknown.
+ */
+void recovery_note_make(const struct partition *part, char ret[BUS_NOTE_MAX]);
+void recovery_note_take(struct partition *part, const char *note);
 /* A run that the doubtful range names. */
 void recovery_note(struct partition *part, struct bytes run_id);
 
@@ -462,8 +477,8 @@ struct shard {
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);
-/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said once
- * each. */
+/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said
+ * once each. */
 void shard_refused(struct shard *shard, struct bytes why);
 void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */

@@ -307,7 +307,7 @@ void bus_read(struct bus_group *g, const char *topic, int32_t partition, int64_t
 {
     struct bus_stream *s = group_stream(g, topic, partition);
     if (!s) return;
-    int64_t committed = group_committed(g->member, topic, partition);
+    int64_t committed = group_committed(g->member, topic, partition, NULL);
     if (offset == BUS_COMMITTED) offset = committed >= 0 ? committed : BUS_START;
     if (offset == BUS_START) offset = s->part->start;
     if (offset == BUS_END) offset = s->part->end;
@@ -329,10 +329,16 @@ void bus_credit(struct bus_group *g, const char *topic, int32_t partition, uint3
     stream_wake(s);
 }
 
-void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset)
+void bus_commit_noted(struct bus_group *g, const char *topic, int32_t partition, int64_t offset,
+                      const char *note)
 {
     if (proc_silent(g->bus->proc) || g->bus->proc->bus_cut_us > g->bus->world->now_us) return;
-    if (group_stream(g, topic, partition)) group_commit(g->member, topic, partition, offset);
+    if (group_stream(g, topic, partition)) group_commit(g->member, topic, partition, offset, note);
+}
+
+void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset)
+{
+    bus_commit_noted(g, topic, partition, offset, "");
 }
 
 struct committed {
@@ -340,7 +346,7 @@ struct committed {
     struct bus_group *group; /* NULL: it has left */
     char *topic;
     int32_t partition;
-    void (*done)(void *user, int64_t offset, const struct err *e);
+    void (*done)(void *user, int64_t offset, const char *note, const struct err *e);
     void *user;
 };
 
@@ -348,10 +354,11 @@ static void committed_end(struct answer *a, const struct err *e)
 {
     struct committed it = *(struct committed *)(void *)a;
     free(a);
+    char note[BUS_NOTE_MAX] = "";
     int64_t offset =
-        it.group && !e ? group_committed(it.group->member, it.topic, it.partition) : -1;
+        it.group && !e ? group_committed(it.group->member, it.topic, it.partition, note) : -1;
     free(it.topic);
-    it.done(it.user, offset, e);
+    it.done(it.user, offset, note, e);
 }
 
 static void committed_answered(struct answer *a)
@@ -366,7 +373,8 @@ static void committed_closed(struct answer *a)
 }
 
 void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
-                   void (*done)(void *user, int64_t offset, const struct err *e), void *user)
+                   void (*done)(void *user, int64_t offset, const char *note, const struct err *e),
+                   void *user)
 {
     struct committed *c = xcalloc(1, sizeof *c);
     *c = (struct committed){ .group = g, .topic = xstrdup(topic), .partition = partition,

@@ -67,8 +67,10 @@ void group_leave(struct member *m);  /* says so */
 void group_vanish(struct member *m); /* without a word: found out after the session time-out */
 /* What the member has done about a revocation reaches the coordinator after a while. */
 void group_revoked(struct member *m, const char *topic, int32_t partition);
-void group_commit(struct member *m, const char *topic, int32_t partition, int64_t offset);
-int64_t group_committed(struct member *m, const char *topic, int32_t partition); /* -1: none */
+void group_commit(struct member *m, const char *topic, int32_t partition, int64_t offset,
+                  const char *note);
+/* -1: none. ret_note holds BUS_NOTE_MAX, or is NULL. */
+int64_t group_committed(struct member *m, const char *topic, int32_t partition, char *ret_note);
 /* The member did not answer for the session time-out. */
 void groups_silent(struct cluster *c, const struct proc *p);
 /* Somebody's partitions go elsewhere, for no reason. */

@@ -19,6 +19,7 @@ struct share {
     struct member *owner; /* NULL: nobody */
     bool revoking;        /* the owner was asked to give it back */
     int64_t committed;    /* -1: nothing */
+    char note[BUS_NOTE_MAX];
 };
 struct group {
     struct group *next;

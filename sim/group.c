@@ -3,6 +3,7 @@
  * The coordinator of consumer groups, cooperative: who has too much is asked to give back, and only
  * what was given back, or whose owner was silent for the session time-out, goes to another member.
  * A member that was silent still believes to own what it had, until it hears otherwise. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sim/cluster_internal.h"
@@ -247,15 +248,19 @@ void group_revoked(struct member *m, const char *topic, int32_t partition)
     world_in(w, world_delay(w), given_back, given);
 }
 
-void group_commit(struct member *m, const char *topic, int32_t partition, int64_t offset)
+void group_commit(struct member *m, const char *topic, int32_t partition, int64_t offset,
+                  const char *note)
 {
     struct share *s = share_find(m->group, topic, partition);
-    if (s && s->owner == m) s->committed = offset;
+    if (!s || s->owner != m) return;
+    s->committed = offset;
+    snprintf(s->note, sizeof s->note, "%s", note);
 }
 
-int64_t group_committed(struct member *m, const char *topic, int32_t partition)
+int64_t group_committed(struct member *m, const char *topic, int32_t partition, char *ret_note)
 {
     struct share *s = share_find(m->group, topic, partition);
+    if (s && ret_note) snprintf(ret_note, BUS_NOTE_MAX, "%s", s->note);
     return s ? s->committed : -1;
 }
 
