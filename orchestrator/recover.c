@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
 struct noted {
@@ -90,7 +91,8 @@ static void list_noted(struct partition *part)
 {
     struct recovery *rec = part->recovery;
     /* Where the log no longer names all runs in doubt, the index does. */
-    if (part->reissue_all || part->replay_from < part->log_start)
+    bool index = part->replay_from < part->log_start && !MUTANT(RULE_7);
+    if (part->reissue_all || index || MUTANT(REEMIT_ALL))
         for (size_t i = 0; i < part->timers.count; i++)
             recovery_note(part, bytes_of(part->timers.heap[i]->id));
     AUTO_FREE struct bytes *finished = args_views(&part->doubtful);
@@ -242,7 +244,7 @@ static void page_release(struct recovery *rec)
  * gets the new record waits for its result. */
 static bool wanted(const struct partition *part, struct bytes mark)
 {
-    return mark.len == 0 || (part->reissue_all && !bytes_is(mark, "done"));
+    return mark.len == 0 || MUTANT(NO_MARKS) || (part->reissue_all && !bytes_is(mark, "done"));
 }
 
 static void page_emit(struct partition *part, const struct store_reply *marks)
@@ -333,6 +335,7 @@ static bool page_fill(struct partition *part)
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));
         int64_t doubt = live ? part->replay_from : part->doubt_off;
+        if (MUTANT(REEMIT_ALL)) doubt = 0;
         engine_reissue(entry->run, part->reissue_all && live ? 0 : doubt, &cx, &rec->fx);
     }
     return true;

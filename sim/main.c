@@ -16,6 +16,7 @@
 struct request {
     struct campaign campaign;
     bool json, trace, one, mutants;
+    const char *only; /* this mutant */
 };
 
 static const char usage[] =
@@ -46,7 +47,7 @@ static bool parse(int argc, char **argv, struct request *q)
     static const struct option options[] = {
         { "seeds", 1, NULL, 'n' },   { "seconds", 1, NULL, 't' }, { "seed", 1, NULL, 's' },
         { "first", 1, NULL, 'f' },   { "faults", 1, NULL, 'l' },  { "trace", 0, NULL, 'T' },
-        { "mutants", 0, NULL, 'm' }, { "json", 0, NULL, 'j' },    { NULL, 0, NULL, 0 }
+        { "mutants", 0, NULL, 'm' }, { "mutant", 1, NULL, 'M' }, { "json", 0, NULL, 'j' },    { NULL, 0, NULL, 0 }
     };
     struct campaign *c = &q->campaign;
     uint64_t n = 0;
@@ -67,6 +68,10 @@ static bool parse(int argc, char **argv, struct request *q)
         case 'l': good = level(optarg, &c->level); break;
         case 'T': q->trace = true; break;
         case 'm': q->mutants = true; break;
+        case 'M':
+            q->only = optarg;
+            q->mutants = true;
+            break;
         case 'j': q->json = true; break;
         default: good = false; break;
         }
@@ -111,6 +116,21 @@ static int one_seed(const struct request *q)
     return !good;
 }
 
+/* Each mutant is hunted on up to --seeds seeds, and shown to survive 1,000 without faults. */
+static int hunt(const struct request *q)
+{
+#ifdef TUTTI_MUTANTS
+    struct hunt h = mutants_hunt(q->campaign.count, 1000, q->campaign.processes, q->only);
+    if (q->json)
+        printf("{\"mutants\":%zu,\"mutants_killed\":%zu}\n", h.mutants, h.killed);
+    return h.mutants > 0 && h.all_killed && h.all_calm ? 0 : 1;
+#else
+    (void)q;
+    fputs("tutti-simulator: this build has no mutants; use tutti-simulator-mutants\n", stderr);
+    return 2;
+#endif
+}
+
 int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -123,6 +143,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (q.one) return one_seed(&q);
+    if (q.mutants) return hunt(&q);
     struct verdict v;
     campaign_run(&q.campaign, &v);
     show(&v);

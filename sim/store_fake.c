@@ -9,6 +9,7 @@
 #include "orchestrator/engine/arena.h"
 #include "common/base/hash.h"
 #include "sim/fakes.h"
+#include "sim/mutants.h"
 #include "sim/oracle.h"
 #include "tests/sim/redis.h"
 
@@ -155,8 +156,11 @@ static void execute(struct request *q)
     struct world *w = q->world;
     redis_set_time(w->redis, world_wall_ms(w));
     oracle_before(w, q->proc, q->name, q->argv, q->argc);
-    if (q->script.source)
-        q->reply = redis_script(w->redis, q->script.sha1, q->script.source, q->key_count, q->argv,
+    struct script rewritten;
+    const struct script *script = &q->script;
+    if (mutant_get() != MUTANT_NONE && script->source) script = mutant_script(script, &rewritten);
+    if (script->source)
+        q->reply = redis_script(w->redis, script->sha1, script->source, q->key_count, q->argv,
                                 q->argc, &q->arena);
     else
         q->reply = redis_call(w->redis, q->argv, q->argc, &q->arena);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 #include "worker/call.h"
 
 #define NO_OWNER_MS 200  /* nobody owns the partition yet: ask again after */
@@ -198,7 +199,12 @@ static void verdict(struct call *c, uint64_t sent_ms, struct bytes text)
     switch (v) {
     case LEASE_TAKEN: taken(c, sent_ms); break;
     case LEASE_HELD: call_park(c, (uint64_t)MIN(ms + 10, (int64_t)PARK_MS_MAX)); break;
-    case LEASE_ENDED: call_lost(c); break;
+    case LEASE_ENDED:
+        if (MUTANT(NO_LOST))
+            taken(c, sent_ms);
+        else
+            call_lost(c);
+        break;
     case LEASE_DONE:
     case LEASE_CANCELLED: call_drop(c); break;
     case LEASE_RENEWED:
@@ -288,7 +294,7 @@ void lease_ask(struct worker *w, struct part *p)
                       "the task's deadline passed before a worker could start it");
             continue;
         }
-        bool learn = !bytes_is(c->task.gen, today);
+        bool learn = !bytes_is(c->task.gen, today) && !(MUTANT(NO_GENERATION) && today[0]);
         if (!batch[learn]) {
             batch[learn] = batch_new(w, p, ASK_TASKS_MAX);
             batch[learn]->learn = learn;
