@@ -175,6 +175,7 @@ static void send_arrives(void *user)
     struct send *s = user;
     struct world *w = s->world;
     if (w->closing || (!s->bus && s->wire_us > s->gone_us)) { /* it died with its process */
+        if (!w->closing) oracle_dropped(w, s->proc, s->part, s->record);
         record_unref(s->record);
         if (s->bus)
             s->stage = SEND_IDLE;
@@ -184,6 +185,7 @@ static void send_arrives(void *user)
     }
     if (s->bus && send_held(s)) return;
     if (s->fate == SEND_LOST) {
+        oracle_dropped(w, s->proc, s->part, s->record);
         record_unref(s->record);
         send_report(s, "simulated: timed out, and not in the log");
         return;

@@ -83,6 +83,13 @@ static void judge_timer(struct oracle *o, const struct proc *p, const struct rec
                         p->name, (int)ev.run_id.len, ev.run_id.data, ev.due_ms - wall);
 }
 
+static struct output *output_of(struct oracle *o, const struct log_part *part,
+                                const struct record *r)
+{
+    if (is_tasks(part)) return map_get(&o->outputs, r->message.header[HEADER_TASK_ID]);
+    return is_topic(part, "results") ? map_get(&o->outputs, r->message.key) : NULL;
+}
+
 void oracle_sent(struct world *w, const struct proc *p, const struct log_part *part,
                  const struct record *r)
 {
@@ -92,11 +99,20 @@ void oracle_sent(struct world *w, const struct proc *p, const struct log_part *p
         judge_timer(o, p, r);
         return;
     }
-    struct bytes id = is_tasks(part) ? r->message.header[HEADER_TASK_ID] : r->message.key;
-    const struct output *out = is_tasks(part) || is_topic(part, "results")
-                                   ? map_get(&o->outputs, id)
-                                   : NULL;
-    if (out) judge_claimless(o, p, out);
+    struct output *out = output_of(o, part, r);
+    if (!out) return;
+    out->under_way++;
+    judge_claimless(o, p, out);
+}
+
+void oracle_dropped(struct world *w, const struct proc *p, const struct log_part *part,
+                    const struct record *r)
+{
+    struct oracle *o = w->oracle;
+    struct output *out = p->kind == PROC_ORCHESTRATOR ? output_of(o, part, r) : NULL;
+    if (!out) return;
+    out->under_way--;
+    judge_outputs(o, p, &o->parts[out->run->partition]);
 }
 
 static void close_output(struct oracle *o, struct output *out)
@@ -121,6 +137,7 @@ static void judge_output(struct oracle *o, struct bytes id, const struct record 
     if (hash != out->hash)
         world_violation(o->world, "same bytes", "%s is sent with other content than the fold says",
                         out->id);
+    out->under_way--;
     if (out->appended++ == 0)
         close_output(o, out);
     else if (!task)

@@ -18,6 +18,9 @@ struct oracle *oracle_free(struct oracle *o);
 /* A process hands a record to its client. */
 void oracle_sent(struct world *w, const struct proc *p, const struct log_part *part,
                  const struct record *r);
+/* A record that was sent will not be appended any more. */
+void oracle_dropped(struct world *w, const struct proc *p, const struct log_part *part,
+                    const struct record *r);
 /* A record stands in a log now. */
 void oracle_appended(struct world *w, const struct log_part *part, const struct record *r,
                      const struct proc *by);

@@ -15,6 +15,7 @@ struct output {
     int64_t issued_off;
     uint64_t hash;      /* of key, value and headers, without the generation */
     uint32_t appended;  /* times */
+    uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
     char path[64];
     /* of the recovery under which somebody looked for its mark last */
@@ -143,6 +144,7 @@ void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *pa
                   const struct bytes *argv, size_t argc, size_t key_count);
 /* Whether the fold, as far as the log goes, still waits for it. */
 bool output_pending(const struct output *out);
+void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *part);
 void place_compare(struct oracle *o, struct shadow_part *part);
 struct bytes partition_key(struct buf *b, const struct shadow_part *part);
 bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_epoch,

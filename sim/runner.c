@@ -77,6 +77,17 @@ static void report(struct board *b, const struct campaign *c, const struct found
     if (c->stop_at_violation) atomic_store(&b->stop, true);
 }
 
+/* A mutant is to blame only for what does not happen without it. */
+static bool guilty(const struct campaign *c, uint64_t seed)
+{
+    if (c->mutant == MUTANT_NONE) return true;
+    struct campaign plain = *c;
+    struct counters sum = { 0 };
+    struct found found;
+    plain.mutant = MUTANT_NONE;
+    return seed_run(&plain, seed, false, &sum, &found);
+}
+
 static void work(struct board *b, struct slot *slot, const struct campaign *c, double end_s)
 {
     while (!atomic_load(&b->stop)) {
@@ -86,7 +97,7 @@ static void work(struct board *b, struct slot *slot, const struct campaign *c, d
         struct found found;
         atomic_store(&slot->seed, seed);
         (void)alarm(SEED_SECONDS);
-        if (!seed_run(c, seed, false, &slot->sum, &found)) report(b, c, &found);
+        if (!seed_run(c, seed, false, &slot->sum, &found) && guilty(c, seed)) report(b, c, &found);
         atomic_store(&slot->seed, 0);
         slot->seeds++;
     }

@@ -152,7 +152,9 @@ static void draw_run(struct workload *load, uint32_t number)
     struct sending s = { .load = load, .def = shape(prng_below(p, SHAPES)) };
     unsigned char random[6];
     for (size_t i = 0; i < sizeof random; i++) random[i] = (unsigned char)prng_next(p);
-    uint64_t at = w->now_us + prng_below(p, w->options.faults_us);
+    /* Without faults the installation is at rest before the work begins: nobody takes over. */
+    uint64_t rest = w->options.level == FAULTS_NONE ? 8 * SECOND : 0;
+    uint64_t at = w->now_us + rest + prng_below(p, w->options.faults_us);
     run_id_random(s.run_id, EPOCH_MS + (int64_t)(at / MS), random);
     if (prng_chance(p, w->options.keyed_ppm)) {
         snprintf(s.key, sizeof s.key, "k%u", (unsigned)prng_below(p, 1 + number / 2));
