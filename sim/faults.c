@@ -27,14 +27,18 @@ static void start_again(void *user)
     if (!p->world->closing && p->state == PROC_DOWN) proc_start(p);
 }
 
-static void crash(struct world *w)
+static void kill_for_a_while(struct world *w, struct proc *p)
 {
-    struct proc *p = any_proc(w);
-    if (p->state == PROC_DOWN) return;
     world_fault(w, "%s is killed", p->name);
     oracle_killed(w, p);
     proc_crash(p);
     world_in(w, prng_range(&w->faults, 10 * MS, 3 * SECOND), start_again, p);
+}
+
+static void crash(struct world *w)
+{
+    struct proc *p = any_proc(w);
+    if (p->state != PROC_DOWN) kill_for_a_while(w, p);
 }
 
 static void go_on(void *user)
@@ -194,6 +198,34 @@ static void retention(struct world *w)
     }
 }
 
+static bool number_of(struct redis *r, uint32_t p, const char *field, int64_t *ret)
+{
+    AUTO_FREE char *key = xasprintf("%s:p:{%u}", PREFIX, p);
+    struct bytes text;
+    if (!redis_field(r, bytes_of(key), bytes_of(field), &text)) return false;
+    *ret = strtoll(text.data, NULL, 10);
+    return true;
+}
+
+/* All orchestrators die amid a recovery and are away for so long that the log is deleted up to where
+ * the state stands: what was in doubt is named by no log any more. */
+static void deep_retention(struct world *w)
+{
+    for (uint32_t p = 0; p < w->options.partitions; p++) {
+        struct log_part *events = cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
+        int64_t from, off;
+        if (!events || !number_of(w->redis, p, "replay_from", &from) ||
+            !number_of(w->redis, p, "off", &off) || from >= off || off <= events->start)
+            continue;
+        for (size_t i = 0; i < w->proc_count; i++)
+            if (w->procs[i].kind == PROC_ORCHESTRATOR && w->procs[i].state != PROC_DOWN)
+                kill_for_a_while(w, &w->procs[i]);
+        world_fault(w, "events/%u is deleted below %lld, the doubt begins at %lld", p,
+                    (long long)off, (long long)from);
+        log_truncate(events, off);
+    }
+}
+
 /* --- all of them --- */
 
 static void strike(struct world *w, enum fault_kind kind)
@@ -222,6 +254,7 @@ static void strike(struct world *w, enum fault_kind kind)
     case FAULT_REDIS_REFUSE: redis_refuses(w); break;
     case FAULT_CLOCK: clock_jump(w); break;
     case FAULT_RETENTION: retention(w); break;
+    case FAULT_DEEP_RETENTION: deep_retention(w); break;
     case FAULT_EXTERNAL:
     case FAULT_COUNT: break;
     }

@@ -34,13 +34,17 @@ static void draw_faults(struct prng *p, struct options *o)
         [FAULT_STORE_CUT] = 8 * SECOND,      [FAULT_STORE_BREAK] = 3 * SECOND,
         [FAULT_REDIS_RESTART] = 8 * SECOND,  [FAULT_REDIS_REWIND] = 8 * SECOND,
         [FAULT_REDIS_DUMP] = 10 * SECOND,    [FAULT_REDIS_WIPE] = 10 * SECOND,
-        [FAULT_REDIS_REFUSE] = 8 * SECOND,   [FAULT_RETENTION] = 0,
+        [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,   [FAULT_RETENTION] = 0,
         [FAULT_CLOCK] = 10 * SECOND,         [FAULT_EXTERNAL] = 5 * SECOND,
     };
     bool many = o->level == FAULTS_MANY;
     for (int kind = 0; kind < FAULT_COUNT; kind++)
         if (prng_below(p, 100) < (many ? 70u : 40u))
             o->every_us[kind] = mean_us[kind] * prng_range(p, 5, 20) / (many ? 20 : 10);
+    /* A log that was deleted beyond the floor is all right as long as Redis keeps what it has. */
+    if (o->every_us[FAULT_REDIS_REWIND] || o->every_us[FAULT_REDIS_DUMP] ||
+        o->every_us[FAULT_REDIS_WIPE])
+        o->every_us[FAULT_DEEP_RETENTION] = 0;
     uint32_t times = many ? 3 : 1;
     o->slow_ppm = times * swarm(p, 20000);
     o->crash_output_ppm = times * swarm(p, 10000);

@@ -23,6 +23,7 @@ enum fault_level { FAULTS_NONE, FAULTS_SOME, FAULTS_MANY };
     X(REDIS_WIPE, "redis_wipe")  \
     X(REDIS_REFUSE, "redis_refuse") \
     X(RETENTION, "retention")    \
+    X(DEEP_RETENTION, "deep_retention") \
     X(CLOCK, "clock")            \
     X(EXTERNAL, "external")
 enum fault_kind {

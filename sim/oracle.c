@@ -21,7 +21,7 @@ struct oracle *oracle_new(struct world *w)
     o->parts = xcalloc(o->part_count, sizeof *o->parts);
     for (size_t i = 0; i < o->part_count; i++) {
         o->parts[i].id = (int32_t)i;
-        o->parts[i].floor = -1;
+        o->parts[i].floor = o->parts[i].recovered_epoch = -1;
         for (size_t p = 0; p < PROCS_MAX; p++) o->parts[i].takeover[p].epoch = -1;
     }
     return o;

@@ -195,6 +195,22 @@ static void note_applied(struct oracle *o, struct shadow_run *run, int64_t to)
         if (s->offset < to && !s->applied_us) s->applied_us = o->world->now_us;
 }
 
+/* A recovery that has ended leaves no doubt behind, nor does anything that follows it. */
+static void judge_doubt(struct oracle *o, const struct proc *p, struct shadow_part *part,
+                        int64_t epoch, bool recovered)
+{
+    AUTO_BUF struct buf key = { 0 };
+    int64_t from;
+    (void)partition_key(&key, part);
+    if (recovered) part->recovered_epoch = epoch;
+    if (part->recovered_epoch == epoch &&
+        number_at(o->world->redis, buf_bytes(&key), "replay_from", &from))
+        world_violation(o->world, "the doubt ends",
+                        "%s commits partition %d under epoch %" PRId64
+                        ", whose recovery is over, and the doubt from %" PRId64 " stays",
+                        p->name, part->id, epoch, from);
+}
+
 void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *part,
                   const struct bytes *argv, size_t argc, size_t key_count)
 {
@@ -204,6 +220,7 @@ void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *pa
     int64_t to = strtoll(argv[key_count + 2].data, NULL, 10);
     judge_place(o, p, part, epoch, from, to);
     judge_outputs(o, p, part);
+    judge_doubt(o, p, part, epoch, bytes_is(argv[key_count + 3], "1"));
     size_t i = part->change_count;
     while (i > 0 && part->changes[i - 1].off > from) i--;
     for (; i < part->change_count && part->changes[i].off <= to && !o->world->violated; i++) {

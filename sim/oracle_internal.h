@@ -103,6 +103,7 @@ struct shadow_part {
     struct trial *trials;
     size_t trial_count;
     struct takeover takeover[PROCS_MAX];
+    int64_t recovered_epoch; /* whose recovery has ended; -1: none */
     int64_t before_epoch, before_off; /* of Redis, as a script began */
     bool before_there;
 };

@@ -294,6 +294,7 @@ static void try_connect(struct store *s)
     s->connected = true;
     s->heard_us = w->now_us;
     s->epoch = w->redis_epoch;
+    s->last_us = 0; /* order is kept within a connection only */
     snprintf(s->run_id, sizeof s->run_id, "%s", redis_run_id(w->redis));
     trace(w, s->proc, "is connected to Redis %.8s", s->run_id);
     if (s->options.on_connect) s->options.on_connect(s->options.user, s->run_id);

@@ -13,11 +13,11 @@
 
 /* The tool answers {"answer": 0 to 999, "n": 0 to 2}. noop answers its input. */
 static const char *const shape_texts[] = {
-    "{workflow: line, version: 1.0.0, retention: 60s, steps: ["
+    "{workflow: line, version: 1.0.0, retention: 6s, steps: ["
     "{name: a, type: task, uses: tool}, {name: b, type: task, uses: tool},"
     "{name: c, type: task, uses: noop}]}",
 
-    "{workflow: fan, version: 1.0.0, retention: 45s, steps: [{name: f, type: parallel, branches: {"
+    "{workflow: fan, version: 1.0.0, retention: 8s, steps: [{name: f, type: parallel, branches: {"
     "x: [{name: x1, type: task, uses: tool}, {name: x2, type: task, uses: noop}],"
     "y: [{name: y1, type: task, uses: tool}], z: [{name: z1, type: task, uses: noop}]}},"
     "{name: e, type: task, uses: tool}]}",
@@ -162,7 +162,7 @@ static void draw_run(struct workload *load, uint32_t number)
     }
     send_at(load, at, &s);
     if (prng_chance(p, w->options.doubled_ppm))
-        send_at(load, at + prng_below(p, 3 * SECOND), &s);
+        send_at(load, at + prng_below(p, SECOND), &s);
     if (!prng_chance(p, w->options.cancels_ppm)) return;
     s.cancel = true;
     send_at(load, at + prng_below(p, 4 * SECOND), &s);
