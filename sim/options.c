@@ -34,7 +34,7 @@ static void draw_faults(struct prng *p, struct options *o)
         [FAULT_STORE_CUT] = 8 * SECOND,      [FAULT_STORE_BREAK] = 3 * SECOND,
         [FAULT_REDIS_RESTART] = 8 * SECOND,  [FAULT_REDIS_REWIND] = 8 * SECOND,
         [FAULT_REDIS_DUMP] = 10 * SECOND,    [FAULT_REDIS_WIPE] = 10 * SECOND,
-        [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,   [FAULT_RETENTION] = 0,
+        [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,   [FAULT_RETENTION] = 5 * SECOND,
         [FAULT_CLOCK] = 10 * SECOND,         [FAULT_EXTERNAL] = 5 * SECOND,
     };
     bool many = o->level == FAULTS_MANY;

@@ -67,7 +67,7 @@ static void judge_claimless(struct oracle *o, const struct proc *p, const struct
                         ", below its doubtful range %" PRId64 "..%" PRId64,
                         p->name, out->id, out->issued_off, t->from, t->epoch);
     if (out->result || out->issued_off >= t->epoch) return;
-    if (out->asked_epoch != t->epoch || out->asked_by != p || !out->unclaimed)
+    if (out->asked[p->index].epoch != t->epoch || !out->asked[p->index].unclaimed)
         world_violation(o->world, "leases at re-emission",
                         "%s sends task %s again without having seen that nobody has it", p->name,
                         out->id);
@@ -287,9 +287,8 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         struct output *out = map_get(&o->outputs, id);
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
-        out->asked_epoch = t->epoch;
-        out->asked_by = p;
-        out->unclaimed = mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
+        out->asked[p->index].epoch = t->epoch;
+        out->asked[p->index].unclaimed = mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
     }
 }
 

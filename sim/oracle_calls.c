@@ -96,7 +96,7 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
                         (w->now_us - out->leased_us) / 1000);
     for (const struct settled *s = out->run->settled; s; s = s->next) {
         if (strcmp(s->path, call->path) != 0 || !s->applied_us) continue;
-        if (out->leased_us > s->applied_us)
+        if (first && out->leased_us > s->applied_us)
             world_violation(w, "no call after a result",
                             "%s calls for %s %s attempt %u, whose result was applied %" PRIu64
                             " ms before, and its lease given after that",

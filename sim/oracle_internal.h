@@ -18,10 +18,10 @@ struct output {
     uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
     char path[64];
-    /* of the recovery under which somebody looked for its mark last */
-    int64_t asked_epoch;
-    const struct proc *asked_by;
-    bool unclaimed; /* nobody had it then */
+    struct {
+        int64_t epoch;  /* of the recovery in which this process looked for its mark last */
+        bool unclaimed; /* nobody had it then */
+    } asked[PROCS_MAX];
     /* its lease */
     const struct proc *leased_by;
     uint32_t leased_life;
