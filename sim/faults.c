@@ -126,6 +126,7 @@ static void redis_lost_second(struct world *w)
     uint64_t mark = w->redis_marks[prng_below(&w->faults, w->redis_mark_count)];
     world_fault(w, "Redis fails over and loses the last moments");
     redis_rewind(w->redis, mark, true);
+    oracle_redis_lost(w);
     w->redis_mark_count = 0;
     redis_away(w);
 }
@@ -135,6 +136,7 @@ static void redis_dumped(struct world *w)
     if (!w->dump) return;
     world_fault(w, "Redis is restored from an old dump");
     redis_load(w->redis, w->dump);
+    oracle_redis_lost(w);
     redis_restart(w->redis);
     w->redis_mark_count = 0;
     redis_away(w);
@@ -215,7 +217,7 @@ static void deep_retention(struct world *w)
         struct log_part *events = cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
         int64_t from, off;
         if (!events || !number_of(w->redis, p, "replay_from", &from) ||
-            !number_of(w->redis, p, "off", &off) || from >= off || off <= events->start)
+            number_of(w->redis, p, "rebuild", &off) || !number_of(w->redis, p, "off", &off) || from >= off || off <= events->start)
             continue;
         for (size_t i = 0; i < w->proc_count; i++)
             if (w->procs[i].kind == PROC_ORCHESTRATOR && w->procs[i].state != PROC_DOWN)
@@ -250,6 +252,7 @@ static void strike(struct world *w, enum fault_kind kind)
     case FAULT_REDIS_WIPE:
         world_fault(w, "Redis is wiped");
         redis_wipe(w->redis);
+        oracle_redis_lost(w);
         break;
     case FAULT_REDIS_REFUSE: redis_refuses(w); break;
     case FAULT_CLOCK: clock_jump(w); break;

@@ -240,6 +240,13 @@ int64_t oracle_floor(const struct world *w, int32_t partition)
 
 /* --- Redis --- */
 
+void oracle_redis_lost(struct world *w)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count; i++) o->parts[i].recovered_epoch = -1;
+}
+
+
 /* The partition whose p:{p} this key is, or NULL. */
 static struct shadow_part *part_of_key(struct oracle *o, struct bytes key)
 {

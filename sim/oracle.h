@@ -32,6 +32,8 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
                      const struct store_reply *reply);
 /* The highest floor that stands in the snapshots of a partition; -1: none. */
 int64_t oracle_floor(const struct world *w, int32_t partition);
+/* Redis has gone back. */
+void oracle_redis_lost(struct world *w);
 /* A process dies by a fault. */
 void oracle_killed(struct world *w, const struct proc *p);
 /* A call begins. */
