@@ -331,12 +331,15 @@ static void on_marked(void *user, enum store_status status, const struct store_r
  * failure goes out once more, if the new task has come to this worker; else the lease goes. */
 static void settle_failure(struct call *c, const char *today)
 {
-    bool sent_today = c->again ? strcmp(c->rider_gen, today) == 0 : bytes_is(c->task.gen, today);
+    bool sent_today =
+        c->again_gen[0] ? strcmp(c->again_gen, today) == 0 : bytes_is(c->task.gen, today);
+    const struct rider *rider = c->first.next; /* they come in any order */
+    while (rider && strcmp(rider->gen, today) != 0) rider = rider->next;
     if (sent_today) {
         c->sure = true;
         call_push(&c->part->acked, c);
-    } else if (strcmp(c->rider_gen, today) == 0) {
-        c->again = true;
+    } else if (rider) {
+        memcpy(c->again_gen, rider->gen, sizeof c->again_gen);
         c->state = CALL_SENDING;
         call_push(&c->part->results, c);
     } else {
