@@ -178,6 +178,22 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
     partition_retry_claim(part, wait_ms);
 }
 
+#ifdef TUTTI_MUTANTS
+/* What a failed delivery must not lead to. */
+void partition_seek_back(struct partition *part)
+{
+    bool running = part->state == PARTITION_RUNNING;
+    int64_t off = part->off;
+    if (!running) {
+        partition_reload(part, RETRY_MS, "an output was not delivered");
+        return;
+    }
+    drop_memory(part);
+    part->fold_off = part->sent_off = off;
+    bus_read(part->shard->group, part->shard->events_topic, part->id, off, CREDIT_RECORDS);
+}
+#endif
+
 void partition_retry_claim(struct partition *part, uint32_t wait_ms)
 {
     drop_memory(part);

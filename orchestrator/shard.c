@@ -185,12 +185,13 @@ static void ask_policy(struct shard *shard, store_fn done)
 static void on_policy(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
     if (status == STORE_LOST) {
         setup_retry(shard, "Redis", "no answer");
         return;
     }
-    if (status == STORE_ERROR || store_count(reply) < 2) {
+    bool told = status == STORE_OK && store_count(reply) >= 2;
+    struct bytes policy = told ? store_string(store_at(reply, 1)) : (struct bytes){ 0 };
+    if (!told) {
         log_warn(&shard->log, "setup.policy",
                  "Redis does not tell its maxmemory-policy: make sure that it is noeviction");
     } else if (!policy_good(shard, policy)) {
@@ -428,8 +429,8 @@ static void on_tick(struct loop_timer *t)
 static void on_policy_again(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
-    if (status == STORE_OK && store_count(reply) >= 2) (void)policy_good(shard, policy);
+    if (status == STORE_OK && store_count(reply) >= 2)
+        (void)policy_good(shard, store_string(store_at(reply, 1)));
 }
 
 /* Another server, or the same one restarted: a new generation, which every partition has to claim.

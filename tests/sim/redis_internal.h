@@ -66,6 +66,7 @@ void reply_integer(struct call *c, int64_t value);
 void reply_bytes(struct call *c, struct bytes text);
 void reply_text(struct call *c, const char *text);
 void reply_status(struct call *c, const char *text);
+bool scan_small(struct call *c, enum redis_type type, struct entry **ret);
 void reply_double(struct call *c, double value);
 void reply_error(struct call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void reply_array(struct call *c, size_t count);
@@ -119,6 +120,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(ZSCORE, zscore, 3, 0)                          \
     X(ZCOUNT, zcount, 4, 0)                          \
     X(ZRANGE, zrange, -4, 0)                         \
+    X(ZSCAN, zscan, -3, 0)                           \
     X(ZREVRANGE, zrevrange, -4, 0)                   \
     X(ZRANGEBYSCORE, zrangebyscore, -4, 0)           \
     X(ZREMRANGEBYSCORE, zremrangebyscore, 4, WRITES) \
