@@ -32,6 +32,7 @@ struct redis {
     struct journal journal;
 
     lua_State *lua;
+    struct map commands;          /* by name */
     struct map scripts;           /* by SHA-1; compiled once, also over restarts */
     struct redis_script *last;    /* of the last call: its SHA-1 is often the next one's */
     bool in_script, script_dirty; /* dirty: a write of this script has passed */
@@ -148,7 +149,7 @@ REDIS_COMMANDS(X)
 #undef X
 
 /* NULL: not one of ours. */
-const struct redis_command *redis_command_find(struct bytes name);
+const struct redis_command *redis_command_find(const struct redis *r, struct bytes name);
 bool redis_arity_ok(const struct redis_command *command, size_t argc);
 /* Why it may not run now; NULL: it may. */
 const char *redis_refused(const struct redis *r, const struct redis_command *command);
@@ -205,6 +206,5 @@ void journal_done(struct redis *r);
 void scripts_open(struct redis *r);
 void scripts_close(struct redis *r);
 void scripts_forget(struct redis *r);
-void redis_new_run_id(struct redis *r);
 
 #endif
