@@ -14,7 +14,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from check import Check  # noqa: E402
+from check import VIOLATIONS, Check  # noqa: E402
 from cluster import PREFIX, Cluster, wall_ms  # noqa: E402
 from facts import Facts, Fault  # noqa: E402
 from faults import Executor  # noqa: E402
@@ -24,7 +24,7 @@ from load import Starter  # noqa: E402
 from mix import Mix  # noqa: E402
 from plan import make_plan  # noqa: E402
 from reader import Reader, Watcher, event_of, read_calls, result_of, task_of  # noqa: E402
-from story import tell  # noqa: E402
+from story import Stories  # noqa: E402
 
 DIRECTORY = ROOT / "build/chaos"
 DRAIN_S = 180  # after everything is healed: a run that has not ended then is stuck
@@ -59,9 +59,13 @@ class Chaos:
         cluster = Cluster(self.dir)
         try:
             cluster.start()
-            return self.drive(cluster, plan, seconds)
+            report, bad = self.drive(cluster, plan, seconds)
         finally:
             cluster.close()
+        if not bad:  # the servers' data are of use to nobody then
+            for name in ("kafka", "redis"):
+                shutil.rmtree(self.dir / name, ignore_errors=True)
+        return report, bad
 
     def drive(self, cluster, plan, seconds):
         hashes = cluster.deploy()
@@ -127,17 +131,18 @@ class Chaos:
 
     def tell_stories(self, facts, offences):
         """A file for each run that did something odd, some of each kind."""
-        stories, told = self.dir / "stories", {}
+        stories, told, teller = self.dir / "stories", {}, Stories(facts)
         for offence in offences:
             told.setdefault(offence.kind, []).append(offence)
         for kind, all_of_it in told.items():
             self.say(f"{kind}: {len(all_of_it)}")
             for offence in all_of_it[:STORIES]:
-                self.say(f"    {offence.run} {offence.text}")
+                if kind in VIOLATIONS:
+                    self.say(f"    {offence.run} {offence.text}")
                 if offence.run:
                     stories.mkdir(exist_ok=True)
                     (stories / f"{kind}-{offence.run}.txt").write_text(
-                        f"{kind}: {offence.text}\n{tell(facts, offence.run)}")
+                        f"{kind}: {offence.text}\n{teller.tell(offence.run)}")
 
 
 def arguments():

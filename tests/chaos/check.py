@@ -51,6 +51,7 @@ class Check:
         self.counts = collections.Counter()
         self.offences = []
         self.starts = {s.run: s for s in facts.starts}
+        self.begun = {}  # append time of a run's first start
         self.results = collections.defaultdict(list)
         for result in facts.results:
             self.results[result.run].append(result)
@@ -66,6 +67,7 @@ class Check:
         for event in self.facts.events:
             if event.type == "run.start":
                 place = event.partition, event.offset
+                self.begun.setdefault(event.run, event.ms)
                 first[event.run] = min(first.get(event.run, place), place)
         expected, keys = {}, {}
         for run, start in self.starts.items():
@@ -131,9 +133,9 @@ class Check:
             self.check_deadline(start.run, result)
 
     def check_deadline(self, run, result):
-        begun = [e.ms for e in self.facts.events if e.run == run and e.type == "run.start"]
-        if begun and result.ms - min(begun) < DEADLINE_MS:
-            self.offend("early", run, f"it timed out after {result.ms - min(begun)} ms")
+        after = result.ms - self.begun[run]
+        if after < DEADLINE_MS:
+            self.offend("early", run, f"it timed out after {after} ms")
 
     # --- tasks ---
 
@@ -162,7 +164,11 @@ class Check:
         self.counts["calls"] = len(self.facts.calls)
         for step, calls in steps.items():
             calls.sort(key=lambda c: c.begin)
-            self.counts["repeated_calls"] += max(0, len(calls) - len(self.attempts[step]))
+            more = len(calls) - len(self.attempts[step])
+            if more > 0:
+                self.offend("repeated_calls", step[0],
+                            f"step {step[1]}: {len(calls)} calls, {len(calls) - more} attempts",
+                            more)
             answered = min((c.end for c in calls if c.status == 200 and c.heard), default=None)
             if answered is not None:
                 self.counts["calls_after_answer"] += sum(c.begin > answered for c in calls)

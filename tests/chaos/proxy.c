@@ -250,7 +250,7 @@ static bool links_mode(struct proxy *x, const char *word, const char *prefix)
             link_mode(&x->link[i], (enum mode)mode);
             found++;
         }
-        printf("%zu\n", found);
+        if (found) printf("%zu\n", found);
         return found > 0;
     }
     return false;

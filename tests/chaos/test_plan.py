@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan holds what is promised of it, for every seed."""
+import collections
+
+import pytest
+
+from plan import BROKERS, KINDS, QUIET_BEGIN_S, QUIET_END_S, make_plan
+
+SEEDS = range(200)
+
+
+def test_a_seed_is_a_plan():
+    assert make_plan(7, 180) == make_plan(7, 180)
+    assert make_plan(7, 180) != make_plan(8, 180)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ten_minutes_hold_a_hundred_faults_and_three_wipes(seed):
+    kinds = collections.Counter(f.kind for f in make_plan(seed, 600))
+    assert sum(kinds.values()) >= 100
+    assert kinds["flushall"] >= 3
+
+
+def test_three_minutes_hold_a_wipe_with_deaths_of_workers():
+    for seed in SEEDS:
+        plan = make_plan(seed, 180)
+        wipes = [f for f in plan if f.kind == "flushall"]
+        assert len(wipes) >= 2
+        assert any(f.kind == "kill-worker" and f.at == w.at for w in wipes for f in plan)
+
+
+def test_every_kind_comes():
+    seen = {f.kind for seed in SEEDS for f in make_plan(seed, 180)}
+    assert seen == set(KINDS) | {"flushall"}
+
+
+def test_nobody_has_two_faults_at_a_time():
+    for seed in SEEDS:
+        until = {}
+        for fault in make_plan(seed, 600):
+            who = fault.target.split(".")[0]
+            if fault.kind != "flushall":
+                assert fault.at >= until.get(who, 0), fault
+                until[who] = fault.at + fault.seconds
+
+
+def test_two_brokers_are_never_away_together():
+    for seed in SEEDS:
+        away = 0.0
+        for fault in make_plan(seed, 600):
+            if fault.target in BROKERS:
+                assert fault.at >= away, fault
+                away = fault.at + fault.seconds
+
+
+def test_a_plan_begins_and_ends_in_quiet():
+    for seed in SEEDS:
+        for fault in make_plan(seed, 60):
+            assert QUIET_BEGIN_S <= fault.at <= 60 - QUIET_END_S
