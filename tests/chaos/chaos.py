@@ -5,6 +5,7 @@ that nothing was lost and nothing done twice. docs/chaos.md says how to read the
 import argparse
 import json
 import pathlib
+import pickle
 import random
 import shutil
 import sys
@@ -115,6 +116,9 @@ class Chaos:
 
     def judge(self, facts, executor, left):
         check = Check(facts).check()
+        if check.violations():
+            with open(self.dir / "facts.pickle", "wb") as file:
+                pickle.dump(facts, file)
         summary = check.summary()
         summary["faults"] = len(executor.done)
         summary["flushalls"] = executor.counts.get("flushall", 0)

@@ -110,7 +110,9 @@ class Check:
                 continue
             if len(results) > 1:
                 same = len({r.id for r in results}) == 1
-                text = f"{len(results)} results, {'one id' if same else 'of different ids'}"
+                times = sorted(r.ms for r in results)
+                text = f"{len(results)} results, {'one id' if same else 'of different ids'}, " \
+                       f"the last {times[-1] - times[0]} ms after the first"
                 self.offend("duplicates", run, text, len(results) - 1)
             if len({r.digest for r in results}) > 1:
                 self.offend("wrong", run, "its results differ")

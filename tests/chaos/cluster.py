@@ -214,7 +214,7 @@ class Cluster:
             self.add(name, self.worker_argv, {})
         for name in ORCHESTRATORS:
             self.servers[name].start()
-        until(lambda: self.count("o", "partition.running") >= PARTITIONS, 90, "owners of partitions")
+        until(lambda: self.count("o", "partition.running") >= PARTITIONS, 90, "all have owners")
         for name in WORKERS:
             self.servers[name].start()
         until(lambda: self.count("w", "worker.started") >= len(WORKERS), 60, "the workers")

@@ -19,6 +19,7 @@ KINDS = {
     "fallback": (4, lambda n: {"n": n + 1}, ("completed",)),
     "fails": (4, None, ("failed",)),
     "slow": (4, lambda n: {"n": n + 2}, ("completed",)),
+    "patient": (3, lambda n: {"n": n + 2}, ("completed",)),
     "timeout": (3, lambda n: {"n": n + 2}, ("completed",)),
     # Its tool takes longer than the run may. Where nobody folds for as long, the result may stand
     # in the log before the timer does, and then the run has rightly completed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oracle finds each kind of violation in facts that hold one, and none in facts that are fine."""
+"""The oracle finds each kind of violation in facts that hold one, and none in good ones."""
 import pytest
 
 from check import DEADLINE_MS, DURABLE_MS, WAKE_MS, Check

@@ -136,7 +136,12 @@ start3() {
         write_node "$dir" $n "${voters#,}" "$(echo "$all" | cut -d' ' -f$(((n - 1) * each + 1))-$((n * each))) " "$@"
     done
     id=$(cluster_id)
-    for n in 1 2 3; do format "$dir/$n" "$id"; done
+    formats=
+    for n in 1 2 3; do
+        format "$dir/$n" "$id" &
+        formats="$formats $!"
+    done
+    for f in $formats; do wait "$f"; done
     for n in 1 2 3; do launch "$dir/$n"; done
     for n in 1 2 3; do answers "$dir/$n"; done
     cat "$dir"/[123]/brokers | paste -s -d,
