@@ -16,8 +16,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from check import VIOLATIONS, Check  # noqa: E402
-from cluster import PREFIX, Cluster, wall_ms  # noqa: E402
-from facts import Facts, Fault  # noqa: E402
+from cluster import PREFIX, Cluster  # noqa: E402
+from facts import Facts  # noqa: E402
 from faults import Executor  # noqa: E402
 from harness.base import ROOT  # noqa: E402
 from harness.servers import KafkaMissing  # noqa: E402
@@ -32,12 +32,18 @@ DRAIN_S = 180  # after everything is healed: a run that has not ended then is st
 STORIES = 20
 
 
+def busy_and_all():
+    """Jiffies of this machine's processors since it runs: those that worked, and all."""
+    numbers = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+
 class Chaos:
     def __init__(self, options):
         self.options = options
         self.dir = DIRECTORY
         self.began = time.monotonic()
-        self.lines = None
+        self.lines, self.cpu_percent = None, 0
 
     def say(self, text):
         line = f"{time.strftime('%H:%M:%S')} {time.monotonic() - self.began:6.1f}  {text}"
@@ -77,8 +83,11 @@ class Chaos:
         watcher.start()
         with open(self.dir / "starts.jsonl", "w") as file:
             starter = Starter(cluster.brokers, PREFIX, hashes, mix, self.options.rate, file)
+            before = busy_and_all()
             starter.start()
             executor.run(plan, seconds)
+            busy, total = (b - a for a, b in zip(before, busy_and_all()))
+            self.cpu_percent = round(100 * busy / total, 1)
             starter.stop()
         self.say(f"{len(starter.starts)} starts, {len(watcher.ended)} runs have ended; healing")
         executor.heal()
@@ -125,7 +134,7 @@ class Chaos:
         first = ("runs", "ended", "lost", "duplicates", "stuck", "faults", "flushalls",
                  "repeated_calls", "repeated_after_durable")
         report = {name: summary.pop(name) for name in first}
-        report.update(summary, minutes=self.options.minutes, seed=self.options.seed,
+        report.update(summary, cpu_percent=self.cpu_percent, minutes=self.options.minutes, seed=self.options.seed,
                       by_kind=executor.counts)
         bad = check.violations()
         self.tell_stories(facts, check.offences)

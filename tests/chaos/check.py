@@ -34,6 +34,7 @@ DURABLE_MS = 1000  # what an append and the news of it may take
 # after it woke was decided on after it woke.
 WAKE_MS = 1000
 DEADLINE_MS = 3000  # limits.timeout of chaos-deadline
+QUICK = ("chaos-plain", "chaos-sequence", "chaos-parallel", "chaos-branches")
 VIOLATIONS = ("lost", "stuck", "duplicates", "wrong", "early", "unequal", "repeated_after_durable",
               "died", "dead_letters")
 
@@ -204,13 +205,20 @@ class Check:
 
     # --- the verdict ---
 
+    def latency_ms(self, quantile):
+        """From the append of a start to that of the result, of runs whose tools take no time."""
+        took = sorted(self.results[run][0].ms - self.begun[run] for run, start in
+                      self.expected.items() if start.workflow in QUICK and self.results[run])
+        return took[int(quantile * (len(took) - 1))] if took else 0
+
     def summary(self):
         """The numbers, in the order in which they are told."""
         names = ("ended", "lost", "duplicates", "stuck", "repeated_calls",
                  "repeated_after_durable", "stopped_between", "wrong", "early", "unequal", "died",
                  "dead_letters", "calls", "calls_after_answer")
         return {"runs": len(self.expected), "results": len(self.facts.results),
-                **{name: self.counts[name] for name in names}}
+                **{name: self.counts[name] for name in names},
+                "run_p50_ms": self.latency_ms(0.5), "run_p99_ms": self.latency_ms(0.99)}
 
     def violations(self):
         return [o for o in self.offences if o.kind in VIOLATIONS]

@@ -64,8 +64,9 @@ class Executor:
             self.flush_all()
         elif what == "redis":
             self.redis(verb, fault)
-        elif what == "broker":
-            self.broker(verb, fault)
+        elif what.startswith("broker"):
+            for n in fault.who():
+                self.broker(verb, n, fault.seconds)
         else:
             self.server(verb, self.cluster.servers[fault.target], fault)
 
@@ -87,14 +88,14 @@ class Executor:
         else:
             server.start()
 
-    def broker(self, verb, fault):
+    def broker(self, verb, n, seconds):
         cluster = self.cluster
         if verb == "freeze":
-            cluster.broker_signal(fault.target, signal.SIGSTOP)
-            self.at(self.now() + fault.seconds, cluster.broker_signal, fault.target, signal.SIGCONT)
+            cluster.broker_signal(n, signal.SIGSTOP)
+            self.at(self.now() + seconds, cluster.broker_signal, n, signal.SIGCONT)
         else:
-            cluster.broker_signal(fault.target, signal.SIGKILL)
-            self.at(self.now() + fault.seconds, cluster.broker_start, fault.target)
+            cluster.broker_signal(n, signal.SIGKILL)
+            self.at(self.now() + seconds, cluster.broker_start, n)
 
     def redis(self, verb, fault):
         redis = self.cluster.redis

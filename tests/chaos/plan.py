@@ -24,6 +24,7 @@ KINDS = {
     "freeze-worker": (8, 3.5, 8),  # longer than its leases and its session
     "kill-broker": (4, 1, 5),
     "freeze-broker": (4, 1, 7),
+    "freeze-brokers": (2, 1, 5),  # two of three: nothing can be written, nothing elected
     "restart-redis": (5, 0.1, 1),
     "crash-redis": (5, 0.1, 1.5),  # loses up to its last second
     "rewind-redis": (3, 0.1, 1.5),  # comes back as it was up to half a minute ago
@@ -44,6 +45,10 @@ class Fault:
     target: str = ""
     seconds: float = 0.0  # how long it lasts
     amount: float = 0.0  # seconds that Redis loses
+
+    def who(self):
+        """The processes that have it: a link's is the one whose link it is."""
+        return self.target.split(".")[0].split(",")
 
     def __str__(self):
         text = f"{self.at:7.2f} s  {self.kind} {self.target}".rstrip()
@@ -73,12 +78,9 @@ class Planner:
             fault.target = self.free(ORCHESTRATORS, at)
         elif kind.endswith("-worker"):
             fault.target = self.free(WORKERS, at)
-        elif kind.endswith("-broker"):
-            fault.target, rest = self.free(BROKERS, at), BROKER_REST_S
-            if any(self.busy.get(b, 0) > at for b in BROKERS):
-                fault.target = None  # two of three would be away: an outage, not a fault
-            if kind == "kill-broker":
-                rest += BROKER_STARTS_S
+        elif "-broker" in kind:
+            fault.target = self.brokers(kind, at)
+            rest = BROKER_REST_S + (BROKER_STARTS_S if kind == "kill-broker" else 0)
         elif kind.endswith("-redis"):
             fault.target = self.free(("redis",), at)
             if kind == "crash-redis":
@@ -91,9 +93,16 @@ class Planner:
             fault.target = who and f"{who}.{where}"
         if not fault.target:
             return False
-        self.busy[fault.target.split(".")[0]] = at + fault.seconds + rest
+        for who in fault.who():
+            self.busy[who] = at + fault.seconds + rest
         self.faults.append(fault)
         return True
+
+    def brokers(self, kind, at):
+        """One node, or two; none while another one recovers, for that would be two by accident."""
+        if any(self.busy.get(b, 0) > at for b in BROKERS):
+            return None
+        return ",".join(sorted(self.random.sample(BROKERS, 2 if kind.endswith("s") else 1)))
 
     def wipe(self, at, number):
         self.busy["redis"] = max(self.busy.get("redis", 0), at + 2)

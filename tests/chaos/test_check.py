@@ -286,3 +286,11 @@ def test_dead_letters_are_a_violation(world):
     check = world.check()
     assert {o.kind for o in check.violations()} == {"dead_letters"}
     assert check.summary()["dead_letters"] == 3
+
+
+def test_how_long_runs_took_is_told(world):
+    for number in range(100):
+        world.start(f"r{number}", workflow="chaos-plain")
+        world.result(f"r{number}", output={"n": 4}, ms=T0 + number)
+    numbers = world.check().summary()
+    assert (numbers["run_p50_ms"], numbers["run_p99_ms"]) == (49, 98)
