@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Durable steps per second against the raw limit of the same broker, in one run.
 
-Real Apache Kafka (one node, acks=all, idempotent, 16 partitions of events), real Redis (AOF everysec), one orchestrator, one worker.
+Real Apache Kafka (one node, acks=all, idempotent, 16 partitions of events), real Redis (deploy/redis.conf: AOF everysec), one orchestrator, one
+worker.
 Runs of five noop steps with a 512-byte input at 1, 200 and 4,000 runs in flight, then again at 4,000 with 10,000 further runs waiting;
 then the raw limit: two hops through the same broker with the same client settings and as many messages in flight. The last
 line with --json is one object.
@@ -85,8 +86,7 @@ class Bench:
         self.brokers = started.stdout.strip().splitlines()[-1]
         self.servers["kafka"] = Process("kafka", int((self.dir / "kafka/pid").read_text()))
         socket = self.dir / "redis.sock"
-        self.spawn("redis", "redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "yes",
-                   "--appendfsync", "everysec", "--dir", str(self.dir))
+        self.spawn("redis", "redis-server", ROOT / "deploy/redis.conf", "--port", "0", "--unixsocket", str(socket), "--dir", str(self.dir))
         self.until("redis", socket.exists)
         self.env.update(TUTTI_KAFKA_BROKERS=self.brokers, TUTTI_REDIS_HOST=str(socket))
         self.spawn("orchestrator", self.bin / "tutti-orchestrator")

@@ -377,6 +377,7 @@ static void on_commit(void *user, enum store_status status, const struct store_r
     part->batch_count--;
     part->off = b->to;
     part->shard->commits++;
+    caution_committed(part);
     batch_release(b);
     bool recovered = b->recovered;
     batch_free(b);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How a partition gets its owner: the generation is read, the claim appended to the log (its offset
- * is the epoch), the old owner fenced in Redis, and the index of live runs read. Any failure on the
- * way begins again with a new claim. */
+ * How a partition gets its owner: the generation is read, the log is compared with what Redis knows
+ * of it, the claim is appended to the log (its offset is the epoch), the old owner fenced in Redis,
+ * and the index of live runs read. Any failure on the way begins again with a new claim. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +12,12 @@
 #include "orchestrator/internal.h"
 
 #define TIMER_PAGE 5000
-#define SCAN_PAGE  "1000"
 
 /* A call of this file that is under way. */
 struct ask {
     struct partition *part;
     uint32_t life;
     size_t page;
-    char pattern; /* REBUILD: which kind of key is being deleted */
 };
 
 static struct ask *ask_new(struct partition *part)
@@ -120,57 +118,28 @@ static void ask_timers(struct partition *part, size_t page)
     call(part, SCRIPT_TIMERS, 2, &args, on_timers, ask);
 }
 
-/* --- 5. a rebuild begins from nothing: what an old dump brought back goes --- */
-
-static void ask_scan(struct partition *part, struct bytes cursor);
-
-static void on_unlinked(void *user, enum store_status status, const struct store_reply *reply)
+void partition_read_index(struct partition *part)
 {
-    struct partition *part = answered(user);
-    if (part) (void)refused(part, status, reply);
+    ask_timers(part, 0);
 }
 
-static void unlink_keys(struct partition *part, const struct store_reply *keys)
-{
-    size_t count = store_count(keys);
-    if (count == 0) return;
-    AUTO_FREE struct bytes *argv = xcalloc(count + 1, sizeof *argv);
-    argv[0] = BYTES_LIT("UNLINK");
-    for (size_t i = 0; i < count; i++) argv[i + 1] = store_string(store_at(keys, i));
-    store_command(part->shard->store, argv, count + 1, on_unlinked, ask_new(part));
-}
+/* --- 5. below what place everything is known to be in Kafka --- */
 
-static void on_scan(void *user, enum store_status status, const struct store_reply *reply)
+/* What Kafka was told is never ahead of what was acknowledged and committed. Below it no result can
+ * be missing, even if Redis has lost that knowledge. */
+static void on_committed(void *user, int64_t offset, const struct err *e)
 {
     struct partition *part = answered(user);
-    if (!part || refused(part, status, reply)) return;
-    struct bytes cursor = store_string(store_at(reply, 0));
-    unlink_keys(part, store_at(reply, 1));
-    if (bytes_is(cursor, "0"))
-        recovery_begin(part);
+    if (!part) return;
+    if (e)
+        log_warn(&part->log, "partition.doubt",
+                 "%s: results may be sent a second time, under the same ids", e->text);
+    part->doubt_off = part->replay_from;
+    if (!e && offset > part->doubt_off && offset <= part->epoch) part->doubt_off = offset;
+    if (part->rebuild || part->caution >= 0)
+        rebuild_begin(part, part->rebuild);
     else
-        ask_scan(part, cursor);
-}
-
-/* Everything under the partition's tag except p:{p} itself and the tasks' marks (which a live call
- * renews). */
-static void ask_scan(struct partition *part, struct bytes cursor)
-{
-    AUTO_FREE char *pattern = xasprintf("%s:[rkf]*:{%d}*", part->shard->prefix, part->id);
-    struct bytes argv[] = { BYTES_LIT("SCAN"),  cursor,
-                            BYTES_LIT("MATCH"), bytes_of(pattern),
-                            BYTES_LIT("COUNT"), BYTES_LIT(SCAN_PAGE) };
-    store_command(part->shard->store, argv, ARRAY_LEN(argv), on_scan, ask_new(part));
-}
-
-static void begin_rebuild(struct partition *part)
-{
-    AUTO_BUF struct buf key = { 0 };
-    part->shard->sys_due = true;
-    key_timers(&key, part->shard->prefix, part->id);
-    struct bytes argv[] = { BYTES_LIT("UNLINK"), buf_bytes(&key) };
-    store_command(part->shard->store, argv, ARRAY_LEN(argv), on_unlinked, ask_new(part));
-    ask_scan(part, BYTES_LIT("0"));
+        partition_read_index(part);
 }
 
 /* --- 4. the takeover --- */
@@ -203,10 +172,15 @@ static void on_takeover(void *user, enum store_status status, const struct store
     copy_text(part->fold_gen, sizeof part->fold_gen, store_string(store_at(reply, 5)));
     copy_text(seen, sizeof seen, store_string(store_at(reply, 6)));
     part->reissue_all = strcmp(seen, part->gen) != 0;
-    if (part->rebuild)
-        begin_rebuild(part);
-    else
-        ask_timers(part, 0);
+    const struct store_reply *caution = store_at(reply, 7);
+    part->caution = store_string(caution).len ? store_integer(caution) : -1;
+    if (part->caution >= 0)
+        log_warn(&part->log, "partition.caution",
+                 "owners have ended again and again at offset %lld: from there on events are "
+                 "folded one by one",
+                 (long long)part->caution);
+    bus_committed(part->shard->group, part->shard->events_topic, part->id, on_committed,
+                  ask_new(part));
 }
 
 static void take_over(struct partition *part)
@@ -218,6 +192,7 @@ static void take_over(struct partition *part)
     args_add_int(&args, part->epoch);
     args_add_int(&args, part->log_start);
     args_add(&args, bytes_of(value));
+    args_add(&args, bytes_of(part->token));
     partition_set_state(part, PARTITION_TAKING_OVER);
     call(part, SCRIPT_TAKEOVER, 1, &args, on_takeover, ask_new(part));
 }
@@ -274,32 +249,46 @@ static void send_claim(struct partition *part)
     partition_await(part);
 }
 
-/* --- 2. the generation, 1. the log start --- */
-
-static void on_generation(void *user, enum store_status status, const struct store_reply *reply)
-{
-    struct partition *part = answered(user);
-    if (!part || refused(part, status, reply)) return;
-    generation_make(part->gen, store_run_id(part->shard->store), store_string(reply));
-    send_claim(part);
-}
+/* --- 2. the ends of the log, 1. the generation and what Redis knows of the log --- */
 
 static void on_offsets(void *user, int64_t start, int64_t end, const struct err *e)
 {
     struct partition *part = answered(user);
-    (void)end;
     if (!part) return;
     if (e) {
         partition_reload(part, 5 * RETRY_MS, e->text);
         return;
     }
     part->log_start = start;
-    char value[13];
-    random_text(value);
-    struct args args = { 0 };
-    add_key(&args, part, key_partition);
-    args_add(&args, bytes_of(value));
-    call(part, SCRIPT_GENERATION, 1, &args, on_generation, ask_new(part));
+    if (part->known.epoch >= end || part->known.off > end) {
+        AUTO_FREE char *why =
+            xasprintf("Redis stands at offset %lld (claim %lld), but the log ends at %lld: the "
+                      "topic was made anew or lost records",
+                      (long long)part->known.off, (long long)part->known.epoch, (long long)end);
+        partition_halt(part, why);
+        return;
+    }
+    if (part->known.claim[0] && part->known.epoch >= start)
+        genesis_check(part, part->known.epoch, part->known.claim, send_claim);
+    else
+        send_claim(part);
+}
+
+static int64_t known_number(const struct store_reply *text)
+{
+    return store_string(text).len ? store_integer(text) : -1;
+}
+
+static void on_generation(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    generation_make(part->gen, store_run_id(part->shard->store), store_string(store_at(reply, 0)));
+    part->known.epoch = known_number(store_at(reply, 1));
+    part->known.off = known_number(store_at(reply, 2));
+    copy_text(part->known.claim, sizeof part->known.claim, store_string(store_at(reply, 3)));
+    part->accept_loss = known_number(store_at(reply, 4));
+    bus_offsets(part->shard->bus, part->shard->events_topic, part->id, on_offsets, ask_new(part));
 }
 
 void partition_claim(struct partition *part)
@@ -310,5 +299,10 @@ void partition_claim(struct partition *part)
         partition_retry(part, RETRY_MS, partition_claim);
         return;
     }
-    bus_offsets(part->shard->bus, part->shard->events_topic, part->id, on_offsets, ask_new(part));
+    char value[13];
+    random_text(value);
+    struct args args = { 0 };
+    add_key(&args, part, key_partition);
+    args_add(&args, bytes_of(value));
+    call(part, SCRIPT_GENERATION, 1, &args, on_generation, ask_new(part));
 }

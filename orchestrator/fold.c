@@ -75,6 +75,7 @@ void fold_prepare(struct partition *part)
     struct want want = { 0 };
     for (; part->prepared < part->inbox_count; part->prepared++) {
         const struct item *item = partition_item(part, part->prepared);
+        if (part->prepared > 0 && caution_holds(part, item->offset)) break;
         if (!names_run(item)) continue;
         (void)want_run(part, &want, item->ev.run_id);
         if (names_key(item)) want_key(part, &want, run_id_route(item->ev.run_id));
@@ -148,6 +149,7 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
                        const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
+    fold_probe(&item->ev);
     cache_use(entry);
     if (item->ev.type == EVENT_RUN_EXPIRED && part->expiring > 0) part->expiring--;
     if (item->ev.type == EVENT_TIMER_FIRED) entry->retime = true;
@@ -175,6 +177,7 @@ static size_t batch_span(struct partition *part, int64_t until)
     for (; n < max; n++) {
         const struct item *item = partition_item(part, n);
         if (item->offset >= until || item->verdict == EVENT_NEWER) break;
+        if (n > 0 && caution_holds(part, item->offset)) break;
         if (item->verdict != EVENT_OK) continue;
         if (item->ev.type == EVENT_OWNER_CLAIM && part->state == PARTITION_RUNNING) break;
         if (item->ev.type != EVENT_RUN_START) continue;
@@ -223,6 +226,14 @@ static bool joins(struct batch *b, const struct item *item, struct entry **ret)
     return !entry->deleted && batch_touch(b, entry);
 }
 
+/* Amid a rebuild: the run's snapshot has the event already. */
+static bool below_snapshot(const struct partition *part, const struct item *item)
+{
+    if (part->skips.count == 0) return false;
+    const struct skip *skip = map_get(&part->skips, item->ev.run_id);
+    return skip && item->offset < skip->off;
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -238,7 +249,8 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                                    .partition = part->id,
                                    .gen = part->fold_gen };
         if (item->verdict != EVENT_OK) {
-            if (!silent) dead_letter(b, item);
+            /* In a replay the letter may not have left; it is the same if it did. */
+            if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
         } else if (item->ev.type == EVENT_OWNER_CLAIM) {
             b->has_claim = true;
             memcpy(part->fold_gen, item->ev.gen.data,
@@ -246,7 +258,10 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
             part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
         } else {
             if (part->recovery) recovery_note(part, item->ev.run_id);
-            fold_event(b, entry, item, &cx, fx);
+            if (caution_quarantines(part, item->offset))
+                caution_quarantine(b, entry, item, &cx, fx);
+            else if (!below_snapshot(part, item))
+                fold_event(b, entry, item, &cx, fx);
         }
         if (silent) effects_reset(fx);
         b->to = item->offset + 1;
@@ -269,10 +284,14 @@ bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t 
     span = ready_span(part, span, &gone);
     if (gone) part->prepared = 0; /* asked for again in the next turn */
     if (span == 0) return false;
+    int64_t first = partition_item(part, 0)->offset;
+    bool cautious = caution_holds(part, first);
+    if (cautious && !caution_passes(part, first)) return false;
     struct batch *b = batch_new(part, part->fold_off, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);
     ASSERT(folded > 0);
+    if (cautious) caution_survived(part);
     part->fold_off = b->to;
     shard->folded += folded;
     batch_link(b);

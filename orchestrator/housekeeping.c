@@ -14,6 +14,7 @@
     (30 * SECOND_MS) /* a timer event that nobody folded by then is appended again \
                       */
 #define CHECK_MS        (2 * SECOND_MS)
+#define ADVISE_MS       200 /* after a loss of Redis results of so long are sent again */
 #define EXPIRE_MAX      256
 #define EXPIRE_GUARD_MS (30 * SECOND_MS)
 
@@ -115,12 +116,13 @@ void partition_housekeep(struct partition *part)
     struct shard *shard = part->shard;
     if (part->state != PARTITION_RUNNING) return;
     fire_timers(part);
+    snapshot_tick(part);
     uint64_t now = loop_now_ms(shard->loop);
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;
     /* Only when no commit is under way and failing: a commit that is asked again tells the same. */
     if (!part->checking && now - part->checked_ms >= CHECK_MS && store_connected(shard->store))
         check_place(part);
-    if (part->off == part->advised_off || now - part->advised_ms < CHECK_MS) return;
+    if (part->off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
     part->advised_ms = now;
     bus_commit(shard->group, shard->events_topic, part->id, part->off);
     part->advised_off = part->off;

@@ -5,7 +5,8 @@
  *
  *   CLAIMING -> TAKING_OVER -> RECOVERING -> REISSUING -> RUNNING
  *      ^______________________________________________________|   reload: memory is dropped, a new
- * claim is made
+ *                                                                 claim is made
+ *   HALTED: its log or its snapshots are not what Redis speaks of; it is looked at again later
  *
  * Shards share nothing, so there is no lock in this directory. */
 #ifndef TUTTI_ORCHESTRATOR_INTERNAL_H
@@ -27,6 +28,7 @@
 #define LOAD_PAGE         64    /* runs read by one script */
 #define SPARE_MAX         64    /* batches kept for reuse */
 #define WAVE_MS           50    /* a wave that takes longer does not hold the next one back */
+#define HALT_MS           10000 /* before a halted partition is looked at again */
 #define RETRY_MS          200   /* before Redis or Kafka is asked again after a refusal */
 #define SHARD_PENDING_MAX 50000 /* messages under way before the fold waits for the broker */
 
@@ -36,7 +38,8 @@
     X(TAKING_OVER, "taking_over") \
     X(RECOVERING, "recovering")   \
     X(REISSUING, "reissuing")     \
-    X(RUNNING, "running")
+    X(RUNNING, "running")         \
+    X(HALTED, "halted")
 enum partition_state {
 #define X(name, text) PARTITION_##name,
     PARTITION_STATES(X)
@@ -198,8 +201,19 @@ struct partition {
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
     bool rebuild, reissue_all;
+    bool halted;          /* until it runs; so that the alarm is given once */
+    struct {                /* what Redis said before the claim */
+        int64_t epoch, off; /* -1: nothing */
+        char claim[CLAIM_TOKEN_MAX];
+    } known;
+    int64_t accept_loss; /* an operator's word: a log that begins below is good enough */
+    struct genesis *genesis;
+    struct rebuild *rebuilding;
+    struct map skips; /* by run id: events below its snapshot, until the recovery is over */
 
     int64_t replay_from;             /* where the doubt begins */
+    int64_t doubt_off; /* the same for what leaves the installation: below it Kafka was told that
+                          all is acknowledged */
     int64_t fold_off;                /* next offset to fold */
     int64_t sent_off;                /* where Redis stands once all that was sent is applied */
     int64_t off;                     /* where Redis is known to stand */
@@ -220,6 +234,22 @@ struct partition {
     size_t expiring;            /* run.expired events appended and not folded yet */
     uint64_t expiring_ms;       /* since when */
     struct bus_waiter appended; /* of timer and expiry events */
+
+    int64_t caution; /* from this offset on; -1: none */
+    int64_t tried_off;
+    uint32_t tried_count, clean_commits;
+    bool trying;
+    int64_t *quarantined; /* offsets; few */
+    size_t quarantined_count;
+
+    struct round *round; /* of snapshots; NULL between them */
+    uint64_t round_due_ms;
+    int64_t floor; /* that the last one reached; -1: unknown */
+};
+
+struct skip {
+    char id[RUN_ID_MAX];
+    int64_t off;
 };
 
 struct partition *partition_new(struct shard *shard, int32_t id);
@@ -233,6 +263,9 @@ void partition_pump(struct partition *part);
 void partition_fold(struct partition *part, struct wave *wave);
 /* Drops memory and claims again after wait_ms; why goes to the log. */
 void partition_reload(struct partition *part, uint32_t wait_ms, const char *why);
+/* Stops it with an alarm, to be looked at again after HALT_MS; nothing of it is read or written
+ * until then. */
+void partition_halt(struct partition *part, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
 /* Frees it if it is revoked and nothing is under way. */
 void partition_bury(struct partition *part);
@@ -249,6 +282,49 @@ bool partition_reply(struct partition *part, uint32_t life);
 
 /* claim.c */
 void partition_claim(struct partition *part);
+/* The last step of a takeover: reads the index of live runs, then the recovery begins. */
+void partition_read_index(struct partition *part);
+
+/* --- genesis.c --- */
+
+/* Calls done if the claim with that token lies at that offset; otherwise the shard stops. */
+void genesis_check(struct partition *part, int64_t epoch, const char *token,
+                   void (*done)(struct partition *part));
+void genesis_abandon(struct partition *part);
+
+/* --- rebuild.c --- */
+
+/* Fills Redis from the snapshots and sets the place to replay from, then partition_read_index. Not
+ * whole: only learns which events are quarantined. */
+void rebuild_begin(struct partition *part, bool whole);
+void rebuild_abandon(struct partition *part);
+
+/* --- snapshot.c --- */
+
+/* Begins or goes on with a round of snapshots; called every tick. */
+void snapshot_tick(struct partition *part);
+void snapshot_abandon(struct partition *part);
+
+/* --- caution.c --- */
+
+bool partition_quarantined(const struct partition *part, int64_t offset);
+/* Whether the event there is to be folded alone, and whether it may be folded now. */
+bool caution_holds(const struct partition *part, int64_t offset);
+bool caution_passes(struct partition *part, int64_t offset);
+/* Its fold came back. */
+void caution_survived(struct partition *part);
+/* A commit went well. */
+void caution_committed(struct partition *part);
+/* Whether the event is not to be folded, and what is done instead. */
+bool caution_quarantines(const struct partition *part, int64_t offset);
+void caution_quarantine(struct batch *b, struct entry *entry, const struct item *item,
+                        const struct fold_context *cx, struct effects *fx);
+
+/* --- probe.c --- */
+
+/* Sees every event before it is folded, and does nothing. A test program may have its own, to crash
+ * where a bug would. */
+void fold_probe(const struct event *ev);
 
 /* --- fold.c --- */
 
@@ -320,6 +396,11 @@ void triggers_update(struct triggers *t); /* the catalogue changed */
     X(TIMERS, timers)         \
     X(MARKS, marks)           \
     X(PLACE, place)           \
+    X(PURGE, purge)           \
+    X(RESTORE, restore)       \
+    X(SURVEY, survey)         \
+    X(SNAPPED, snapped)       \
+    X(TRYING, trying)         \
     X(INSTALLATION, installation)
 enum script_id {
 #define X(name, stem) SCRIPT_##name,
@@ -372,7 +453,7 @@ struct shard {
     bool stopping;
     bool sys_due; /* Redis was wiped: the facts of the installation are written again */
     size_t leaving;
-    uint64_t folded, commits, folded_logged, logged_ms;
+    uint64_t folded, commits, floors, folded_logged, logged_ms;
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);

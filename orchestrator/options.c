@@ -18,8 +18,11 @@ static const struct option options[] = {
     { .name = "pipeline", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pipeline), .min = 1, .max = 4, .fallback = "3",
       .help = "Batches of a partition that may be acknowledged and committed while the next is folded." },
     { .name = "pace", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pace_us), .min = 0, .max = 100000,
-      .fallback = "5000", .value_name = "MICROSECONDS", .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
+      .fallback = "1000", .value_name = "MICROSECONDS", .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
               "it is handled as one batch. A quiet loop answers at once." },
+    { .name = "snapshot.interval", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, snapshot_ms), .min = SECOND_MS,
+      .max = 24LL * 3600 * SECOND_MS, .fallback = "10m", .help = "How often the states of runs that changed are written to the topic snapshots. "
+              "After a loss of Redis so much of the log is folded again; the retention of events must be much longer." },
     { .name = "cache.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, cache_bytes), .min = MIB,
       .max = 1LL << 40, .fallback = "32MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
               "when an event names them." },

@@ -37,6 +37,7 @@ struct partition *partition_new(struct shard *shard, int32_t id)
     part->retry = (struct loop_timer){ .on_due = on_retry, .user = part };
     part->appended.done = on_appended;
     part->load_round = 1;
+    part->caution = part->tried_off = part->floor = part->accept_loss = -1;
     partition_claim(part);
     return part;
 }
@@ -45,6 +46,7 @@ void partition_set_state(struct partition *part, enum partition_state state)
 {
     log_debug(&part->log, "partition.state", "%s -> %s at offset %lld", state_names[part->state],
               state_names[state], (long long)part->fold_off);
+    if (state == PARTITION_RUNNING) part->halted = false;
     if (state == PARTITION_RUNNING)
         log_info(&part->log, "partition.running", "recovered up to our claim at offset %lld",
                  (long long)part->epoch);
@@ -61,6 +63,7 @@ static void resume(struct partition *part)
 {
     part->load_round++;
     part->prepared = 0;
+    part->trying = false;
     batches_advance(part);
     recovery_pump(part);
 }
@@ -142,13 +145,18 @@ static void drop_memory(struct partition *part)
 {
     part->life++;
     loop_disarm(part->shard->loop, &part->retry);
+    genesis_abandon(part);
+    rebuild_abandon(part);
+    snapshot_abandon(part);
     inbox_clear(part);
     batches_abandon(part);
     recovery_free(part);
     cache_drop_partition(part);
     timers_done(&part->timers);
-    part->checking = part->waits_for_definition = false;
+    part->checking = part->waits_for_definition = part->trying = false;
     part->expiring = 0;
+    part->caution = part->tried_off = part->floor = -1;
+    part->tried_count = part->clean_commits = 0;
 }
 
 void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
@@ -158,6 +166,15 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
     drop_memory(part);
     partition_set_state(part, PARTITION_CLAIMING);
     partition_retry(part, wait_ms, partition_claim);
+}
+
+void partition_halt(struct partition *part, const char *why)
+{
+    if (!part->halted) log_error(&part->log, "partition.halted", "%s", why);
+    part->halted = true;
+    drop_memory(part);
+    partition_set_state(part, PARTITION_HALTED);
+    partition_retry(part, HALT_MS, partition_claim);
 }
 
 void partition_revoke(struct partition *part)
@@ -178,6 +195,7 @@ void partition_bury(struct partition *part)
     while (*link != part) link = &(*link)->next_buried;
     *link = part->next_buried;
     free(part->inbox);
+    free(part->quarantined);
     free(part);
 }
 

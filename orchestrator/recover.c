@@ -51,6 +51,9 @@ void recovery_free(struct partition *part)
     effects_done(&rec->fx);
     free(rec);
     part->recovery = NULL;
+    pos = 0;
+    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
+    map_done(&part->skips);
 }
 
 void recovery_note(struct partition *part, struct bytes run_id)
@@ -79,7 +82,8 @@ static void consume_noted(struct partition *part)
 static void list_noted(struct partition *part)
 {
     struct recovery *rec = part->recovery;
-    if (part->reissue_all)
+    /* Where the log no longer names all runs in doubt, the index does. */
+    if (part->reissue_all || part->replay_from < part->log_start)
         for (size_t i = 0; i < part->timers.count; i++)
             recovery_note(part, bytes_of(part->timers.heap[i]->id));
     rec->ids = xcalloc(rec->noted.count, sizeof *rec->ids);
@@ -152,6 +156,7 @@ static void page_emit(struct partition *part, const struct store_reply *marks)
 struct ask_marks {
     struct partition *part;
     uint32_t life;
+    int64_t expected_off;
 };
 
 static void on_marks(void *user, enum store_status status, const struct store_reply *reply)
@@ -165,8 +170,9 @@ static void on_marks(void *user, enum store_status status, const struct store_re
         partition_resume_in(part, RETRY_MS); /* the page is still there: it is asked for again */
         return;
     }
-    if (store_integer(store_at(reply, 0)) != part->epoch) {
-        partition_reload(part, 0, "another owner took over during the recovery");
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != ask.expected_off) {
+        partition_reload(part, 0, "Redis moved while the marks of tasks were read");
         return;
     }
     page_emit(part, reply);
@@ -191,7 +197,7 @@ static void ask_marks(struct partition *part)
         args_add(&args, buf_bytes(&key));
     }
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
-    *ask = (struct ask_marks){ .part = part, .life = part->life };
+    *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;
     partition_await(part);
     AUTO_FREE struct bytes *argv = args_views(&args);
@@ -218,8 +224,8 @@ static bool page_fill(struct partition *part)
         rec->page[rec->page_count++] = entry;
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));
-        engine_reissue(entry->run, part->reissue_all && live ? 0 : part->replay_from, &cx,
-                       &rec->fx);
+        int64_t doubt = live ? part->replay_from : part->doubt_off;
+        engine_reissue(entry->run, part->reissue_all && live ? 0 : doubt, &cx, &rec->fx);
     }
     return true;
 }

@@ -500,6 +500,7 @@ void shard_stats(const struct shard *shard, struct shard_stats *ret)
 {
     *ret = (struct shard_stats){ .events_folded = shard->folded,
                                  .commits = shard->commits,
+                                 .floors = shard->floors,
                                  .runs_cached = shard->cache.count,
                                  .cache_bytes = shard->cache.memory };
     for (int32_t p = 0; p < shard->options.partitions; p++)

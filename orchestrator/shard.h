@@ -22,6 +22,7 @@ struct shard_options {
     uint32_t pipeline;            /* batches of a partition under way at once, 1 to 4 */
     uint64_t cache_bytes_max;     /* run states in memory */
     uint64_t retention_bytes_max; /* that finished runs may hold in Redis, over all partitions */
+    uint32_t snapshot_ms;         /* between two rounds of snapshots; see snapshot.c */
     struct bus_options bus;       /* log is set by the shard */
     struct store_options store;
     const struct log *log;
@@ -40,11 +41,11 @@ DEFINE_CLEANUP(struct shard *, shard_close)
 /* Why the shard stopped by itself (a fact of the installation differs, an event of a newer
  * version): false if it did not. */
 bool shard_failed(const struct shard *shard, struct err *ret);
-/* Joined the group and Redis answers. */
+/* Joined the group, Redis answers and takes what is written, and no partition is halted. */
 bool shard_ready(const struct shard *shard);
 /* Counters for logs and tests. */
 struct shard_stats {
-    uint64_t events_folded, commits;
+    uint64_t events_folded, commits, floors;
     size_t runs_cached, cache_bytes, partitions_running;
 };
 void shard_stats(const struct shard *shard, struct shard_stats *ret);

@@ -23,6 +23,8 @@ struct letter; /* publish.c */
 #define ASK_TASKS_MAX   256 /* of one script call: it holds Redis' only thread */
 #define TICK_MS         100
 #define RENEW_CHECK_MS  1000
+#define SERVE_MS_MAX    10 /* a busy worker lets the work of a partition gather for so long */
+#define SERVE_TASKS     64 /* a millisecond for each so many tasks in memory; enough for a batch */
 
 enum call_state {
     CALL_FREE,
@@ -114,6 +116,7 @@ struct part {
     int32_t partition;
     char gen[GENERATION_MAX]; /* `gen` of p:{p} as last seen; "" while unknown */
     uint64_t hold_ms;         /* loop time before which Redis is not asked again */
+    uint64_t served_ms;       /* loop time at which its lists were last emptied */
     struct call_list fresh, results, acked;
     struct call_list again; /* results whose delivery failed: sent again at the next tick */
 };
@@ -140,7 +143,7 @@ struct worker {
     size_t parked, fresh, asking; /* of these: waiting, without a lease, in a lease script */
     uint64_t serial;
     struct call_list letters;
-    struct loop_timer tick, commit, renew, grace;
+    struct loop_timer tick, commit, renew, grace, serve;
     enum worker_phase phase;
     void (*drained)(void *user);
     void *drained_user;

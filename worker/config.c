@@ -58,7 +58,7 @@ static const struct option options[] = {
       .offset = AT(pace_us),
       .min = 0,
       .max = 100000,
-      .fallback = "5000",
+      .fallback = "1000",
       .value_name = "MICROSECONDS",
       .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
               "it is handled as one batch. A quiet loop answers at once." },

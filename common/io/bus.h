@@ -152,6 +152,11 @@ void bus_credit(struct bus_group *g, const char *topic, int32_t partition, uint3
  * if it fails. A commit made before or within on_revoke (unless lost) goes out before the partition
  * is given away; later ones, and those of partitions that are not ours, are ignored. */
 void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset);
+/* The group's committed offset of a partition that is assigned to this member, asked from the
+ * broker: -1 where there is none. done comes once, never inside the call; for a partition that was
+ * taken away meanwhile it comes too. */
+void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
+                   void (*done)(void *user, int64_t offset, const struct err *e), void *user);
 /* Leaves: revokes everything (on_revoke is called), then done. The handle dies with done. */
 void bus_leave(struct bus_group *g, void (*done)(void *user), void *user);
 size_t bus_group_assigned(const struct bus_group *g);
@@ -163,6 +168,7 @@ struct bus_reader_options {
     const char *topic;
     int32_t partition; /* one; open several readers for several */
     int64_t offset;    /* BUS_START, BUS_END or a number */
+    uint32_t credit;   /* records to deliver until bus_reader_credit gives more; 0: without limit */
     void (*on_record)(void *user, const struct bus_record *r);
     /* Everything that was there is read (again after each time it was behind); may be NULL. */
     void (*on_end)(void *user, int64_t next_offset);
@@ -173,6 +179,8 @@ struct bus_reader_options {
 };
 MUST_CHECK struct bus_reader *
 bus_reader_open(struct bus *bus, const struct bus_reader_options *options, struct err *e);
+/* More records may be delivered; of a reader that was opened with a credit. */
+void bus_reader_credit(struct bus_reader *r, uint32_t more);
 struct bus_reader *bus_reader_close(struct bus_reader *r); /* no callback comes after it */
 DEFINE_CLEANUP(struct bus_reader *, bus_reader_close)
 

@@ -161,3 +161,46 @@ void bus_group_resolve(struct bus_group *g)
     g->resolve_running = true;
     bus_job_submit(g->bus->jobs, g->client, &job->job);
 }
+
+struct committed_job {
+    struct bus_job job;
+    rd_kafka_topic_partition_list_t *list;
+    void (*done)(void *user, int64_t offset, const struct err *e);
+    void *user;
+};
+
+static void committed_run(struct bus_job *job_)
+{
+    struct committed_job *job = CONTAINER_OF(job_, struct committed_job, job);
+    rd_kafka_resp_err_t code = rd_kafka_committed(job_->client->rk, job->list, JOB_MS_MAX);
+    if (!code) code = job->list->elems[0].err;
+    if (code) (void)bus_err(&job_->e, code, "the committed offset");
+}
+
+static void committed_finish(struct bus_job *job_, const struct err *e)
+{
+    struct committed_job *job = CONTAINER_OF(job_, struct committed_job, job);
+    int64_t offset = e ? -1 : job->list->elems[0].offset;
+    job->done(job->user, MAX(offset, (int64_t)-1), e);
+}
+
+static void committed_release(struct bus_job *job_)
+{
+    struct committed_job *job = CONTAINER_OF(job_, struct committed_job, job);
+    rd_kafka_topic_partition_list_destroy(job->list);
+    free(job);
+}
+
+void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
+                   void (*done)(void *user, int64_t offset, const struct err *e), void *user)
+{
+    struct committed_job *job = xcalloc(1, sizeof *job);
+    *job = (struct committed_job){ .job = { .run = committed_run,
+                                            .finish = committed_finish,
+                                            .release = committed_release },
+                                   .list = rd_kafka_topic_partition_list_new(1),
+                                   .done = done,
+                                   .user = user };
+    (void)rd_kafka_topic_partition_list_add(job->list, topic, partition);
+    bus_job_submit(g->bus->jobs, g->client, &job->job);
+}

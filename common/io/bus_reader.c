@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A reader: one partition read without a group, with no limit of credit. */
+ * A reader: one partition read without a group, with or without a limit of credit. */
 #include <stdlib.h>
 
 #include "common/io/bus_internal.h"
@@ -51,8 +51,14 @@ struct bus_reader *bus_reader_open(struct bus *bus, const struct bus_reader_opti
                                         .on_error = on_error,
                                         .user = r,
                                     });
-    if (!bus_stream_read(r->stream, options->offset, UINT32_MAX, e)) return NULL;
+    if (!bus_stream_read(r->stream, options->offset,
+                         options->credit ? options->credit : UINT32_MAX, e)) return NULL;
     return TAKE(r);
+}
+
+void bus_reader_credit(struct bus_reader *r, uint32_t more)
+{
+    if (r->bus) bus_stream_credit(r->stream, more);
 }
 
 static void bury(void *reader)

@@ -3,16 +3,20 @@
  * Names in Redis and Kafka. Everything of a partition lies under one hash tag, so that one script
  * may touch it all. prefix is the installation's (option `prefix`, default "tutti").
  *
- *   <prefix>:p:{<p>}            hash     epoch, off, replay_from, replay_until, tries, tries_off,
- * rebuild, gen, fin_bytes <prefix>:tm:{<p>}           zset     live runs by earliest due time
+ *   <prefix>:p:{<p>}            hash     epoch, off, claim, replay_from, replay_until, tries, tries_off,
+ *                                        rebuild, gen, fold_gen, gen_seen, fin_bytes, floor, caution,
+ *                                        try_off, try_count, accept_loss
+ *   <prefix>:tm:{<p>}           zset     live runs by earliest due time
  *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
+ *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
- *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done, "C"
- * cancelled; has a TTL that outlives the lease cancelled; with a TTL that outlives the lease
- * <prefix>:cb:<dependency>    hash     circuit breaker <prefix>:sys                hash partitions,
- * cluster id, format Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots,
- * .tasks.<queue> */
+ *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done, "C" cancelled;
+ *                                        has a TTL that outlives the lease
+ *   <prefix>:cb:<dependency>    hash     circuit breaker
+ *   <prefix>:sys                hash     partitions, cluster id, format
+ *
+ * Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue> */
 #ifndef TUTTI_KEYS_H
 #define TUTTI_KEYS_H
 
@@ -22,6 +26,7 @@
 void key_partition(struct buf *b, const char *prefix, int32_t p);
 void key_timers(struct buf *b, const char *prefix, int32_t p);
 void key_finished(struct buf *b, const char *prefix, int32_t p);
+void key_snapshots(struct buf *b, const char *prefix, int32_t p);
 void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
 void key_task(struct buf *b, const char *prefix, int32_t p, struct bytes task_id);

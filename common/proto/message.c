@@ -187,6 +187,7 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_TASK_FAILED:
     case EVENT_TASK_LOST: return decode_result(m, ev, e);
     case EVENT_RUN_EXPIRED:
+    case EVENT_RUN_RESUME:
     case EVENT_TYPE_COUNT: break;
     }
     return true;

@@ -10,6 +10,7 @@
  *   run.start       the input, JSON                              definition, workflow, version,
  * [key], [namespace], [actor], [traceparent] run.cancel      {"reason": text} or null [actor]
  *   run.expired     null                                         -
+ *   run.resume      null                                         [actor]
  *   timer.fired     null                                         due-ms
  *   task.completed  the output, JSON                             path, attempt, task-id, gen,
  * [usage], [worker] task.failed     {"type","message","retryable","retry_after_ms","details"}   the
@@ -79,7 +80,8 @@ enum message_header {
     X(TASK_COMPLETED, "task.completed", 1) \
     X(TASK_FAILED, "task.failed", 1)       \
     X(TASK_LOST, "task.lost", 1)           \
-    X(OWNER_CLAIM, "owner.claim", 0)
+    X(OWNER_CLAIM, "owner.claim", 0)       \
+    X(RUN_RESUME, "run.resume", 0)
 
 enum event_type {
 #define X(name, text, result) EVENT_##name,

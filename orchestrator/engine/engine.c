@@ -75,11 +75,34 @@ static void timer(struct fold *f)
         fail_run(f, RUN_FAILED, &failure);
         return;
     }
+    if (run->state == RUN_PAUSED) return;
     for (uint32_t i = 0; i < f->def->step_count; i++)
         if (step_at(run, i) == STEP_STATE_ISSUED && step_backstop_ms(run, i) <= f->now_ms)
             step_timed_out(f, i);
     f->timer = true;
     run_advance(f);
+}
+
+static void resume(struct fold *f)
+{
+    if (f->run->state != RUN_PAUSED) return;
+    run_move(f, RUN_RUNNING, NULL);
+    run_set_result(f, (struct bytes){ 0 });
+    f->timer = true; /* what became due meanwhile */
+    run_advance(f);
+}
+
+void engine_pause(struct run *run, const char *why, const struct fold_context *cx,
+                  struct effects *fx)
+{
+    if (run->state != RUN_RUNNING) return;
+    struct fold f = fold_begin(run, cx, fx);
+    struct failure failure = { .type = ERROR_INTERNAL, .step = NO_INDEX, .message = bytes_of(why) };
+    AUTO_BUF struct buf error = { 0 };
+    failure_encode(&error, f.def, &failure);
+    run_move(&f, RUN_PAUSED, error_type_name(failure.type));
+    run_set_result(&f, buf_bytes(&error));
+    fold_end(&f);
 }
 
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
@@ -90,11 +113,13 @@ enum engine_verdict engine_apply(struct run *run, const struct event *ev,
     struct fold f = fold_begin(run, cx, fx);
     if (event_type_is_result(ev->type)) {
         step_result(&f, ev);
-        if (f.touched) run_advance(&f);
+        if (f.touched && run->state == RUN_RUNNING) run_advance(&f);
     } else if (ev->type == EVENT_RUN_CANCEL && !over) {
         cancel(&f, ev);
     } else if (ev->type == EVENT_TIMER_FIRED && !over) {
         timer(&f);
+    } else if (ev->type == EVENT_RUN_RESUME) {
+        resume(&f);
     }
     bool touched = f.touched;
     fold_end(&f);

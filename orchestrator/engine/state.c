@@ -62,7 +62,8 @@ static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
 #define TO(s) [RUN_##s] = true
 static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_INITIALIZING] = { TO(RUNNING), TO(FAILED) },
-    [RUN_RUNNING] = { TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [RUN_RUNNING] = { TO(PAUSED), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [RUN_PAUSED] = { TO(RUNNING), TO(FAILED), TO(CANCELLED) },
 };
 #undef TO
 
@@ -386,6 +387,7 @@ int64_t run_next_due_ms(const struct run *run)
     if (run_state_terminal((enum run_state)run->state))
         return run->finished_ms + run->def->retention_ms;
     int64_t due = run_deadline_ms(run);
+    if (run->state == RUN_PAUSED) return due;
     for (uint32_t i = 0; i < run->def->step_count; i++) {
         enum step_state state = step_at(run, i);
         if (state == STEP_STATE_ISSUED) due = MIN(due, step_backstop_ms(run, i));

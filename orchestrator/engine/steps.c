@@ -373,11 +373,23 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
     f->touched = true;
 }
 
+/* Whether a failure counts: of the attempt that is current, and issued under the generation that is.
+ * What a worker of an older generation failed at was issued again meanwhile, and that task has yet
+ * to be answered. */
+static bool counts(const struct fold *f, const struct step *s, const struct event *ev)
+{
+    return s->state == STEP_STATE_ISSUED && ev->attempt == s->attempt &&
+           bytes_is(ev->gen, f->cx->gen ? f->cx->gen : "");
+}
+
 static void settle(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct step *s = step_get(f->run, index);
     bool current = ev->attempt == s->attempt;
     if (current && bytes_is(ev->gen, f->cx->gen ? f->cx->gen : "")) return;
+    bool open = current && s->state == STEP_STATE_ISSUED &&
+                !run_state_terminal((enum run_state)f->run->state);
+    if (open && ev->type == EVENT_TASK_FAILED) return; /* it is still to be done */
     char task_id[TASK_ID_MAX];
     task_id_of(f, index, ev->attempt, task_id);
     int64_t deadline = current && s->state == STEP_STATE_ISSUED ? step_deadline_ms(f->run, index)
@@ -407,7 +419,7 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
     if (!output_valid(f, index, output, &e)) {
         struct failure failure = failure_of(ERROR_INVALID_OUTPUT, index, &e);
         failure.attempt = s->attempt;
-        if (current && s->state == STEP_STATE_ISSUED) step_attempt_failed(f, index, &failure);
+        if (counts(f, s, ev)) step_attempt_failed(f, index, &failure);
         return;
     }
     if (!current && s->state == STEP_STATE_ISSUED) {
@@ -422,7 +434,7 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
 static void failed(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct step *s = step_get(f->run, index);
-    if (ev->attempt != s->attempt || s->state != STEP_STATE_ISSUED) return;
+    if (!counts(f, s, ev)) return;
     struct failure failure = { .type = ERROR_INTERNAL, .step = index, .attempt = s->attempt };
     AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
     const char *type = json_text(value, "type"), *message = json_text(value, "message");
@@ -444,8 +456,7 @@ static void failed(struct fold *f, uint32_t index, const struct event *ev)
 static void lost(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct step *s = step_get(f->run, index);
-    if (ev->attempt != s->attempt || s->state != STEP_STATE_ISSUED) return;
-    if (!bytes_is(ev->gen, f->cx->gen ? f->cx->gen : "")) return;
+    if (!counts(f, s, ev)) return;
     struct failure failure = { .type = ERROR_LOST,
                                .retryable = true,
                                .step = index,

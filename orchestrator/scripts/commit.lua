@@ -22,10 +22,13 @@ for _ = 1, n_key do
     if ARGV[i] == '' then redis.call('DEL', KEYS[k]) else redis.call('SET', KEYS[k], ARGV[i]) end
     i, k = i + 1, k + 1
 end
-for _ = 1, tonumber(ARGV[10]) do redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1]) i = i + 2 end
-for _ = 1, tonumber(ARGV[11]) do redis.call('ZREM', KEYS[2], ARGV[i]) i = i + 1 end
-for _ = 1, tonumber(ARGV[12]) do redis.call('ZADD', KEYS[3], ARGV[i], ARGV[i + 1]) i = i + 2 end
-for _ = 1, tonumber(ARGV[13]) do redis.call('ZREM', KEYS[3], ARGV[i]) i = i + 1 end
+local function index(command, key, n)                        -- one call for all members: at most a run of the batch each
+    if n > 0 then redis.call(command, key, unpack(ARGV, i, i + n - 1)) i = i + n end
+end
+index('ZADD', KEYS[2], 2 * ARGV[10])
+index('ZREM', KEYS[2], tonumber(ARGV[11]))
+index('ZADD', KEYS[3], 2 * ARGV[12])
+index('ZREM', KEYS[3], tonumber(ARGV[13]))
 for r = k, #KEYS do
     local set, del = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     i = i + 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands under deploy/ names only what there is: options, packages, programs, files. Nothing is started."""
+"""What stands under deploy/ names only what there is: options, packages, programs, files. Of it only Redis is started."""
 import re
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from harness.base import ROOT, clean_env, program
+from harness.base import ROOT, clean_env, program, until
 
 DEPLOY = ROOT / "deploy"
 PROGRAMS = ["tutti", "tutti-orchestrator", "tutti-worker"]
@@ -73,15 +73,27 @@ def test_compose_names_only_services_volumes_and_files_that_there_are(compose):
         assert set(service.get("depends_on", {})) <= set(compose["services"]), name
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source in compose["volumes"] or (DEPLOY / source).resolve().is_dir(), volume
+            assert source in compose["volumes"] or (DEPLOY / source).resolve().exists(), volume
         for needed in service.get("depends_on", {}):
             assert "healthcheck" in compose["services"][needed], needed
     build = compose["services"]["orchestrator"]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
-    redis = compose["services"]["redis"]["command"]
-    assert {"--appendonly": "yes", "--appendfsync": "everysec",
-            "--maxmemory-policy": "noeviction"}.items() <= \
-        dict(zip(redis, redis[1:])).items()
+    redis = compose["services"]["redis"]
+    assert redis["command"][1] in [v.split(":")[1] for v in redis["volumes"]]
+
+
+def test_redis_starts_with_the_settings_that_the_deployment_gives_it(tmp_path):
+    socket = tmp_path / "redis.sock"
+    server = subprocess.Popen(["redis-server", DEPLOY / "redis.conf", "--port", "0", "--unixsocket", socket, "--dir", tmp_path],
+                              stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: socket.exists() or server.poll() is not None, 20, "redis-server")
+        for name, value in (("appendonly", "yes"), ("appendfsync", "everysec"), ("maxmemory-policy", "noeviction"), ("save", "")):
+            answer = subprocess.run(["redis-cli", "-s", socket, "config", "get", name], capture_output=True, text=True, check=True)
+            assert answer.stdout.splitlines() == [name, value]
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_the_build_stage_installs_what_run_installs(dockerfile):

@@ -157,7 +157,7 @@ static const char *ask(struct redis *r, const char *source, const char *fmt, ...
 /* -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
 static const char *takeover(struct redis *r, int epoch, int log_start)
 {
-    return ask(r, script_takeover, "p / %d %d gen%d", epoch, log_start, epoch);
+    return ask(r, script_takeover, "p / %d %d gen%d token%d", epoch, log_start, epoch, epoch);
 }
 
 /* A commit that changes nothing but the place. */
@@ -181,7 +181,7 @@ static struct redis redis_owned(void)
 Test(takeover, the_first_of_an_empty_partition_is_a_rebuild_at_the_log_start)
 {
     struct redis r = redis_start();
-    EQ(takeover(&r, 10, 4), "REBUILD 4 4 1 gen10 - -");
+    EQ(takeover(&r, 10, 4), "REBUILD 4 4 1 gen10 - - -");
     EQ(COMMAND(&r, "HMGET p epoch off replay_from replay_until rebuild"), "10 4 4 10 1");
     redis_stop(&r);
 }
@@ -189,9 +189,9 @@ Test(takeover, the_first_of_an_empty_partition_is_a_rebuild_at_the_log_start)
 Test(takeover, a_partition_that_stands_in_the_log_is_taken_over_where_it_stands)
 {
     struct redis r = redis_owned();
-    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -", "its generation survives");
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - - -", "its generation survives");
     EQ(COMMAND(&r, "HMGET p epoch off replay_until rebuild"), "20 11 20 nil");
-    EQ(takeover(&r, 30, 11), "OK 11 11 2 gen10 - -", "the log begins where it stands");
+    EQ(takeover(&r, 30, 11), "OK 11 11 2 gen10 - - -", "the log begins where it stands");
     redis_stop(&r);
 }
 
@@ -199,7 +199,7 @@ Test(takeover, a_place_before_the_log_start_is_a_rebuild_that_forgets_what_was_s
 {
     struct redis r = redis_owned();
     COMMAND(&r, "HSET p fold_gen f gen_seen s fin_bytes 70");
-    EQ(takeover(&r, 20, 12), "REBUILD 12 12 1 gen10 - -");
+    EQ(takeover(&r, 20, 12), "REBUILD 12 12 1 gen10 - - -");
     EQ(COMMAND(&r, "HMGET p fold_gen gen_seen fin_bytes"), "nil nil nil");
     redis_stop(&r);
 }
@@ -218,19 +218,19 @@ Test(takeover, a_newer_owner_fences_the_older_one)
 Test(takeover, asked_again_it_says_the_same_but_for_the_tries)
 {
     struct redis r = redis_owned();
-    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -");
-    EQ(takeover(&r, 20, 0), "OK 11 11 2 gen10 - -");
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - - -");
+    EQ(takeover(&r, 20, 0), "OK 11 11 2 gen10 - - -");
     redis_stop(&r);
 }
 
 Test(takeover, tries_count_takeovers_at_an_unchanged_offset)
 {
     struct redis r = redis_owned();
-    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - -");
-    EQ(takeover(&r, 30, 0), "OK 11 11 2 gen10 - -");
-    EQ(takeover(&r, 40, 0), "OK 11 11 3 gen10 - -");
+    EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - - -");
+    EQ(takeover(&r, 30, 0), "OK 11 11 2 gen10 - - -");
+    EQ(takeover(&r, 40, 0), "OK 11 11 3 gen10 - - 11", "from here on with caution");
     commit(&r, 40, 11, 12, 0);
-    EQ(takeover(&r, 50, 0), "OK 12 11 1 gen10 - -", "a step forward is enough");
+    EQ(takeover(&r, 50, 0), "OK 12 11 1 gen10 - - 12", "a step forward is enough");
     redis_stop(&r);
 }
 
@@ -239,9 +239,9 @@ Test(takeover, a_second_one_amid_a_recovery_keeps_replay_from)
     struct redis r = redis_owned();
     takeover(&r, 20, 0);
     EQ(commit(&r, 20, 11, 15, 0), "OK 20 15");
-    EQ(takeover(&r, 30, 0), "OK 15 11 1 gen10 - -");
+    EQ(takeover(&r, 30, 0), "OK 15 11 1 gen10 - - -");
     EQ(commit(&r, 30, 15, 31, 1), "OK 30 31");
-    EQ(takeover(&r, 40, 0), "OK 31 31 1 gen10 - -", "a finished recovery leaves no doubt");
+    EQ(takeover(&r, 40, 0), "OK 31 31 1 gen10 - - -", "a finished recovery leaves no doubt");
     redis_stop(&r);
 }
 
@@ -250,18 +250,18 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
     struct redis r = redis_start();
     takeover(&r, 10, 0);
     EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
-    EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - -", "from the start again");
+    EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - - -", "from the start again");
     EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
     EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
-    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - -");
+    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - - -");
     redis_stop(&r);
 }
 
 Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
 {
     struct redis r = redis_start();
-    EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g"),
-       "REBUILD 9007199254740981 9007199254740981 1 g - -");
+    EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g token"),
+       "REBUILD 9007199254740981 9007199254740981 1 g - - -");
     EQ(COMMAND(&r, "HMGET p off replay_from replay_until"),
        "9007199254740981 9007199254740981 9007199254740990");
     EQ(ask(&r, script_commit,
@@ -340,9 +340,9 @@ Test(commit, generations_are_kept_for_the_next_owner_until_others_come)
     struct redis r = redis_owned();
     EQ(ask(&r, script_commit, "p tm fin / 10 11 12 1 f1 s1 0 0 0 0 0 0 0"), "OK 10 12");
     EQ(commit(&r, 10, 12, 13, 1), "OK 10 13");
-    EQ(takeover(&r, 20, 0), "OK 13 13 1 gen10 f1 s1");
+    EQ(takeover(&r, 20, 0), "OK 13 13 1 gen10 f1 s1 -");
     EQ(ask(&r, script_commit, "p tm fin / 20 13 21 1 f2 s2 0 0 0 0 0 0 0"), "OK 20 21");
-    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 f2 s2");
+    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 f2 s2 -");
     redis_stop(&r);
 }
 
@@ -539,11 +539,13 @@ Test(timers_script, it_reads_a_page_of_live_runs_with_the_place)
 Test(generation, the_first_value_stays)
 {
     struct redis r = redis_start();
-    EQ(ask(&r, script_generation, "p / g1"), "g1");
-    EQ(ask(&r, script_generation, "p / g2"), "g1");
-    EQ(takeover(&r, 10, 0), "REBUILD 0 0 1 g1 - -", "a takeover keeps it too");
+    EQ(ask(&r, script_generation, "p / g1"), "g1 - - - -");
+    EQ(ask(&r, script_generation, "p / g2"), "g1 - - - -");
+    EQ(takeover(&r, 10, 0), "REBUILD 0 0 1 g1 - - -", "a takeover keeps it too");
+    EQ(ask(&r, script_generation, "p / g2"), "g1 10 0 token10 -",
+       "and says what is known of the log");
     COMMAND(&r, "FLUSHALL");
-    EQ(ask(&r, script_generation, "p / g2"), "g2", "a wiped Redis has another one");
+    EQ(ask(&r, script_generation, "p / g2"), "g2 - - - -", "a wiped Redis has another one");
     redis_stop(&r);
 }
 

@@ -265,3 +265,17 @@ Test(executor, draining_finishes_what_runs_lets_go_of_the_rest_and_leaves)
     cr_assert_eq(fake_count(b.fake, "ask c"), 0);
     close_worker(&b);
 }
+
+Test(executor, what_gathers_in_a_busy_worker_is_done_without_anybody_asking)
+{
+    struct bench b = open_worker();
+    int64_t offset = 0;
+    for (char task = '!'; task < 'z'; task++) { /* most of them are held by another worker */
+        if (task != 'a') fake_lease_verdict(b.fake, task, "H60000");
+        fake_deliver(b.fake, &(struct fake_task){ .task = task, .offset = offset++ });
+    }
+    cr_assert(fake_until(b.fake, "done a", 2000));
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'z', .offset = offset });
+    cr_assert(fake_until(b.fake, "done z", 2000));
+    close_worker(&b);
+}

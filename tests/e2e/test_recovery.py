@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left when Redis is wiped, the log is short, a topic was made anew or an event is poison:
+every run ends, ended ones stay ended, and what cannot be right is refused."""
+import json
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from conftest import worker_args
+from harness.base import until
+from test_kill import Slow, http_steps
+
+pytestmark = pytest.mark.slow
+SNAPSHOTS = ["--snapshot-interval", "1s"]
+
+
+def floors(inst, redis):
+    """The floor of each partition, -1 where there is none."""
+    return [int(redis.command("HGET", f"{inst.prefix}:p:{{{p}}}", "floor") or -1)
+            for p in range(inst.partitions)]
+
+
+def partition_of(inst, run):
+    return inst.topics.of("events", run_id=run)[0].partition
+
+
+def offset_of(inst, run, **headers):
+    return inst.topics.of("events", run_id=run, **headers)[-1].offset
+
+
+def wait_snapshot(inst, redis, run):
+    """Until the run's last event lies below the floor, so that its snapshot is needed."""
+    p = partition_of(inst, run)
+    last = inst.topics.of("events", run_id=run)[-1].offset
+    until(lambda: floors(inst, redis)[p] > last, 30, "a floor above the run's events")
+
+
+def stored(inst, redis, run):
+    p = partition_of(inst, run)
+    flat = redis.command("HGETALL", f"{inst.prefix}:run:{{{p}}}:{run}")
+    return dict(zip(flat[::2], flat[1::2]))
+
+
+def wait_ready(inst, fake):
+    inst.worker(*worker_args(fake))
+
+
+def test_a_wiped_redis_is_filled_from_snapshots(installation, fake, redis):
+    """Runs of which nothing lies beyond the floor, live and finished, are as they were, a start key
+    still stands for its run, no call is made again and no result is sent again."""
+    slow = Slow(fake)
+    fake.on("/fast", lambda c: {"n": 1})
+    inst = installation()
+    inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    done_file = inst.write({"steps": [
+        {"name": "a", "type": "http", "url": f"{fake.url}/fast/a"}]})
+    live_file = inst.write({"steps": [
+        {"name": "a", "type": "http", "url": f"{fake.url}/fast/b"},
+        {"name": "b", "type": "http", "url": f"{slow.url}/c"}]})
+    done = inst.start(done_file, {"x": 1}, "--key", "k1")
+    inst.finish(done)
+    live = inst.start(live_file)
+    until(lambda: slow.count() == 1, 20, "the slow call")
+    for run in (done, live):
+        wait_snapshot(inst, redis, run)
+    before = {run: stored(inst, redis, run) for run in (done, live)}
+    redis.command("FLUSHALL")
+    until(lambda: all(stored(inst, redis, run) == before[run] for run in before), 60,
+          "the states from before")
+    restored = inst.orchestrators[0].events("rebuild.restored")
+    assert any(not line["msg"].startswith("0 runs") for line in restored), restored
+    assert inst.start(done_file, {"x": 1}, "--key", "k1") == done or \
+        inst.tutti("status", done).code == 0
+    slow.open.set()
+    assert inst.finish(live, 60)["status"] == "completed"
+    assert fake.count("/fast/a") == fake.count("/fast/b") == 1 and slow.count() == 1
+    for run in (done, live):
+        inst.check_once(run)  # one result each, wiped or not
+
+
+def test_a_start_key_is_not_free_after_a_wipe(installation, fake, redis):
+    fake.on("/fast", lambda c: {})
+    inst = installation()
+    inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    path = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{fake.url}/fast"}]})
+    first = inst.start(path, {}, "--key", "order-1")
+    inst.finish(first)
+    wait_snapshot(inst, redis, first)
+    redis.command("FLUSHALL")
+    inst.tutti("start", path, "--key", "order-1", "--json", "--input-json", "{}")
+    until(lambda: len(inst.topics.of("events", type="run.start")) == 2, 20, "the second start")
+    marker = inst.start(path)
+    inst.finish(marker, 60)
+    until(lambda: inst.tutti("status", first).code == 0, 30, "the first run is back")
+    p = partition_of(inst, first)
+    place = offset_of(inst, first, type="run.start")
+    until(lambda: int(redis.command("HGET", f"{inst.prefix}:p:{{{p}}}", "off") or 0) > place + 1,
+          30, "the partition has gone on")
+    assert fake.count("/fast") == 2, "the key started a second run"
+
+
+@pytest.mark.parametrize("backend", ["kafka"], indirect=True)
+def test_a_log_that_is_cut_below_the_floor_is_not_missed(installation, fake, redis, backend):
+    slow = Slow(fake)
+    inst = installation()
+    inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    run = inst.start(http_steps(slow, ["a", "b"]))
+    until(lambda: slow.count() == 1, 20, "the call")
+    wait_snapshot(inst, redis, run)
+    p = partition_of(inst, run)
+    cut = floors(inst, redis)[p]
+    admin = AdminClient({"bootstrap.servers": inst.broker.brokers})
+    for future in admin.delete_records(
+            [TopicPartition(f"{inst.prefix}.events", p, cut)]).values():
+        future.result(30)
+    redis.command("FLUSHALL")
+    slow.open.set()
+    assert inst.finish(run, 60)["status"] == "completed"
+    assert slow.count("a") == 1 and slow.count("b") == 1
+    inst.check_once(run)
+
+
+@pytest.mark.parametrize("backend", ["kafka"], indirect=True)
+def test_a_log_that_is_cut_above_the_floor_halts_its_partition_alone(installation, fake, redis,
+                                                                     backend):
+    fake.on("/fast", lambda c: {})
+    inst = installation()
+    first = inst.orchestrator(wait=False)  # no snapshot is made in time
+    inst.worker(*worker_args(fake))
+    inst.wait_running(first)
+    path = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{fake.url}/fast"}]})
+    run = inst.start(path)
+    inst.finish(run)
+    p = partition_of(inst, run)
+    admin = AdminClient({"bootstrap.servers": inst.broker.brokers})
+    for future in admin.delete_records([TopicPartition(f"{inst.prefix}.events", p, 2)]).values():
+        future.result(30)
+    redis.command("FLUSHALL")
+    line = first.wait_event("partition.halted", 30, partition=p)[0]
+    assert "events are lost" in line["msg"] and line["level"] == "error"
+    first.wait_for(lambda: len({x["partition"] for x in first.events("rebuild.restored")}) ==
+                   inst.partitions - 1, 30, "the others go on")
+    assert first.running()
+    start = int(line["msg"].rsplit(" ", 1)[1])
+    redis.command("HSET", f"{inst.prefix}:p:{{{p}}}", "accept_loss", start)
+    first.wait_event("rebuild.restored", 40, partition=p)
+
+
+@pytest.mark.parametrize("backend", ["kafka"], indirect=True)
+def test_a_topic_that_was_made_anew_is_refused(installation, fake, redis, backend):
+    fake.on("/fast", lambda c: {})
+    inst = installation()
+    first = inst.orchestrator(wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(first)
+    path = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{fake.url}/fast"}]})
+    inst.finish(inst.start(path))
+    first.stop()
+    topic = f"{inst.prefix}.events"
+    admin = AdminClient({"bootstrap.servers": inst.broker.brokers})
+    for future in admin.delete_topics([topic], operation_timeout=30).values():
+        future.result(30)
+    until(lambda: topic not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
+    inst.broker.make_topics({topic: inst.partitions})
+    inst.topics.next = {k: v for k, v in inst.topics.next.items() if k[0] != topic}
+    second = inst.orchestrator(wait=False)
+    line = second.wait_event("partition.halted", 40)[0]
+    assert "made anew" in line["msg"]
+    assert not second.events("partition.running")
+    # With as many records as there were before, it is the claim that is missing.
+    for p in range(inst.partitions):
+        for n in range(40):
+            inst.topics.send(topic, None, key="x", headers={}, partition=p)
+    inst.malformed.add(None)
+    assert second.wait(60) == 1
+    assert "is not in the log" in second.events("shard.failed")[0]["msg"]
+
+
+POISON = "orchestrator-poison"
+
+
+def poison_owner(inst):
+    """An orchestrator with a bug; it ends at the poisoned event, and is started again as often as a
+    supervisor would."""
+    process = inst._start(POISON, ["--partitions", inst.partitions, "--tasks-partitions", 4],
+                          None)
+    inst.orchestrators.append(process)
+    return process
+
+
+def test_an_event_that_crashes_its_owners_is_quarantined_and_no_other(installation, fake, redis):
+    fake.on("/fast", lambda c: {"said": "fine"})
+    fake.on("/bad", lambda c: {"said": "poison"})
+    inst = installation()
+    inst.worker(*worker_args(fake))
+    good = inst.write({"steps": [{"name": n, "type": "http", "url": f"{fake.url}/fast/{n}"}
+                                 for n in "ab"]})
+    bad = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{fake.url}/bad"},
+                                {"name": "b", "type": "http", "url": f"{fake.url}/fast/after"}]})
+    owner = poison_owner(inst)
+    inst.wait_running(owner)
+    runs = [inst.start(good) for _ in range(8)]
+    sick = inst.start(bad)
+    crashes = 0
+
+    def quarantined():
+        return inst.topics.of("dlq", dlq_reason="quarantined")
+
+    while not quarantined():
+        nonlocal_owner = inst.orchestrators[-1]
+        until(lambda: not nonlocal_owner.running() or quarantined(), 60, "an end of the owner")
+        if nonlocal_owner.running():
+            break
+        crashes += 1
+        assert crashes < 12, "it never ends"
+        poison_owner(inst)
+    until(lambda: inst.tutti("status", sick, "--json").code == 0 and
+          inst.status(sick)["status"] == "paused", 60, "the run is paused")
+    for run in runs:
+        assert inst.finish(run, 60)["status"] == "completed"
+        inst.check_once(run)
+    letters = {(r.headers["dlq-partition"], r.headers["dlq-offset"]) for r in quarantined()}
+    assert len(letters) == 1
+    assert "crashed its owner" in json.dumps(inst.status(sick)["error"])
+    # Wiped: the event does not crash the replay.
+    ends = len([p for p in inst.orchestrators if not p.running()])
+    redis.command("FLUSHALL")
+    until(lambda: inst.tutti("status", sick, "--json").code == 0 and
+          inst.status(sick)["status"] == "paused", 60, "the run is paused again")
+    assert len([p for p in inst.orchestrators if not p.running()]) == ends
+    assert len({(r.headers["dlq-partition"], r.headers["dlq-offset"])
+                for r in quarantined()}) == 1
