@@ -134,8 +134,8 @@ class Chaos:
         first = ("runs", "ended", "lost", "duplicates", "stuck", "faults", "flushalls",
                  "repeated_calls", "repeated_after_durable")
         report = {name: summary.pop(name) for name in first}
-        report.update(summary, cpu_percent=self.cpu_percent, minutes=self.options.minutes, seed=self.options.seed,
-                      by_kind=executor.counts)
+        report.update(summary, cpu_percent=self.cpu_percent, minutes=self.options.minutes,
+                      seed=self.options.seed, by_kind=executor.counts)
         bad = check.violations()
         self.tell_stories(facts, check.offences)
         if left:

@@ -252,7 +252,7 @@ class Cluster:
     def orchestrator_argv(name):
         return ["tutti-orchestrator", "--name", name, "--partitions", str(PARTITIONS),
                 "--tasks-partitions", str(TASK_PARTITIONS), "--kafka-session-timeout", SESSION,
-                "--kafka-message-timeout", "8s"]
+                "--kafka-message-timeout", "8s", "--snapshot-interval", "12s"]
 
     def worker_argv(self, name):
         first, second = self.ledger_ports

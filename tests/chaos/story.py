@@ -41,8 +41,8 @@ class Stories:
         if lines:
             lines += self.around(run, min(lines)[0] - AROUND_MS, max(lines)[0] + AROUND_MS)
         head = self.starts.get(run, "nobody started it")
-        return f"run {run}: {head}\n" + "".join(f"{clock(ms)}  {text}\n"
-                                                for ms, text in sorted(lines, key=lambda line: line[0]))
+        in_order = sorted(lines, key=lambda line: line[0])
+        return f"run {run}: {head}\n" + "".join(f"{clock(ms)}  {text}\n" for ms, text in in_order)
 
     def around(self, run, first, last):
         """What happened to the system meanwhile."""
