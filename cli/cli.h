@@ -36,6 +36,7 @@ struct cli_config {
     /* start, dev */
     char *input, *input_json, *input_text, *document, *key;
     bool wait, watch;
+    bool all; /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
     /* dev */
@@ -77,6 +78,7 @@ int cmd_history(struct cli *cli);
 int cmd_watch(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_cancel(struct cli *cli);
+int cmd_dlq(struct cli *cli);
 int cmd_dev(struct cli *cli);
 int cmd_completion(struct cli *cli);
 int cmd_man(struct cli *cli);

@@ -171,8 +171,9 @@ static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
     t->done = true;
 }
 
-static bool send(struct client *c, const struct bus_message *m, struct err *e)
+bool client_send(struct client *c, const struct bus_message *m, struct err *e)
 {
+    if (!client_bus(c, e)) return false;
     struct ticket *t = xcalloc(1, sizeof(*t)), answer;
     t->waiter.done = on_delivery;
     if (!bus_send(c->bus, m, &t->waiter, e)) {
@@ -199,7 +200,69 @@ bool client_append(struct client *c, enum event_type type, const char *run_id, i
                              .key = route,
                              .value = value,
                              .header = header };
-    return send(c, &m, e);
+    return client_send(c, &m, e);
+}
+
+/* --- Kafka: reading --- */
+
+struct reading {
+    void (*on_record)(void *user, const struct bus_record *r);
+    void *user;
+    bool ended, failed;
+    struct err error;
+};
+
+static void on_read(void *user, const struct bus_record *r)
+{
+    struct reading *reading = user;
+    if (!reading->ended) reading->on_record(reading->user, r);
+}
+
+static void on_read_end(void *user, int64_t next_offset)
+{
+    struct reading *reading = user;
+    (void)next_offset;
+    reading->ended = true;
+}
+
+static void on_read_error(void *user, const struct err *e)
+{
+    struct reading *reading = user;
+    reading->failed = true;
+    reading->error = *e;
+}
+
+static bool reading_over(void *user)
+{
+    const struct reading *reading = user;
+    return reading->ended || reading->failed;
+}
+
+bool client_read(struct client *c, const char *name, int32_t partition,
+                 void (*on_record)(void *user, const struct bus_record *r), void *user,
+                 struct err *e)
+{
+    if (!client_bus(c, e)) return false;
+    AUTO_BUF struct buf topic = { 0 };
+    topic_name(&topic, c->cli->config->prefix, name);
+    struct reading reading = { .on_record = on_record, .user = user };
+    struct bus_reader_options options = { .topic = topic.data,
+                                          .partition = partition,
+                                          .offset = BUS_START,
+                                          .on_record = on_read,
+                                          .on_end = on_read_end,
+                                          .on_error = on_read_error,
+                                          .user = &reading };
+    CLEANUP(bus_reader_close_p) struct bus_reader *reader = bus_reader_open(c->bus, &options, e);
+    if (!reader) return kafka_failed(c, e);
+    if (!client_wait(c, reading_over, &reading, c->cli->config->connect_timeout_ms)) {
+        if (stopped(c)) return err_fail(e, ERR_INTERNAL, "interrupted");
+        err_fail(e, ERR_TIMEOUT, "topic %s was not read to its end", topic.data);
+        return kafka_failed(c, e);
+    }
+    if (!reading.failed) return true;
+    *e = reading.error;
+    return kafka_failed(c, e);
 }
 
 /* --- Kafka: definitions --- */
@@ -215,11 +278,9 @@ void deployments_done(struct deployments *d)
     *d = (struct deployments){ 0 };
 }
 
-struct reading {
+struct gathering {
     const struct deployed_query *query;
     struct deployments *found;
-    bool ended, failed;
-    struct err error;
 };
 
 /* Splits name@version/sha256; false for a key that is none of ours. */
@@ -244,12 +305,12 @@ static bool wanted(struct bytes text, const char *query)
 
 static void on_definition(void *user, const struct bus_record *r)
 {
-    struct reading *reading = user;
-    const struct deployed_query *q = reading->query;
+    struct gathering *gathering = user;
+    const struct deployed_query *q = gathering->query;
     struct bytes name, version, sha, value = r->message.value;
     if (!value.data || !split_key(r->message.key, &name, &version, &sha)) return;
     if (!wanted(name, q->name) || !wanted(version, q->version) || !wanted(sha, q->sha256)) return;
-    struct deployments *found = reading->found;
+    struct deployments *found = gathering->found;
     found->list = xrealloc(found->list, (found->count + 1) * sizeof(*found->list));
     struct deployed *d = &found->list[found->count++];
     *d = (struct deployed){ .name = xstrndup(name.data, name.len),
@@ -260,53 +321,14 @@ static void on_definition(void *user, const struct bus_record *r)
     memcpy(d->sha256, sha.data, sha.len);
 }
 
-static void on_definitions_end(void *user, int64_t next_offset)
-{
-    struct reading *reading = user;
-    (void)next_offset;
-    reading->ended = true;
-}
-
-static void on_definitions_error(void *user, const struct err *e)
-{
-    struct reading *reading = user;
-    reading->failed = true;
-    reading->error = *e;
-}
-
-static bool reading_over(void *user)
-{
-    const struct reading *reading = user;
-    return reading->ended || reading->failed;
-}
-
 bool client_deployments(struct client *c, const struct deployed_query *query,
                         struct deployments *ret, struct err *e)
 {
     int32_t partitions;
     if (!client_partitions(c, "definitions", &partitions, e)) return false;
-    AUTO_BUF struct buf topic = { 0 };
-    topic_name(&topic, c->cli->config->prefix, "definitions");
     CLEANUP(deployments_done) struct deployments found = { 0 };
-    struct reading reading = { .query = query, .found = &found };
-    struct bus_reader_options options = { .topic = topic.data,
-                                          .partition = 0,
-                                          .offset = BUS_START,
-                                          .on_record = on_definition,
-                                          .on_end = on_definitions_end,
-                                          .on_error = on_definitions_error,
-                                          .user = &reading };
-    CLEANUP(bus_reader_close_p) struct bus_reader *reader = bus_reader_open(c->bus, &options, e);
-    if (!reader) return kafka_failed(c, e);
-    if (!client_wait(c, reading_over, &reading, c->cli->config->connect_timeout_ms)) {
-        if (stopped(c)) return err_fail(e, ERR_INTERNAL, "interrupted");
-        err_fail(e, ERR_TIMEOUT, "topic %s was not read to its end", topic.data);
-        return kafka_failed(c, e);
-    }
-    if (reading.failed) {
-        *e = reading.error;
-        return kafka_failed(c, e);
-    }
+    struct gathering gathering = { .query = query, .found = &found };
+    if (!client_read(c, "definitions", 0, on_definition, &gathering, e)) return false;
     *ret = found;
     found = (struct deployments){ 0 };
     return true;
@@ -337,7 +359,7 @@ bool client_deploy(struct client *c, const struct definition *def, bool *ret_new
                              .partition = 0,
                              .key = buf_bytes(&key),
                              .value = { .data = def->canonical, .len = def->canonical_len } };
-    if (!send(c, &m, e)) return false;
+    if (!client_send(c, &m, e)) return false;
     /* Someone may have deployed the same version at the same time: the lower offset wins. */
     CLEANUP(deployments_done) struct deployments after = { 0 };
     if (!client_deployments(c, &query, &after, e)) return false;

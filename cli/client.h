@@ -46,6 +46,13 @@ MUST_CHECK bool client_append(struct client *c, enum event_type type, const char
                               int32_t partitions, struct bytes *header, struct bytes value,
                               struct err *e);
 
+/* Sends a record and waits for its acknowledgement. ERR_NOT_FOUND: no such topic or partition. */
+MUST_CHECK bool client_send(struct client *c, const struct bus_message *m, struct err *e);
+/* Reads a partition of topic <prefix>.<name> from its start to its end of now. */
+MUST_CHECK bool client_read(struct client *c, const char *name, int32_t partition,
+                            void (*on_record)(void *user, const struct bus_record *r), void *user,
+                            struct err *e);
+
 /* A definition as it was deployed. */
 struct deployed {
     char *name, *version; /* owned */

@@ -111,6 +111,23 @@ static const struct option cancel_options[] = {
     SERVER_OPTIONS,
 };
 
+static const struct option dlq_options[] = {
+    { .name = "all",
+      .short_flag = 'a',
+      .type = OPTION_BOOL,
+      AT(all),
+      .help = "List letters that were redriven or dropped too." },
+    { .name = "limit",
+      .short_flag = 'n',
+      .type = OPTION_U32,
+      AT(limit),
+      .min = 1,
+      .max = 10000,
+      .fallback = "50",
+      .help = "List at most so many." },
+    SERVER_OPTIONS,
+};
+
 static const struct option dev_options[] = {
     { .name = "run",
       .short_flag = 'r',
@@ -156,6 +173,7 @@ static const struct option dev_options[] = {
 
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+static const char *const dlq_verbs[] = { "list", "show", "redrive", "drop", NULL };
 static const char *const documents[] = { "configuration", "schema", NULL };
 
 #define TABLE(name_, positional_, options_, summary_, description_) \
@@ -208,6 +226,17 @@ static const struct command all[] = {
             "Waits up to 10 seconds for the run to be cancelled. A run that has ended already is "
             "refused (exit code 1)."),
       .args_min = 1, .args_max = 1, .run = cmd_cancel },
+    { TABLE("dlq", "list|show|redrive|drop [LETTER...]", dlq_options,
+            "Look at dead letters, send them again, or drop them",
+            "A record that could not be used lies in the topic dlq with the reason. A letter is named "
+            "PARTITION/OFFSET, as list shows it.\n\n"
+            "list shows those that nobody has handled, the newest first. show prints one as it came, "
+            "headers and all. redrive sends it once more to the topic and partition that it came from; "
+            "of an event that was quarantined it lets its run, which is paused, go on as well. drop only "
+            "says that it needs no more attention. Redriven and dropped letters are remembered in the "
+            "topic itself and are refused a second time (exit code 1); a letter that does not exist "
+            "ends with exit code 3."),
+      .args_min = 1, .args_max = 1000, .words = dlq_verbs, .run = cmd_dlq },
     { TABLE("completion", "bash|zsh|fish", plain_options, "Print a shell completion script",
             "Bash: source <(tutti completion bash)"),
       .args_min = 1, .args_max = 1, .words = shells, .run = cmd_completion },

@@ -8,6 +8,7 @@
 #include "orchestrator/internal.h"
 
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d);
+static void on_result(struct bus_waiter *w, const struct bus_delivery *d);
 
 struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
 {
@@ -26,6 +27,7 @@ struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
     if (wave) wave->batches++;
     b->from = b->to = from;
     b->waiter.done = on_delivery;
+    b->results_waiter.done = on_result;
     return b;
 }
 
@@ -104,9 +106,8 @@ bool batch_touch_key(struct batch *b, struct start_key *key)
 
 /* --- outputs --- */
 
-static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
+static void delivered(struct batch *b, const struct bus_delivery *d)
 {
-    struct batch *b = CONTAINER_OF(w, struct batch, waiter);
     ASSERT(b->acks_missing > 0);
     b->acks_missing--;
     b->failed |= d->error != NULL;
@@ -127,10 +128,22 @@ static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
         recovery_pump(part);
 }
 
-static void send_message(struct batch *b, const struct bus_message *m)
+static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
+{
+    delivered(CONTAINER_OF(w, struct batch, waiter), d);
+}
+
+static void on_result(struct bus_waiter *w, const struct bus_delivery *d)
+{
+    struct batch *b = CONTAINER_OF(w, struct batch, results_waiter);
+    if (!d->error) b->results_next = MAX(b->results_next, d->offset + 1);
+    delivered(b, d);
+}
+
+static void send_message(struct batch *b, const struct bus_message *m, struct bus_waiter *w)
 {
     struct err e;
-    if (bus_send(b->part->shard->bus, m, &b->waiter, &e)) {
+    if (bus_send(b->part->shard->bus, m, w, &e)) {
         b->acks_missing++;
         return;
     }
@@ -146,11 +159,13 @@ static void produce_task(struct batch *b, const struct effect *fx)
            queue->partitions > 0); /* a definition is not used before its queues are known */
     shard->turn_used = true;
     send_message(
-        b, &(struct bus_message){ .topic = queue->topic,
-                                  .partition = (int32_t)(shard->turn % (uint64_t)queue->partitions),
-                                  .key = fx->key,
-                                  .value = fx->value,
-                                  .header = fx->header });
+        b,
+        &(struct bus_message){ .topic = queue->topic,
+                               .partition = (int32_t)(shard->turn % (uint64_t)queue->partitions),
+                               .key = fx->key,
+                               .value = fx->value,
+                               .header = fx->header },
+        &b->waiter);
 }
 
 static void produce_result(struct batch *b, const struct effect *fx)
@@ -160,14 +175,14 @@ static void produce_result(struct batch *b, const struct effect *fx)
     size_t count = MIN(fx->ce_count, ARRAY_LEN(extra));
     for (size_t i = 0; i < count; i++)
         extra[i] = (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
-    shard->turn_used = true;
-    send_message(b, &(struct bus_message){
-                        .topic = shard->results_topic,
-                        .partition = (int32_t)(shard->turn % (uint64_t)shard->results_partitions),
-                        .key = fx->key,
-                        .value = fx->value,
-                        .extra = extra,
-                        .extra_count = count });
+    send_message(b,
+                 &(struct bus_message){ .topic = shard->results_topic,
+                                        .partition = partition_results(b->part),
+                                        .key = fx->key,
+                                        .value = fx->value,
+                                        .extra = extra,
+                                        .extra_count = count },
+                 &b->results_waiter);
 }
 
 void batch_mark(struct batch *b, const struct effect *effect)
@@ -376,6 +391,7 @@ static void on_commit(void *user, enum store_status status, const struct store_r
     if (!part->batches) part->batches_last = NULL;
     part->batch_count--;
     part->off = b->to;
+    part->results_next = MAX(part->results_next, b->results_next > 0 ? b->results_next : -1);
     part->shard->commits++;
     caution_committed(part);
     batch_release(b);

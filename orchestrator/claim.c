@@ -126,8 +126,9 @@ void partition_read_index(struct partition *part)
 /* --- 5. below what place everything is known to be in Kafka --- */
 
 /* What Kafka was told is never ahead of what was acknowledged and committed. Below it no result can
- * be missing, even if Redis has lost that knowledge. */
-static void on_committed(void *user, int64_t offset, const struct err *e)
+ * be missing, even if Redis has lost that knowledge; and the note beside it says from where on the
+ * results of what lies above stand in `results`. */
+static void on_committed(void *user, int64_t offset, const char *note, const struct err *e)
 {
     struct partition *part = answered(user);
     if (!part) return;
@@ -135,6 +136,7 @@ static void on_committed(void *user, int64_t offset, const struct err *e)
         log_warn(&part->log, "partition.doubt",
                  "%s: results may be sent a second time, under the same ids", e->text);
     part->doubt_off = part->replay_from;
+    recovery_note_take(part, note);
     if (!e && offset > part->doubt_off && offset <= part->epoch) part->doubt_off = offset;
     if (part->rebuild || part->caution >= 0)
         rebuild_begin(part, part->rebuild);

@@ -124,6 +124,8 @@ void partition_housekeep(struct partition *part)
         check_place(part);
     if (part->off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
     part->advised_ms = now;
-    bus_commit(shard->group, shard->events_topic, part->id, part->off);
+    char note[BUS_NOTE_MAX];
+    recovery_note_make(part, note);
+    bus_commit_noted(shard->group, shard->events_topic, part->id, part->off, note);
     part->advised_off = part->off;
 }

@@ -154,6 +154,8 @@ struct batch {
     int64_t fin_bytes;
     struct args script; /* keys first */
     size_t script_keys;
+    struct bus_waiter results_waiter;
+    int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
 struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave);
 void batch_free(struct batch *b);
@@ -201,7 +203,7 @@ struct partition {
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
     bool rebuild, reissue_all;
-    bool halted;          /* until it runs; so that the alarm is given once */
+    bool halted;            /* until it runs; so that the alarm is given once */
     struct {                /* what Redis said before the claim */
         int64_t epoch, off; /* -1: nothing */
         char claim[CLAIM_TOKEN_MAX];
@@ -211,13 +213,15 @@ struct partition {
     struct rebuild *rebuilding;
     struct map skips; /* by run id: events below its snapshot, until the recovery is over */
 
-    int64_t replay_from;             /* where the doubt begins */
-    int64_t doubt_off; /* the same for what leaves the installation: below it Kafka was told that
-                          all is acknowledged */
-    int64_t fold_off;                /* next offset to fold */
-    int64_t sent_off;                /* where Redis stands once all that was sent is applied */
-    int64_t off;                     /* where Redis is known to stand */
-    int64_t advised_off;             /* told to Kafka */
+    int64_t replay_from;  /* where the doubt begins */
+    int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
+                             all is acknowledged */
+    int64_t fold_off;     /* next offset to fold */
+    int64_t sent_off;     /* where Redis stands once all that was sent is applied */
+    int64_t off;          /* where Redis is known to stand */
+    int64_t advised_off;  /* told to Kafka */
+    int64_t results_next; /* in its partition of `results`: CloudEvents that are not committed yet
+                             stand here or behind; -1: unknown */
     uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
     bool checking;
 
@@ -253,6 +257,8 @@ struct skip {
 };
 
 struct partition *partition_new(struct shard *shard, int32_t id);
+/* The one partition of `results` that its CloudEvents go to. */
+int32_t partition_results(const struct partition *part);
 /* The group took it away. */
 void partition_revoke(struct partition *part);
 void partition_record(struct partition *part, const struct bus_record *r);
@@ -343,6 +349,10 @@ void batch_link(struct batch *b);
 void recovery_begin(struct partition *part);
 void recovery_pump(struct partition *part);
 void recovery_free(struct partition *part);
+/* The place in `results` as a note beside the offset that Kafka is told, and back: "" is unknown.
+ */
+void recovery_note_make(const struct partition *part, char ret[BUS_NOTE_MAX]);
+void recovery_note_take(struct partition *part, const char *note);
 /* A run that the doubtful range names. */
 void recovery_note(struct partition *part, struct bytes run_id);
 

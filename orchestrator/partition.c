@@ -38,8 +38,14 @@ struct partition *partition_new(struct shard *shard, int32_t id)
     part->appended.done = on_appended;
     part->load_round = 1;
     part->caution = part->tried_off = part->floor = part->accept_loss = -1;
+    part->results_next = -1;
     partition_claim(part);
     return part;
+}
+
+int32_t partition_results(const struct partition *part)
+{
+    return part->id % part->shard->results_partitions;
 }
 
 void partition_set_state(struct partition *part, enum partition_state state)

@@ -5,12 +5,15 @@
  * same ids and attempts: those issued at or beyond replay_from of the runs that the range names,
  * tasks only where nobody has them; after a change of generation everything pending of every live
  * run. The last commit, which consumes our own claim, ends it. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "orchestrator/internal.h"
 
 struct noted {
     char id[RUN_ID_MAX];
+    bool published; /* its CloudEvent is in `results` */
 };
 
 struct recovery {
@@ -20,8 +23,10 @@ struct recovery {
     struct batch *last; /* consumes our claim; its outputs are the re-emissions */
     struct entry *page[LOAD_PAGE];
     size_t page_count;
-    struct effects fx; /* of the page */
-    bool asking;       /* the page's marks are being read */
+    struct effects fx;          /* of the page */
+    bool asking;                /* the page's marks are being read */
+    struct bus_reader *results; /* while `results` is being read */
+    bool results_known;
     bool sealed;
 };
 
@@ -49,6 +54,7 @@ void recovery_free(struct partition *part)
     map_done(&rec->noted);
     free(rec->ids);
     effects_done(&rec->fx);
+    bus_reader_close(rec->results);
     free(rec);
     part->recovery = NULL;
     pos = 0;
@@ -122,6 +128,100 @@ static void replay(struct partition *part)
     if (part->state == PARTITION_RECOVERING) (void)reach_claim(part);
 }
 
+/* --- which CloudEvents are in `results` already ---
+ *
+ * A CloudEvent in doubt was acknowledged to its owner or not; `results` itself knows. It is read
+ * from where those of uncommitted batches begin (the note beside the offset that Kafka was told) to
+ * its end. What remains is an owner that was stopped and has one in its queue still: it may come
+ * later, under the same id. */
+
+void recovery_note_make(const struct partition *part, char ret[BUS_NOTE_MAX])
+{
+    ret[0] = '\0';
+    if (part->results_next >= 0)
+        snprintf(ret, BUS_NOTE_MAX, "results %d %lld", (int)partition_results(part),
+                 (long long)part->results_next);
+}
+
+void recovery_note_take(struct partition *part, const char *note)
+{
+    static const char head[] = "results ";
+    part->results_next = -1;
+    if (strncmp(note, head, sizeof head - 1) != 0) return;
+    char *end;
+    long long where = strtoll(note + sizeof head - 1, &end, 10);
+    if (*end == ' ' && where == partition_results(part))
+        part->results_next = strtoll(end, NULL, 10);
+}
+
+static struct noted *noted_find(const struct recovery *rec, struct bytes run_id)
+{
+    return map_get(&rec->noted, run_id);
+}
+
+static void on_result(void *user, const struct bus_record *r)
+{
+    const struct partition *part = user;
+    for (size_t i = 0; i < r->extra_count; i++) {
+        if (strcmp(r->extra[i].name, "ce_subject") != 0) continue;
+        struct noted *noted = noted_find(part->recovery, r->extra[i].value);
+        if (noted) noted->published = true;
+    }
+}
+
+static void on_results_end(void *user, int64_t next_offset)
+{
+    struct partition *part = user;
+    struct recovery *rec = part->recovery;
+    (void)next_offset;
+    rec->results = bus_reader_close(rec->results);
+    rec->results_known = true;
+    recovery_pump(part);
+}
+
+static void read_results(struct partition *part, int64_t from);
+
+static void on_results_error(void *user, const struct err *e)
+{
+    struct partition *part = user;
+    part->recovery->results = bus_reader_close(part->recovery->results);
+    if (e->kind == ERR_NOT_FOUND && part->results_next >= 0) { /* gone with the retention */
+        part->results_next = -1;
+        read_results(part, BUS_START);
+        return;
+    }
+    partition_reload(part, 5 * RETRY_MS, e->text);
+}
+
+static void read_results(struct partition *part, int64_t from)
+{
+    struct err e;
+    struct shard *shard = part->shard;
+    part->recovery->results =
+        bus_reader_open(shard->bus,
+                        &(struct bus_reader_options){ .topic = shard->results_topic,
+                                                      .partition = partition_results(part),
+                                                      .offset = from,
+                                                      .on_record = on_result,
+                                                      .on_end = on_results_end,
+                                                      .on_error = on_results_error,
+                                                      .user = part },
+                        &e);
+    if (!part->recovery->results) partition_reload(part, 5 * RETRY_MS, e.text);
+}
+
+/* Whether it is known which of the page's CloudEvents are there; if not, it soon will be. */
+static bool results_known(struct partition *part)
+{
+    struct recovery *rec = part->recovery;
+    bool wanted = false;
+    for (size_t i = 0; i < rec->fx.count && !wanted; i++)
+        wanted = rec->fx.list[i].kind == EFFECT_RESULT;
+    if (!wanted || rec->results_known) return true;
+    if (!rec->results) read_results(part, part->results_next >= 0 ? part->results_next : BUS_START);
+    return false;
+}
+
 /* --- re-emission, a page of runs at a time --- */
 
 static void page_release(struct recovery *rec)
@@ -146,6 +246,7 @@ static void page_emit(struct partition *part, const struct store_reply *marks)
         const struct effect *effect = &rec->fx.list[i];
         if (effect->kind == EFFECT_TASK && !wanted(part, store_string(store_at(marks, 2 + mark++))))
             continue;
+        if (effect->kind == EFFECT_RESULT && noted_find(rec, effect->key)->published) continue;
         rec->fx.list[kept++] = *effect;
     }
     rec->fx.count = kept;
@@ -236,6 +337,7 @@ static void reissue(struct partition *part)
     while (!rec->asking && rec->next < rec->count &&
            bus_pending(part->shard->bus) < SHARD_PENDING_MAX) {
         if (rec->page_count == 0 && !page_fill(part)) return;
+        if (!results_known(part)) return;
         if (rec->fx.count > 0)
             ask_marks(part);
         else

@@ -79,7 +79,9 @@ static void setup_topics(struct shard *shard)
           .partitions = shard->options.partitions,
           .replicas = replicas,
           .config = compact },
-        { .name = shard->results_topic, .partitions = 4, .replicas = replicas },
+        { .name = shard->results_topic,
+          .partitions = shard->options.partitions, /* each run's partition has one to itself */
+          .replicas = replicas },
         { .name = shard->dlq_topic, .partitions = 4, .replicas = replicas },
     };
     bus_create_topics(shard->bus, specs, ARRAY_LEN(specs), on_topics, shard);
@@ -249,6 +251,9 @@ static void on_revoke(void *user, const char *topic, int32_t partition, bool los
     if (!part) return;
     log_info(&part->log, "partition.revoked",
              lost ? "lost to the group" : "given back at offset %lld", (long long)part->off);
+    /* Whoever has it now looks at what is there and writes the rest: what waits here for a broker
+     * that does not answer must not come after it. A lost session is that of all partitions. */
+    if (lost) bus_purge(shard->bus);
     partition_revoke(part);
 }
 

@@ -320,13 +320,96 @@ static void on_marked(void *user, enum store_status status, const struct store_r
     free(b);
 }
 
+/* A failure counts only under the generation of its time. If Redis has another one by now, the task
+ * was issued again and is still to be answered: its key must not say that it is done. Here the
+ * failure goes out once more, if the new task has come to this worker; else the lease goes. */
+static void settle_failure(struct call *c, const char *today)
+{
+    bool sent_today = c->again ? strcmp(c->rider_gen, today) == 0 : bytes_is(c->task.gen, today);
+    if (sent_today) {
+        c->sure = true;
+        call_push(&c->part->acked, c);
+    } else if (strcmp(c->rider_gen, today) == 0) {
+        c->again = true;
+        c->state = CALL_SENDING;
+        call_push(&c->part->results, c);
+    } else {
+        lease_release(c);
+        call_finish(c);
+    }
+}
+
+static void on_learned(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct batch *b = user;
+    struct worker *w = b->w;
+    struct part *p = b->part;
+    char today[GENERATION_MAX];
+    p->learning = false;
+    if (status == STORE_ERROR && w->phase != WORKER_LEFT)
+        refused(w, p, "the generation", reply);
+    struct bytes gen = store_string(store_at(reply, 0));
+    bool known = status == STORE_OK && store_count(reply) > 0 && gen.len;
+    generation_make(today, store_run_id(w->store), gen);
+    if (status == STORE_OK && !known) p->hold_ms = loop_now_ms(w->loop) + NO_OWNER_MS;
+    for (size_t i = 0; i < b->count && w->phase != WORKER_LEFT; i++) {
+        struct call *c = b->entry[i].call;
+        if (known)
+            settle_failure(c, today);
+        else if (w->phase == WORKER_OPEN)
+            call_push(&p->acked, c);
+        else
+            call_forget(c);
+    }
+    free(b);
+}
+
+/* Takes the failures out of what is acknowledged, and asks for the generation of today. */
+static void learn_for_failures(struct worker *w, struct part *p)
+{
+    struct call_list rest = { 0 };
+    struct batch *b = NULL;
+    if (p->learning) return;
+    for (struct call *c; (c = call_pop(&p->acked));) {
+        bool settled = c->type == EVENT_TASK_COMPLETED || c->sure || (b && b->count == ASK_TASKS_MAX);
+        if (settled) {
+            call_push(&rest, c);
+            continue;
+        }
+        if (!b) b = batch_new(w, p, ASK_TASKS_MAX);
+        batch_add(b, c);
+    }
+    p->acked = rest;
+    if (!b) return;
+    p->learning = true;
+    struct args a = { 0 };
+    key_partition(&a.text, w->prefix, p->partition);
+    args_end(&a);
+    args_text(&a, "");
+    args_text(&a, w->lease_name);
+    args_int(&a, w->lease_ms);
+    batch_send(b, SCRIPT_LEASE, 1, &a, on_learned);
+}
+
+/* Failures that are not sure yet stay in the list. */
+static struct call *pop_sure(struct part *p)
+{
+    for (size_t left = p->acked.count; left; left--) {
+        struct call *c = call_pop(&p->acked);
+        if (c->type == EVENT_TASK_COMPLETED || c->sure) return c;
+        call_push(&p->acked, c);
+    }
+    return NULL;
+}
+
 void lease_mark_done(struct worker *w, struct part *p)
 {
     if (!p->acked.head || loop_now_ms(w->loop) < p->hold_ms) return;
     if (!store_connected(w->store) && w->phase == WORKER_OPEN) return;
-    while (p->acked.head) {
-        struct batch *b = batch_new(w, p, MIN(p->acked.count, (size_t)ASK_TASKS_MAX));
-        while (p->acked.head && b->count < ASK_TASKS_MAX) batch_add(b, call_pop(&p->acked));
+    learn_for_failures(w, p);
+    for (struct call *c; (c = pop_sure(p));) {
+        struct batch *b = batch_new(w, p, ASK_TASKS_MAX);
+        for (; c; c = b->count < ASK_TASKS_MAX ? pop_sure(p) : NULL) batch_add(b, c);
         struct args a = { 0 };
         args_tasks(&a, b);
         args_ttls(&a, b);

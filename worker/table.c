@@ -81,6 +81,11 @@ void call_map(struct call *c)
 
 void call_ride(struct call *c, struct call *to)
 {
+    struct bytes gen = c->task.gen;
+    if (!bytes_equal(gen, to->task.gen) && gen.len < sizeof to->rider_gen) {
+        memcpy(to->rider_gen, gen.data, gen.len);
+        to->rider_gen[gen.len] = '\0';
+    }
     struct rider *first = xmalloc(sizeof *first);
     *first = c->first;
     struct rider *last = first;

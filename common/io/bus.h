@@ -152,11 +152,17 @@ void bus_credit(struct bus_group *g, const char *topic, int32_t partition, uint3
  * if it fails. A commit made before or within on_revoke (unless lost) goes out before the partition
  * is given away; later ones, and those of partitions that are not ours, are ignored. */
 void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset);
+/* The same with a note that the broker keeps beside the offset: a text without NUL, copied, shorter
+ * than BUS_NOTE_MAX. */
+#define BUS_NOTE_MAX 48
+void bus_commit_noted(struct bus_group *g, const char *topic, int32_t partition, int64_t offset,
+                      const char *note);
 /* The group's committed offset of a partition that is assigned to this member, asked from the
- * broker: -1 where there is none. done comes once, never inside the call; for a partition that was
- * taken away meanwhile it comes too. */
+ * broker, and its note: -1 and "" where there is none. done comes once, never inside the call; for
+ * a partition that was taken away meanwhile it comes too. */
 void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
-                   void (*done)(void *user, int64_t offset, const struct err *e), void *user);
+                   void (*done)(void *user, int64_t offset, const char *note, const struct err *e),
+                   void *user);
 /* Leaves: revokes everything (on_revoke is called), then done. The handle dies with done. */
 void bus_leave(struct bus_group *g, void (*done)(void *user), void *user);
 size_t bus_group_assigned(const struct bus_group *g);

@@ -11,9 +11,10 @@ struct bus_part { /* a partition that is assigned to us */
     struct bus_group_topic *topic;
     int32_t partition;
     struct bus_stream *stream;
-    int64_t commit;     /* to be committed; -1: nothing */
-    int64_t committing; /* under way; looked at if that fails */
-    bool resolving;     /* waits for the committed offset, to be read with credit */
+    int64_t commit;          /* to be committed; -1: nothing */
+    char note[BUS_NOTE_MAX]; /* of the last commit; "" : none */
+    int64_t committing;      /* under way; looked at if that fails */
+    bool resolving;          /* waits for the committed offset, to be read with credit */
     uint32_t credit;
 };
 

@@ -11,9 +11,17 @@
 
 void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64_t offset)
 {
+    bus_commit_noted(g, topic, partition, offset, "");
+}
+
+void bus_commit_noted(struct bus_group *g, const char *topic, int32_t partition, int64_t offset,
+                      const char *note)
+{
     struct bus_part *part = bus_group_part(g, topic, partition);
     if (!part || offset < 0) return; /* taken away meanwhile: the new owner decides */
     part->commit = offset;
+    ASSERT(strlen(note) < sizeof part->note);
+    memcpy(part->note, note, strlen(note) + 1);
     g->commit_waiting = true;
 }
 
@@ -27,7 +35,10 @@ void bus_group_commit_send(struct bus_group *g, bool safe)
         for (int32_t p = 0; p < t->cap; p++) {
             struct bus_part *part = t->parts[p];
             if (!part || part->commit < 0) continue;
-            rd_kafka_topic_partition_list_add(list, t->name, p)->offset = part->commit;
+            rd_kafka_topic_partition_t *tp = rd_kafka_topic_partition_list_add(list, t->name, p);
+            tp->offset = part->commit;
+            tp->metadata = part->note[0] ? strdup(part->note) : NULL; /* freed with the list */
+            tp->metadata_size = strlen(part->note);
             part->committing = part->commit;
             part->commit = -1;
         }
@@ -165,7 +176,7 @@ void bus_group_resolve(struct bus_group *g)
 struct committed_job {
     struct bus_job job;
     rd_kafka_topic_partition_list_t *list;
-    void (*done)(void *user, int64_t offset, const struct err *e);
+    void (*done)(void *user, int64_t offset, const char *note, const struct err *e);
     void *user;
 };
 
@@ -180,8 +191,15 @@ static void committed_run(struct bus_job *job_)
 static void committed_finish(struct bus_job *job_, const struct err *e)
 {
     struct committed_job *job = CONTAINER_OF(job_, struct committed_job, job);
-    int64_t offset = e ? -1 : job->list->elems[0].offset;
-    job->done(job->user, MAX(offset, (int64_t)-1), e);
+    char note[BUS_NOTE_MAX] = "";
+    int64_t offset = -1;
+    if (!e) { /* else the list may still be written */
+        const rd_kafka_topic_partition_t *tp = &job->list->elems[0];
+        offset = MAX(tp->offset, (int64_t)-1);
+        if (tp->metadata_size < sizeof note)
+            memcpy(note, tp->metadata ? tp->metadata : "", tp->metadata_size);
+    }
+    job->done(job->user, offset, note, e);
 }
 
 static void committed_release(struct bus_job *job_)
@@ -192,15 +210,16 @@ static void committed_release(struct bus_job *job_)
 }
 
 void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
-                   void (*done)(void *user, int64_t offset, const struct err *e), void *user)
+                   void (*done)(void *user, int64_t offset, const char *note, const struct err *e),
+                   void *user)
 {
     struct committed_job *job = xcalloc(1, sizeof *job);
-    *job = (struct committed_job){ .job = { .run = committed_run,
-                                            .finish = committed_finish,
-                                            .release = committed_release },
-                                   .list = rd_kafka_topic_partition_list_new(1),
-                                   .done = done,
-                                   .user = user };
+    *job = (struct committed_job){
+        .job = { .run = committed_run, .finish = committed_finish, .release = committed_release },
+        .list = rd_kafka_topic_partition_list_new(1),
+        .done = done,
+        .user = user
+    };
     (void)rd_kafka_topic_partition_list_add(job->list, topic, partition);
     bus_job_submit(g->bus->jobs, g->client, &job->job);
 }

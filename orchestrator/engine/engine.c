@@ -88,6 +88,9 @@ static void resume(struct fold *f)
     if (f->run->state != RUN_PAUSED) return;
     run_move(f, RUN_RUNNING, NULL);
     run_set_result(f, (struct bytes){ 0 });
+    /* A recovery has left them alone; who has them already drops them. */
+    for (uint32_t i = 0; i < f->def->step_count; i++)
+        if (step_at(f->run, i) == STEP_STATE_ISSUED) step_reissue(f, i);
     f->timer = true; /* what became due meanwhile */
     run_advance(f);
 }
@@ -133,7 +136,7 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
     struct fold f = fold_begin((struct run *)(uintptr_t)run, cx, fx);
     if (run_state_terminal((enum run_state)run->state)) {
         if (run->finished_off >= doubt_off) effect_result(&f);
-    } else {
+    } else if (run->state != RUN_PAUSED) {
         for (uint32_t i = 0; i < run->def->step_count; i++)
             if (step_at(run, i) == STEP_STATE_ISSUED && run->steps[i]->issued_off >= doubt_off)
                 step_reissue(&f, i);

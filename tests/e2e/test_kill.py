@@ -202,9 +202,9 @@ def test_redis_wiped_in_the_middle_of_a_run_repeats_no_finished_call(installatio
     slow.open.set()
     assert inst.finish(run, 60)["status"] == "completed"
     assert [fake.count(p) for p in ("/fast/a", "/slow/b", "/fast/c", "/fast/d")] == [1, 1, 1, 1]
-    inst.check_once(run, wiped=True)
+    inst.check_once(run)
     assert inst.finish(done)["status"] == "completed"  # rebuilt from the log
-    inst.check_once(done, wiped=True)
+    inst.check_once(done)
 
 
 def test_a_worker_that_is_asked_to_end_finishes_its_call_first(installation, fake):
@@ -220,3 +220,28 @@ def test_a_worker_that_is_asked_to_end_finishes_its_call_first(installation, fak
     slow.open.set()
     assert worker.wait(20) == 0
     assert inst.finish(run)["status"] == "completed" and slow.count() == 1
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_result_that_was_written_and_not_committed_is_not_written_again(installation, fake, redis, end):
+    """The successor finds it in `results`."""
+    slow = Slow(fake)
+    inst = installation()
+    inst.orchestrator(wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    inst.run({"steps": [{"name": "a", "type": "set", "vars": {"a": 1}}]})
+    run = inst.start(http_steps(slow, ["a"]))
+    until(lambda: slow.count() == 1, 20, "the call")
+    redis.command("CLIENT", "PAUSE", "60000", "WRITE")
+    slow.open.set()
+    until(lambda: inst.results(run), 20, "the result")
+    if end == "kill":
+        inst.orchestrators[0].kill()
+    else:
+        inst.orchestrators[0].stop()
+    redis.command("CLIENT", "UNPAUSE")
+    assert not inst.ended(run), "it was committed after all"
+    inst.orchestrator()
+    assert inst.finish(run)["status"] == "completed"
+    inst.check_once(run)

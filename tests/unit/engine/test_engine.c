@@ -122,6 +122,16 @@ SCENARIO(lost_counts_only_in_the_generation_that_the_fold_knows,
          "start {}\ngen g2\nfrom g1\nlost a/1 -> ignored\nfrom g2\nlost a/1 -> nothing\n"
          "state a backoff\n")
 
+SCENARIO(a_failure_of_another_generation_changes_nothing_and_leaves_the_task_open,
+         WORKFLOW "steps: [{name: a, type: task}]\n",
+         "start {}\ngen g2\nfrom g1\nfail a/1 timeout -> ignored\nstate a issued\n"
+         "from g2\nfail a/1 timeout -> nothing\nstate a backoff\n")
+
+SCENARIO(a_lost_of_the_generation_is_answered_by_the_next_attempt,
+         WORKFLOW "steps: [{name: a, type: task, retry: {backoff: fixed, initial: 1ms}}]\n",
+         "start {}\ngen g2\nfrom g2\nlost a/1 -> nothing\nafter 1\ntimer -> task a/2\n"
+         "lost a/1 -> ignored\n")
+
 SCENARIO(a_result_of_an_older_generation_is_marked_as_settled,
          WORKFLOW "steps: [{name: a, type: task}]\n",
          "start {}\ngen g2\nfrom g1\nok a/1 1 -> settle a/1, result completed\n")

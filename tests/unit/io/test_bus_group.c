@@ -309,3 +309,47 @@ Test(bus_group, brokers_that_go_and_come_back_leave_no_gap)
     cr_assert_eq(m.errors, 0);
     fixture_close(&f);
 }
+
+struct place {
+    int64_t offset;
+    char note[BUS_NOTE_MAX];
+    int answers;
+};
+
+static void on_place(void *user, int64_t offset, const char *note, const struct err *e)
+{
+    struct place *place = user;
+    cr_assert(e == NULL);
+    place->offset = offset;
+    memcpy(place->note, note, strlen(note) + 1);
+    place->answers++;
+}
+
+Test(bus_group, a_commit_is_found_again_with_its_note)
+{
+    struct fixture f = fixture_open(2);
+    fill(&f, 2, 10);
+    struct member m = { .hold = true };
+    join_topic(&f, f.bus, &m, "g", TOPIC);
+    AWAIT(&f, m.assigned == 2);
+    struct place place = { 0 };
+    bus_committed(m.group, TOPIC, 0, on_place, &place);
+    AWAIT(&f, place.answers == 1);
+    cr_assert_eq(place.offset, -1);
+    cr_assert_str_eq(place.note, "");
+    bus_commit_noted(m.group, TOPIC, 0, 7, "results 3 17");
+    bus_commit(m.group, TOPIC, 1, 8);
+    for (int asked = 1; place.offset != 7; asked++) { /* commits are collected for a while */
+        bus_committed(m.group, TOPIC, 0, on_place, &place);
+        AWAIT(&f, place.answers == 1 + asked);
+    }
+    cr_assert_str_eq(place.note, "results 3 17");
+    int before = place.answers;
+    bus_committed(m.group, TOPIC, 1, on_place, &place);
+    AWAIT(&f, place.answers > before);
+    cr_assert_eq(place.offset, 8);
+    cr_assert_str_eq(place.note, "");
+    bus_leave(m.group, on_left, &m);
+    AWAIT(&f, m.left == 1);
+    fixture_close(&f);
+}

@@ -127,6 +127,40 @@ Test(executor, a_new_generation_is_noticed_when_its_tasks_come)
     close_worker(&b);
 }
 
+Test(executor, a_failure_of_a_generation_that_is_over_settles_no_task_of_the_new_one)
+{
+    struct bench b = open_worker();
+    fake_hold_acks(b.fake, true);
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 1, .uses = "nobody" });
+    cr_assert(fake_until(b.fake, "send task.failed a", 2000));
+    fake_gen(b.fake, "bbbbbbbbbbbb");
+    fake_hold_acks(b.fake, false);
+    cr_assert(fake_until(b.fake, "commit 2", 2000));
+    cr_assert_eq(fake_count(b.fake, "done a"), 0);
+    cr_assert_eq(fake_count(b.fake, "release a"), 1, "who has the new task may begin");
+    close_worker(&b);
+}
+
+Test(executor, a_failure_is_told_again_to_the_generation_that_has_asked_again)
+{
+    struct bench b = open_worker();
+    fake_hold_acks(b.fake, true);
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 1, .uses = "nobody" });
+    cr_assert(fake_until(b.fake, "send task.failed a", 2000));
+    fake_gen(b.fake, "bbbbbbbbbbbb");
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a',
+                                              .offset = 2,
+                                              .uses = "nobody",
+                                              .gen = "0123456789ab-bbbbbbbbbbbb" });
+    fake_turn(b.fake);
+    fake_hold_acks(b.fake, false);
+    cr_assert(fake_until(b.fake, "commit 3", 2000));
+    cr_assert_eq(fake_count(b.fake, "send task.failed a"), 2);
+    cr_assert_str_eq(fake_header(b.fake, 'a', HEADER_GEN), "0123456789ab-bbbbbbbbbbbb");
+    cr_assert_eq(fake_count(b.fake, "done a"), 1);
+    close_worker(&b);
+}
+
 Test(executor, a_partition_without_an_owner_makes_its_tasks_wait)
 {
     struct bench b = open_worker();
