@@ -49,13 +49,19 @@ void args_append(struct args *a, const struct args *more)
     a->count += more->count;
 }
 
+size_t args_view(const struct args *a, struct bytes *ret)
+{
+    size_t start = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        ret[i] = (struct bytes){ .data = a->text.data + start, .len = a->ends[i] - start };
+        start = a->ends[i];
+    }
+    return a->count;
+}
+
 struct bytes *args_views(const struct args *a)
 {
     struct bytes *views = xcalloc(a->count, sizeof *views);
-    size_t start = 0;
-    for (size_t i = 0; i < a->count; i++) {
-        views[i] = (struct bytes){ .data = a->text.data + start, .len = a->ends[i] - start };
-        start = a->ends[i];
-    }
+    (void)args_view(a, views);
     return views;
 }

@@ -41,10 +41,11 @@ static void batch_leave_wave(struct batch *b)
 }
 
 /* Every list of arguments that a batch has. */
-#define BATCH_ARGS(b)                                                               \
-    {                                                                               \
-        &(b)->mark_keys, &(b)->marks, &(b)->tm_adds, &(b)->tm_dels, &(b)->fin_adds, \
-            &(b)->fin_dels, &(b)->run_keys, &(b)->run_values, &(b)->script          \
+#define BATCH_ARGS(b)                                                                      \
+    {                                                                                      \
+        &(b)->fixed_keys, &(b)->mark_keys, &(b)->start_keys, &(b)->run_keys, &(b)->head,   \
+            &(b)->marks, &(b)->start_values, &(b)->tm_adds, &(b)->tm_dels, &(b)->fin_adds, \
+            &(b)->fin_dels, &(b)->run_values                                               \
     }
 
 static void batch_destroy(struct batch *b)
@@ -68,7 +69,7 @@ void batch_free(struct batch *b)
     struct shard *shard = b->shard;
     batch_leave_wave(b);
     /* A large one would keep its memory for ever. */
-    if (shard->spare_count == SPARE_MAX || b->script.text.cap > MIB) {
+    if (shard->spare_count == SPARE_MAX || b->run_values.text.cap > MIB) {
         batch_destroy(b);
         return;
     }
@@ -276,48 +277,42 @@ static void seal_run(struct batch *b, struct entry *entry)
         if (!fields->list[i].value.data) args_add(values, fields->list[i].name);
 }
 
-static void seal_keys(struct batch *b, struct args *keys)
+static void seal_keys(struct batch *b)
 {
     const char *prefix = b->part->shard->prefix;
+    static void (*const fixed[])(struct buf *, const char *, int32_t) = { key_partition, key_timers,
+                                                                          key_finished };
     AUTO_BUF struct buf key = { 0 };
-    key_partition(&key, prefix, b->part->id);
-    args_add(keys, buf_bytes(&key));
-    buf_reset(&key);
-    key_timers(&key, prefix, b->part->id);
-    args_add(keys, buf_bytes(&key));
-    buf_reset(&key);
-    key_finished(&key, prefix, b->part->id);
-    args_add(keys, buf_bytes(&key));
-    args_append(keys, &b->mark_keys);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+        buf_reset(&key);
+        fixed[i](&key, prefix, b->part->id);
+        args_add(&b->fixed_keys, buf_bytes(&key));
+    }
     for (size_t i = 0; i < b->key_count; i++) {
         buf_reset(&key);
         key_start(&key, prefix, b->part->id, bytes_of(b->keys[i]->route));
-        args_add(keys, buf_bytes(&key));
+        args_add(&b->start_keys, buf_bytes(&key));
+        args_add(&b->start_values, bytes_of(b->keys[i]->run_id));
     }
 }
 
-static void seal_arguments(struct batch *b, struct args *script)
+static void seal_head(struct batch *b)
 {
     struct partition *part = b->part;
-    args_add_int(script, part->epoch);
-    args_add_int(script, b->from);
-    args_add_int(script, b->to);
-    args_add_int(script, b->recovered || part->state == PARTITION_RUNNING);
-    args_add(script, bytes_of(b->has_claim ? part->fold_gen : ""));
-    args_add(script, bytes_of(b->recovered ? part->gen : ""));
-    args_add_int(script, b->fin_bytes);
-    args_add_int(script, (int64_t)b->mark_keys.count);
-    args_add_int(script, (int64_t)b->key_count);
-    args_add_int(script, (int64_t)b->tm_adds.count / 2);
-    args_add_int(script, (int64_t)b->tm_dels.count);
-    args_add_int(script, (int64_t)b->fin_adds.count / 2);
-    args_add_int(script, (int64_t)b->fin_dels.count);
-    args_append(script, &b->marks);
-    for (size_t i = 0; i < b->key_count; i++) args_add(script, bytes_of(b->keys[i]->run_id));
-    args_append(script, &b->tm_adds);
-    args_append(script, &b->tm_dels);
-    args_append(script, &b->fin_adds);
-    args_append(script, &b->fin_dels);
+    struct args *head = &b->head;
+    args_add_int(head, part->epoch);
+    args_add_int(head, b->from);
+    args_add_int(head, b->to);
+    args_add_int(head, b->recovered || part->state == PARTITION_RUNNING);
+    args_add(head, bytes_of(b->has_claim ? part->fold_gen : ""));
+    args_add(head, bytes_of(b->recovered ? part->gen : ""));
+    args_add_int(head, b->fin_bytes);
+    args_add_int(head, (int64_t)b->mark_keys.count);
+    args_add_int(head, (int64_t)b->key_count);
+    args_add_int(head, (int64_t)b->tm_adds.count / 2);
+    args_add_int(head, (int64_t)b->tm_dels.count);
+    args_add_int(head, (int64_t)b->fin_adds.count / 2);
+    args_add_int(head, (int64_t)b->fin_dels.count);
 }
 
 void batch_seal(struct batch *b)
@@ -327,13 +322,27 @@ void batch_seal(struct batch *b)
         b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;
         cache_account(b->touched[i]);
     }
-    seal_keys(b, &b->script);
-    args_append(&b->script, &b->run_keys);
-    b->script_keys = b->script.count;
-    seal_arguments(b, &b->script);
-    args_append(&b->script, &b->run_values);
+    seal_keys(b);
+    seal_head(b);
     for (size_t i = 0; i < b->key_count; i++) b->keys[i]->in_batch = false;
     b->sealed = true;
+}
+
+struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count)
+{
+    const struct args *const keys[] = { &b->fixed_keys, &b->mark_keys, &b->start_keys,
+                                        &b->run_keys };
+    const struct args *const values[] = { &b->head,     &b->marks,     &b->start_values,
+                                          &b->tm_adds,  &b->tm_dels,   &b->fin_adds,
+                                          &b->fin_dels, &b->run_values };
+    *ret_keys = 0;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) *ret_keys += keys[i]->count;
+    *ret_count = *ret_keys;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) *ret_count += values[i]->count;
+    struct bytes *views = xcalloc(*ret_count, sizeof *views), *at = views;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) at += args_view(keys[i], at);
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) at += args_view(values[i], at);
+    return views;
 }
 
 /* --- commits --- */
@@ -370,16 +379,16 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     if (status != STORE_OK) {
-        if (status == STORE_ERROR) {
-            struct bytes text = store_string(reply);
-            log_warn(&part->log, "partition.commit_refused",
-                     "Redis refused a commit (%.*s): the partition waits and asks again",
-                     (int)MIN(text.len, (size_t)200), text.data);
-        }
+        if (status == STORE_ERROR) shard_refused(part->shard, store_string(reply));
+        part->commits_fail = true;
         partition_resume_in(part, RETRY_MS); /* the same (epoch, from, to): asking again is safe */
         return;
     }
     struct bytes verdict = store_string(store_at(reply, 0));
+    if (bytes_is(verdict, "RELOAD") && part->batches != b) {
+        partition_resume_in(part, RETRY_MS); /* the one before it was refused: both are asked again */
+        return;
+    }
     if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {
         partition_reload(part, 0,
                          bytes_is(verdict, "FENCED") ? "another owner has taken over"
@@ -387,6 +396,8 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     ASSERT(part->batches == b);
+    part->commits_fail = false;
+    shard_accepted(part->shard);
     part->batches = b->next;
     if (!part->batches) part->batches_last = NULL;
     part->batch_count--;
@@ -406,11 +417,12 @@ static void on_commit(void *user, enum store_status status, const struct store_r
 static void batch_commit(struct batch *b)
 {
     struct partition *part = b->part;
-    AUTO_FREE struct bytes *argv = args_views(&b->script);
+    size_t keys, count;
+    AUTO_FREE struct bytes *argv = batch_script(b, &keys, &count);
     b->sent = true;
     part->sent_off = b->to;
-    store_script(part->shard->store, shard_script(part->shard, SCRIPT_COMMIT), b->script_keys, argv,
-                 b->script.count, on_commit, b);
+    store_script(part->shard->store, shard_script(part->shard, SCRIPT_COMMIT), keys, argv, count,
+                 on_commit, b);
 }
 
 void batch_link(struct batch *b)

@@ -196,7 +196,7 @@ static void on_load(void *user, enum store_status status, const struct store_rep
         load_free(load);
         return;
     }
-    if (status != STORE_OK) {
+    if (status != STORE_OK || part->commits_fail) { /* what is read now is behind on purpose */
         partition_resume_in(part, RETRY_MS);
     } else if (store_integer(store_at(reply, 0)) != part->epoch ||
                store_integer(store_at(reply, 1)) != load->expected_off) {

@@ -18,6 +18,7 @@ struct ask {
     struct partition *part;
     uint32_t life;
     size_t page;
+    bool finished; /* it is the index of finished runs that is read */
 };
 
 static struct ask *ask_new(struct partition *part)
@@ -42,6 +43,11 @@ static bool refused(struct partition *part, enum store_status status,
                     const struct store_reply *reply)
 {
     if (status == STORE_OK) return false;
+    if (status == STORE_ERROR) {
+        shard_refused(part->shard, store_string(reply));
+        partition_retry_claim(part, 5 * RETRY_MS);
+        return true;
+    }
     struct bytes text = store_string(reply);
     AUTO_FREE char *why =
         xasprintf("Redis did not answer a takeover (%.*s)", (int)MIN(text.len, (size_t)120),
@@ -76,19 +82,10 @@ static void random_text(char ret[13])
 
 /* --- 6. the index of live runs --- */
 
-static void ask_timers(struct partition *part, size_t page);
+static void ask_index(struct partition *part, size_t page, bool finished);
 
-static void on_timers(void *user, enum store_status status, const struct store_reply *reply)
+static void take_live(struct partition *part, const struct store_reply *list)
 {
-    size_t page = ((struct ask *)user)->page;
-    struct partition *part = answered(user);
-    if (!part || refused(part, status, reply)) return;
-    if (store_integer(store_at(reply, 0)) != part->epoch ||
-        store_integer(store_at(reply, 1)) != part->off) {
-        partition_reload(part, 0, "Redis moved while the timers were read");
-        return;
-    }
-    const struct store_reply *list = store_at(reply, 2);
     for (size_t i = 0; i + 1 < store_count(list); i += 2) {
         struct bytes id = store_string(store_at(list, i));
         if (!run_id_check(id)) continue;
@@ -100,27 +97,55 @@ static void on_timers(void *user, enum store_status status, const struct store_r
         due->stored = true;
         due->stored_ms = due_ms;
     }
+}
+
+static void take_finished(struct partition *part, const struct store_reply *list)
+{
+    for (size_t i = 0; i + 1 < store_count(list); i += 2) {
+        struct bytes id = store_string(store_at(list, i));
+        if (run_id_check(id)) args_add(&part->doubtful, id);
+    }
+}
+
+static void on_index(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct ask ask = *(struct ask *)user;
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != part->off) {
+        partition_reload(part, 0, "Redis moved while the timers were read");
+        return;
+    }
+    const struct store_reply *list = store_at(reply, 2);
+    if (ask.finished)
+        take_finished(part, list);
+    else
+        take_live(part, list);
     if (store_count(list) == 2 * TIMER_PAGE)
-        ask_timers(part, page + 1);
+        ask_index(part, ask.page + 1, ask.finished);
+    else if (!ask.finished && part->doubt_off < part->log_start)
+        ask_index(part, 0, true); /* the log no longer names all that may owe a result */
     else
         recovery_begin(part);
 }
 
-static void ask_timers(struct partition *part, size_t page)
+static void ask_index(struct partition *part, size_t page, bool finished)
 {
     struct args args = { 0 };
     add_key(&args, part, key_partition);
-    add_key(&args, part, key_timers);
+    add_key(&args, part, finished ? key_finished : key_timers);
     args_add_int(&args, (int64_t)(page * TIMER_PAGE));
     args_add_int(&args, (int64_t)((page + 1) * TIMER_PAGE - 1));
     struct ask *ask = ask_new(part);
     ask->page = page;
-    call(part, SCRIPT_TIMERS, 2, &args, on_timers, ask);
+    ask->finished = finished;
+    call(part, SCRIPT_TIMERS, 2, &args, on_index, ask);
 }
 
 void partition_read_index(struct partition *part)
 {
-    ask_timers(part, 0);
+    ask_index(part, 0, false);
 }
 
 /* --- 5. below what place everything is known to be in Kafka --- */

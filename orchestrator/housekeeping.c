@@ -70,6 +70,14 @@ static void expire(struct partition *part, const struct store_reply *runs)
     }
 }
 
+/* Its share of what finished runs may hold. Above it the oldest leave at leisure, above twice as
+ * much as fast as they can. */
+static int64_t finished_bytes_max(const struct partition *part)
+{
+    const struct shard_options *o = &part->shard->options;
+    return (int64_t)(o->retention_bytes_max / (uint64_t)o->partitions);
+}
+
 static void on_place(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct check check = *(struct check *)user;
@@ -77,12 +85,13 @@ static void on_place(void *user, enum store_status status, const struct store_re
     struct partition *part = check.part;
     if (!partition_reply(part, check.life)) return;
     part->checking = false;
-    if (status != STORE_OK) return; /* asked again in a moment */
+    if (status != STORE_OK || part->commits_fail) return; /* asked again in a moment */
     if (store_integer(store_at(reply, 0)) != part->epoch ||
         store_integer(store_at(reply, 1)) != check.expected_off) {
         partition_reload(part, 0, "Redis stands at another place than this owner");
         return;
     }
+    part->overfull = store_integer(store_at(reply, 3)) > 2 * finished_bytes_max(part);
     if (part->expiring == 0) expire(part, store_at(reply, 2));
 }
 
@@ -97,8 +106,7 @@ static void check_place(struct partition *part)
     key_finished(&key, shard->prefix, part->id);
     args_add(&args, buf_bytes(&key));
     args_add_int(&args, loop_wall_ms(shard->loop));
-    args_add_int(
-        &args, (int64_t)(shard->options.retention_bytes_max / (uint64_t)shard->options.partitions));
+    args_add_int(&args, finished_bytes_max(part));
     args_add_int(&args, EXPIRE_MAX);
     struct check *check = xcalloc(1, sizeof *check);
     *check = (struct check){ .part = part, .life = part->life, .expected_off = part->sent_off };
@@ -120,8 +128,8 @@ void partition_housekeep(struct partition *part)
     uint64_t now = loop_now_ms(shard->loop);
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;
     /* Only when no commit is under way and failing: a commit that is asked again tells the same. */
-    if (!part->checking && now - part->checked_ms >= CHECK_MS && store_connected(shard->store))
-        check_place(part);
+    bool due = now - part->checked_ms >= CHECK_MS || (part->overfull && part->expiring == 0);
+    if (!part->checking && due && store_connected(shard->store)) check_place(part);
     if (part->off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
     part->advised_ms = now;
     char note[BUS_NOTE_MAX];

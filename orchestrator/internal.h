@@ -22,7 +22,7 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define CREDIT_RECORDS  1024 /* read ahead of the fold, a partition */
+#define CREDIT_RECORDS  512 /* read ahead of the fold, a partition */
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define LOAD_PAGE         64    /* runs read by one script */
@@ -121,6 +121,8 @@ void args_add_int(struct args *a, int64_t value);
 void args_append(struct args *a, const struct args *more);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);
+/* The same into an array with room for them; returns how many. */
+size_t args_view(const struct args *a, struct bytes *ret);
 
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
@@ -149,11 +151,11 @@ struct batch {
     size_t touched_count;
     struct start_key *keys[COMMIT_RUNS_MAX];
     size_t key_count;
-    /* Collected while folding, joined by batch_seal. */
-    struct args mark_keys, marks, tm_adds, tm_dels, fin_adds, fin_dels, run_keys, run_values;
+    /* The script's keys and arguments, in parts: collected while folding, completed by
+     * batch_seal, and never joined, because they are copied often enough on their way. */
+    struct args fixed_keys, mark_keys, start_keys, run_keys;
+    struct args head, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
     int64_t fin_bytes;
-    struct args script; /* keys first */
-    size_t script_keys;
     struct bus_waiter results_waiter;
     int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
@@ -167,6 +169,8 @@ bool batch_touch(struct batch *b, struct entry *entry); /* false: COMMIT_RUNS_MA
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
 void batch_seal(struct batch *b);
+/* Keys and arguments of the commit script of a sealed batch: views to free(), keys first. */
+struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count);
 /* Sends the commits that are due, in order. */
 void batches_advance(struct partition *part);
 void batches_abandon(struct partition *part);
@@ -211,7 +215,8 @@ struct partition {
     int64_t accept_loss; /* an operator's word: a log that begins below is good enough */
     struct genesis *genesis;
     struct rebuild *rebuilding;
-    struct map skips; /* by run id: events below its snapshot, until the recovery is over */
+    struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
+    struct map skips;     /* by run id: events below its snapshot, until the recovery is over */
 
     int64_t replay_from;  /* where the doubt begins */
     int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
@@ -233,9 +238,11 @@ struct partition {
     struct timers timers;
     struct batch *batches, *batches_last; /* in order */
     size_t batch_count;
+    bool commits_fail; /* the oldest commit was refused or lost, and is asked again */
     struct recovery *recovery;
     bool waits_for_definition;
     size_t expiring;            /* run.expired events appended and not folded yet */
+    bool overfull;              /* its finished runs hold twice what they may */
     uint64_t expiring_ms;       /* since when */
     struct bus_waiter appended; /* of timer and expiry events */
 
@@ -273,6 +280,8 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
  * until then. */
 void partition_halt(struct partition *part, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
+/* The same without a word, where it was said already or is no surprise. */
+void partition_retry_claim(struct partition *part, uint32_t wait_ms);
 /* Frees it if it is revoked and nothing is under way. */
 void partition_bury(struct partition *part);
 /* Goes on after wait_ms with whatever waits for an answer of Redis: commits, loads, a recovery. */
@@ -461,12 +470,17 @@ struct shard {
     enum setup_step setup_step;
     char setup_trouble[400]; /* said last */
     bool stopping;
+    bool refused; /* Redis takes no writes */
     bool sys_due; /* Redis was wiped: the facts of the installation are written again */
     size_t leaving;
     uint64_t folded, commits, floors, folded_logged, logged_ms;
     struct err fatal; /* why the shard gave up; kind ERR_NONE while it has not */
 };
 void shard_fail(struct shard *shard, const struct err *e);
+/* Redis refused a write (no memory, a replica, a disk that is full), and takes them again: said
+ * once each. */
+void shard_refused(struct shard *shard, struct bytes why);
+void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */
 /* A Redis script call on partition keys. */
 const struct script *shard_script(const struct shard *shard, enum script_id id);

@@ -159,7 +159,9 @@ static void drop_memory(struct partition *part)
     recovery_free(part);
     cache_drop_partition(part);
     timers_done(&part->timers);
-    part->checking = part->waits_for_definition = part->trying = false;
+    args_done(&part->doubtful);
+    part->checking = part->waits_for_definition = part->trying = part->commits_fail =
+        false;
     part->expiring = 0;
     part->caution = part->tried_off = part->floor = -1;
     part->tried_count = part->clean_commits = 0;
@@ -169,6 +171,11 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
 {
     log_warn(&part->log, "partition.reload",
              "%s: memory is dropped and the partition claimed again", why);
+    partition_retry_claim(part, wait_ms);
+}
+
+void partition_retry_claim(struct partition *part, uint32_t wait_ms)
+{
     drop_memory(part);
     partition_set_state(part, PARTITION_CLAIMING);
     partition_retry(part, wait_ms, partition_claim);

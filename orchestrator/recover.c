@@ -92,6 +92,9 @@ static void list_noted(struct partition *part)
     if (part->reissue_all || part->replay_from < part->log_start)
         for (size_t i = 0; i < part->timers.count; i++)
             recovery_note(part, bytes_of(part->timers.heap[i]->id));
+    AUTO_FREE struct bytes *finished = args_views(&part->doubtful);
+    for (size_t i = 0; i < part->doubtful.count; i++) recovery_note(part, finished[i]);
+    args_done(&part->doubtful);
     rec->ids = xcalloc(rec->noted.count, sizeof *rec->ids);
     size_t pos = 0;
     for (struct noted *n; (n = map_next(&rec->noted, &pos));) rec->ids[rec->count++] = n;
@@ -267,7 +270,7 @@ static void on_marks(void *user, enum store_status status, const struct store_re
     struct partition *part = ask.part;
     if (!partition_reply(part, ask.life)) return;
     part->recovery->asking = false;
-    if (status != STORE_OK) {
+    if (status != STORE_OK || part->commits_fail) {
         partition_resume_in(part, RETRY_MS); /* the page is still there: it is asked for again */
         return;
     }

@@ -28,6 +28,21 @@ void shard_fail(struct shard *shard, const struct err *e)
     shard_stop(shard);
 }
 
+void shard_refused(struct shard *shard, struct bytes why)
+{
+    if (!shard->refused)
+        log_error(&shard->log, "redis.refuses",
+                  "Redis refuses to write (%.*s): nothing moves until it does, nothing is lost",
+                  (int)MIN(why.len, (size_t)200), why.len ? why.data : "");
+    shard->refused = true;
+}
+
+void shard_accepted(struct shard *shard)
+{
+    if (shard->refused) log_info(&shard->log, "redis.writes", "Redis takes what is written again");
+    shard->refused = false;
+}
+
 /* --- set-up --- */
 
 static void setup_next(struct shard *shard);
@@ -136,6 +151,23 @@ static void on_dlq_info(void *user, int32_t partitions, const char *cluster_id, 
     setup_output(shard, shard->dlq_topic, partitions, e, &shard->dlq_partitions);
 }
 
+static bool policy_good(struct shard *shard, struct bytes policy)
+{
+    if (bytes_is(policy, "noeviction")) return true;
+    struct err why;
+    err_fail(&why, ERR_CONFLICT,
+             "Redis has maxmemory-policy %.*s: it would silently evict state. Set it to noeviction",
+             (int)policy.len, policy.data);
+    shard_fail(shard, &why);
+    return false;
+}
+
+static void ask_policy(struct shard *shard, store_fn done)
+{
+    struct bytes argv[] = { BYTES_LIT("CONFIG"), BYTES_LIT("GET"), BYTES_LIT("maxmemory-policy") };
+    store_command(shard->store, argv, ARRAY_LEN(argv), done, shard);
+}
+
 static void on_policy(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
@@ -147,13 +179,7 @@ static void on_policy(void *user, enum store_status status, const struct store_r
     if (status == STORE_ERROR || store_count(reply) < 2) {
         log_warn(&shard->log, "setup.policy",
                  "Redis does not tell its maxmemory-policy: make sure that it is noeviction");
-    } else if (!bytes_is(policy, "noeviction")) {
-        struct err why;
-        err_fail(
-            &why, ERR_CONFLICT,
-            "Redis has maxmemory-policy %.*s: it would silently evict state. Set it to noeviction",
-            (int)policy.len, policy.data);
-        shard_fail(shard, &why);
+    } else if (!policy_good(shard, policy)) {
         return;
     }
     setup_done(shard);
@@ -166,8 +192,7 @@ static void setup_redis(struct shard *shard)
         setup_retry(shard, "Redis", store_error(shard->store, &e) ? e.text : "not connected yet");
         return;
     }
-    struct bytes argv[] = { BYTES_LIT("CONFIG"), BYTES_LIT("GET"), BYTES_LIT("maxmemory-policy") };
-    store_command(shard->store, argv, ARRAY_LEN(argv), on_policy, shard);
+    ask_policy(shard, on_policy);
 }
 
 static void on_installation(void *user, enum store_status status, const struct store_reply *reply)
@@ -381,6 +406,14 @@ static void on_tick(struct loop_timer *t)
     }
 }
 
+/* Eviction that was turned on behind our back, or a replacement that has it. */
+static void on_policy_again(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct shard *shard = user;
+    struct bytes policy = store_string(store_at(reply, 1));
+    if (status == STORE_OK && store_count(reply) >= 2) (void)policy_good(shard, policy);
+}
+
 /* Another server, or the same one restarted: a new generation, which every partition has to claim.
  */
 static void on_redis(void *user, const char *run_id)
@@ -391,6 +424,7 @@ static void on_redis(void *user, const char *run_id)
     for (int32_t p = 0; changed && p < shard->options.partitions; p++)
         if (shard->partitions[p] && shard->partitions[p]->state != PARTITION_CLAIMING)
             partition_reload(shard->partitions[p], 0, "Redis was restarted or replaced");
+    if (shard->setup_step > SETUP_REDIS) ask_policy(shard, on_policy_again);
 }
 
 /* --- open and close --- */
@@ -498,7 +532,10 @@ bool shard_failed(const struct shard *shard, struct err *ret)
 
 bool shard_ready(const struct shard *shard)
 {
-    return shard->group && bus_group_joined(shard->group) && store_connected(shard->store);
+    for (int32_t p = 0; p < shard->options.partitions; p++)
+        if (shard->partitions[p] && shard->partitions[p]->halted) return false;
+    return shard->group && bus_group_joined(shard->group) && store_connected(shard->store) &&
+           !shard->refused;
 }
 
 void shard_stats(const struct shard *shard, struct shard_stats *ret)

@@ -49,10 +49,11 @@ static void world_free(struct world *w)
 static void check_script(const struct batch *b, const char *expected)
 {
     AUTO_BUF struct buf text = { 0 };
-    AUTO_FREE struct bytes *views = args_views(&b->script);
-    for (size_t i = 0; i < b->script.count; i++) {
+    size_t keys, count;
+    AUTO_FREE struct bytes *views = batch_script(b, &keys, &count);
+    for (size_t i = 0; i < count; i++) {
         if (i) buf_add_char(&text, ' ');
-        if (i == b->script_keys) buf_add_text(&text, "/ ");
+        if (i == keys) buf_add_text(&text, "/ ");
         if (views[i].len == 0) buf_add_char(&text, '-');
         buf_add(&text, views[i].data, views[i].len);
     }
