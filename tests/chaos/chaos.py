@@ -23,7 +23,7 @@ from harness.base import ROOT  # noqa: E402
 from harness.servers import KafkaMissing  # noqa: E402
 from load import Starter  # noqa: E402
 from mix import Mix  # noqa: E402
-from plan import make_plan  # noqa: E402
+from plan import GAP_S, make_plan  # noqa: E402
 from reader import Reader, Watcher, event_of, read_calls, result_of, task_of  # noqa: E402
 from story import Stories  # noqa: E402
 
@@ -57,9 +57,9 @@ class Chaos:
         self.dir.mkdir(parents=True)
         self.lines = open(self.dir / "story.log", "w")
         seconds = o.minutes * 60
-        plan = [] if o.no_faults else make_plan(o.seed, seconds)
+        plan = [] if o.no_faults else make_plan(o.seed, seconds, o.gap)
         (self.dir / "plan.json").write_text(json.dumps(
-            {"seed": o.seed, "minutes": o.minutes, "rate": o.rate,
+            {"seed": o.seed, "minutes": o.minutes, "rate": o.rate, "gap": o.gap,
              "faults": [f.__dict__ for f in plan]}, indent=1))
         self.say(f"seed {o.seed}: {len(plan)} faults in {o.minutes:g} minutes, "
                  f"{o.rate:g} starts a second")
@@ -163,6 +163,8 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=10, help="how long faults come (10)")
     parser.add_argument("--seed", type=int, help="of the plan and the load; default: another one")
     parser.add_argument("--rate", type=float, default=40, help="starts a second (40)")
+    parser.add_argument("--gap", type=float, default=GAP_S,
+                        help=f"seconds from one fault to the next, in the mean ({GAP_S:g})")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--no-faults", action="store_true", help="the load alone")
     parser.add_argument("--plan", action="store_true", help="print the plan of a seed, and end")
@@ -175,7 +177,7 @@ def arguments():
 def main():
     options = arguments()
     if options.plan:
-        print(*make_plan(options.seed, options.minutes * 60), sep="\n")
+        print(*make_plan(options.seed, options.minutes * 60, options.gap), sep="\n")
         return 0
     chaos = Chaos(options)
     try:

@@ -7,10 +7,11 @@ import random
 ORCHESTRATORS = ("o1", "o2")
 WORKERS = ("w1", "w2", "w3")
 BROKERS = ("1", "2", "3")
-MEAN_GAP_S = 4.6
+GAP_S = 4.6  # from one fault to the next, in the mean
 QUIET_BEGIN_S, QUIET_END_S = 4, 6  # without faults, for the load to begin and to be noticed
 BROKER_REST_S = 30  # after a broker came back: a JVM needs its time on a busy machine
 BROKER_STARTS_S = 10
+TRIES = 50
 
 # kind: weight, and the seconds that it lasts (a process that is killed stays away for so long)
 KINDS = {
@@ -58,9 +59,9 @@ class Fault:
 
 
 class Planner:
-    def __init__(self, seed, seconds):
+    def __init__(self, seed, seconds, gap):
         self.random = random.Random(f"plan/{seed}")
-        self.seconds = seconds
+        self.seconds, self.gap = seconds, gap
         self.busy = {}  # target -> until when
         self.faults = []
 
@@ -127,14 +128,15 @@ class Planner:
                 self.wipe(wipes.pop(0), number)
                 number += 1
                 continue
-            while not self.add(at, r.choices(kinds, [KINDS[k][0] for k in kinds])[0]):
-                pass
-            at += r.uniform(0.4, 1.6) * MEAN_GAP_S
+            for _ in range(TRIES):  # who is drawn may still have another fault
+                if self.add(at, r.choices(kinds, [KINDS[k][0] for k in kinds])[0]):
+                    break
+            at += r.uniform(0.4, 1.6) * self.gap
         for rest in wipes:
             self.wipe(rest, number)
             number += 1
         return sorted(self.faults, key=lambda f: f.at)
 
 
-def make_plan(seed, seconds):
-    return Planner(seed, seconds).make()
+def make_plan(seed, seconds, gap=GAP_S):
+    return Planner(seed, seconds, gap).make()
