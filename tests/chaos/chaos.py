@@ -55,7 +55,7 @@ class Chaos:
         o = self.options
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
-        self.lines = open(self.dir / "story.log", "w")
+        self.lines = open(self.dir / "story.txt", "w")
         seconds = o.minutes * 60
         plan = [] if o.no_faults else make_plan(o.seed, seconds, o.gap)
         (self.dir / "plan.json").write_text(json.dumps(
@@ -121,7 +121,7 @@ class Chaos:
         self.say(f"read {len(events)} events, {len(tasks)} tasks, {len(results)} results, "
                  f"{len(calls)} calls")
         return Facts(starter.starts, events, tasks, results, calls, cluster.stops, executor.done,
-                     live, executor.died, len(letters))
+                     live, executor.died + cluster.insane(), len(letters))
 
     def judge(self, facts, executor, left):
         check = Check(facts).check()

@@ -12,7 +12,7 @@ import threading
 import time
 
 from facts import Stop
-from harness.base import clean_env, no_core, program, until
+from harness.base import SANITIZER_MARKS, clean_env, no_core, program, until
 from harness.servers import KAFKA_SH, KafkaMissing, Redis
 from plan import BROKERS, ORCHESTRATORS, WORKERS
 
@@ -290,6 +290,14 @@ class Cluster:
         """How often the processes of a kind have logged an event."""
         return sum(path.read_text(errors="replace").count(f'"{event}"')
                    for path in self.dir.glob(f"{kind}*.log"))
+
+    def insane(self):
+        """Lives that ended with a failed assertion or the word of a sanitizer, whoever ended them."""
+        found = []
+        for path in sorted(self.dir.glob("*.log")):
+            text = path.read_text(errors="replace")
+            found += [f"{path.stem}: {mark}" for mark in SANITIZER_MARKS if mark in text]
+        return found
 
     # --- what can be done to it ---
 
