@@ -292,7 +292,7 @@ class Cluster:
                    for path in self.dir.glob(f"{kind}*.log"))
 
     def insane(self):
-        """Lives that ended with a failed assertion or the word of a sanitizer, whoever ended them."""
+        """Lives with a failed assertion or the word of a sanitizer, whoever ended them."""
         found = []
         for path in sorted(self.dir.glob("*.log")):
             text = path.read_text(errors="replace")
