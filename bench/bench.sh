@@ -1,14 +1,15 @@
 #!/bin/sh
-# ./run bench steps [--json] [--quick]
+# ./run bench steps | rebuild [--json] [--quick]
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in
-steps)
+steps | rebuild)
+    name=$1
     shift
-    exec python3 bench/steps.py "$@"
+    exec python3 "bench/$name.py" "$@"
     ;;
 *)
-    echo "usage: ./run bench steps [--json] [--quick]" >&2
+    echo "usage: ./run bench steps | rebuild [--json] [--quick]" >&2
     exit 2
     ;;
 esac

@@ -386,7 +386,8 @@ static void on_commit(void *user, enum store_status status, const struct store_r
     }
     struct bytes verdict = store_string(store_at(reply, 0));
     if (bytes_is(verdict, "RELOAD") && part->batches != b) {
-        partition_resume_in(part, RETRY_MS); /* the one before it was refused: both are asked again */
+        partition_resume_in(part,
+                            RETRY_MS); /* the one before it was refused: both are asked again */
         return;
     }
     if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {

@@ -266,6 +266,7 @@ static void on_assign(void *user, const char *topic, int32_t partition)
     (void)topic;
     ASSERT(partition < shard->options.partitions && !shard->partitions[partition]);
     shard->partitions[partition] = partition_new(shard, partition);
+    log_info(&shard->partitions[partition]->log, "partition.assigned", "ours: claiming it");
 }
 
 static void on_revoke(void *user, const char *topic, int32_t partition, bool lost)

@@ -22,9 +22,9 @@ struct snapshot_key {
 };
 struct snapshot_record {
     struct snapshot_key key;
-    int64_t off;         /* it stands for everything below */
-    uint32_t chunks;     /* 0: a tombstone */
-    struct bytes value;  /* data NULL: a tombstone */
+    int64_t off;             /* it stands for everything below */
+    uint32_t chunks;         /* 0: a tombstone */
+    struct bytes value;      /* data NULL: a tombstone */
     struct bytes gen, claim; /* of a floor */
 };
 /* Both are false for what is none of ours. */

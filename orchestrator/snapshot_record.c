@@ -34,7 +34,8 @@ bool snapshot_key_parse(struct bytes key, struct snapshot_key *ret)
 {
     size_t n = 0;
     while (n < key.len && key.data[n] != '/') n++;
-    if (n == 0 || n + 1 >= key.len || n >= sizeof ret->id) return false;
+    if (n == 0 || n + 1 >= key.len || n >= sizeof ret->id || key.data[key.len - 1] == '/')
+        return false;
     *ret = (struct snapshot_key){ .off = -1 };
     memcpy(ret->id, key.data, n);
     struct bytes id = { key.data, n }, rest = { key.data + n + 1, key.len - n - 1 };
@@ -111,8 +112,9 @@ uint32_t snapshot_send(struct partition *part, const char *id, int64_t epoch, in
     snprintf(chunks_text, sizeof chunks_text, "%u", chunks);
     const struct bus_extra_header extra[] = { { "off", bytes_of(off_text) },
                                               { "chunks", bytes_of(chunks_text) } };
-    struct bytes header[HEADER_COUNT] = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-                                          [HEADER_TYPE] = BYTES_LIT("snapshot") };
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION), [HEADER_TYPE] = BYTES_LIT("snapshot")
+    };
     if (gen) {
         header[HEADER_GEN] = bytes_of(gen);
         header[HEADER_CLAIM] = bytes_of(part->token);
@@ -181,8 +183,8 @@ bool snapshot_decode(struct bytes value, struct field **ret, size_t *ret_count)
             cap = cap ? 2 * cap : 32;
             list = xrealloc(list, cap * sizeof *list);
         }
-        list[count++] = (struct field){ .name = { value.data, name },
-                                        .value = { value.data + name, len } };
+        list[count++] =
+            (struct field){ .name = { value.data, name }, .value = { value.data + name, len } };
         value = (struct bytes){ value.data + name + len, value.len - name - len };
     }
     *ret = list;

@@ -104,10 +104,10 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
  * may have to be marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx);
-/* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes for
- * it is kept (a result settles its step), but nothing is begun; its timeout and a cancel still end
- * it. Tasks that are out are not emitted again until then, because what paused it may have been their
- * result. A run that has ended or is paused already stays as it is. */
+/* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes
+ * for it is kept (a result settles its step), but nothing is begun; its timeout and a cancel still
+ * end it. Tasks that are out are not emitted again until then, because what paused it may have been
+ * their result. A run that has ended or is paused already stays as it is. */
 void engine_pause(struct run *run, const char *why, const struct fold_context *cx,
                   struct effects *fx);
 /* Emits again what is issued and without a result (and the CloudEvent of a finished run) where

@@ -102,8 +102,8 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, 7, 0, INT64_MAX, &in) || !number_at(s, 8, 0, INT64_MAX, &out) ||
         !number_at(s, 9, 0, INT64_MAX, &usd) || !json_is_array(json_array_get(s, SKELETON_STEPS)))
         return err_fail(e, ERR_INVALID, "field s is damaged");
-    if (state != RUN_RUNNING && state != RUN_PAUSED && state != RUN_COMPLETED && state != RUN_FAILED &&
-        state != RUN_CANCELLED)
+    if (state != RUN_RUNNING && state != RUN_PAUSED && state != RUN_COMPLETED &&
+        state != RUN_FAILED && state != RUN_CANCELLED)
         return err_fail(e, ERR_INVALID,
                         "field s: the run is %s, which this program cannot go on "
                         "with",

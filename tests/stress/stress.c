@@ -4,19 +4,16 @@
  * thread and a loop of its own as in orchestrator/main.c, on the embedded broker and a private
  * redis-server, while a driver keeps runs under way. In the middle one shard leaves, so that the
  * others take its partitions over, and comes back. Ends with 0 when every run has finished. */
-#include <fcntl.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 #include "common/io/bus.h"
 #include "orchestrator/shard.h"
+#include "tests/redis/server.h"
 #include "tests/stress/stress.h"
 
 #define SHARDS      3
@@ -40,40 +37,13 @@ struct world {
     struct loop *loop;
     struct log log;
     struct bus_mock *mock;
-    char dir[40], socket[60];
-    pid_t redis;
+    struct redis_server redis;
     struct member members[SHARDS];
     struct driver driver;
     uint32_t until; /* runs that the present phase waits for */
 };
 
 /* --- servers --- */
-
-static bool redis_start(struct world *w, struct err *e)
-{
-    snprintf(w->dir, sizeof w->dir, "/tmp/tutti-stress-XXXXXX");
-    if (!mkdtemp(w->dir)) return err_fail(e, ERR_IO, "no temporary directory");
-    snprintf(w->socket, sizeof w->socket, "%s/redis.sock", w->dir);
-    w->redis = fork();
-    if (w->redis < 0) return err_fail(e, ERR_IO, "cannot fork");
-    if (w->redis > 0) return true;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server */
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (null >= 0) dup2(null, STDOUT_FILENO);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", w->socket, "--dir",
-           w->dir, "--save", "", (char *)NULL);
-    _exit(127);
-}
-
-static void redis_stop(struct world *w)
-{
-    if (w->redis > 0) {
-        kill(w->redis, SIGKILL);
-        waitpid(w->redis, NULL, 0);
-    }
-    if (w->socket[0]) unlink(w->socket);
-    if (w->dir[0]) rmdir(w->dir);
-}
 
 static bool mock_start(struct world *w, struct err *e)
 {
@@ -136,7 +106,7 @@ static bool member_start(struct member *m, struct err *e)
                                        .client_id = m->name,
                                        .fetch_wait_ms = MOCK_FETCH_WAIT_MS,
                                        .session_timeout_ms = SESSION_TIMEOUT_MS },
-                              .store = { .host = w->socket, .command_timeout_ms = 10000 },
+                              .store = { .host = w->redis.socket, .command_timeout_ms = 10000 },
                               .log = &w->log,
                           },
                           e);
@@ -182,7 +152,8 @@ static bool wait_for_runs(struct world *w, uint32_t count, struct err *e)
 static bool story(struct world *w, struct err *e)
 {
     w->loop = loop_new(e);
-    if (!w->loop || !redis_start(w, e) || !mock_start(w, e)) return false;
+    if (!w->loop || !mock_start(w, e)) return false;
+    if (!redis_server_start(&w->redis, NULL)) return err_fail(e, ERR_IO, "no redis-server");
     for (unsigned i = 0; i < SHARDS; i++) {
         struct member *m = &w->members[i];
         m->world = w;
@@ -211,12 +182,12 @@ int main(void)
     json_object_seed(0); /* before threads: jansson makes its hash seed lazily */
     if (!story(w, &e)) {
         fprintf(stderr, "stress: %s\n", e.text);
-        redis_stop(w);
+        redis_server_done(&w->redis);
         _exit(1); /* threads are still running */
     }
     bus_mock_stop(w->mock);
     loop_free(w->loop);
-    redis_stop(w);
+    redis_server_done(&w->redis);
     printf("stress: %d shards finished %u runs with %u tasks in %.1f s\n", SHARDS,
            atomic_load(&w->driver.finished), atomic_load(&w->driver.tasks),
            (double)(clock_mono_ms() - start_ms) / 1000);

@@ -29,6 +29,8 @@ LAYERS = {
             "orchestrator/engine"],
     "cli/demo_model": ["common/base"],
     "bench": ["common/base", "common/proto", "common/definition", "common/io"],
+    "tests/sim": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition", "common/io", "orchestrator",
+                  "orchestrator/engine", "worker"],
 }
 # Third-party headers and the only places that may name them.
 THIRD_PARTY = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The store against a real redis-server, private to each test: started in a temporary directory on
- * a unix socket (and a free port where TCP is meant) and killed by its pid. */
+ * The store against a real redis-server, private to each test, on a unix socket, and on a free port
+ * where TCP is meant. */
 #include "common/io/store.h"
 
 #include <criterion/criterion.h>
@@ -9,18 +9,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/redis/server.h"
 
 #define WAIT_MS 20000
 
 struct server {
-    char dir[64], socket[96], port_text[8];
+    struct redis_server redis;
+    char port_text[8];
     const char *password;
     uint16_t port;
-    pid_t pid;
 };
 
 static uint16_t free_port(void)
@@ -36,37 +36,14 @@ static uint16_t free_port(void)
 
 static void server_start(struct server *sv)
 {
-    if (!sv->dir[0]) {
-        snprintf(sv->dir, sizeof sv->dir, "/tmp/tutti-store-XXXXXX");
-        cr_assert(mkdtemp(sv->dir));
-        snprintf(sv->socket, sizeof sv->socket, "%s/redis.sock", sv->dir);
+    if (!sv->port) {
         sv->port = free_port();
         snprintf(sv->port_text, sizeof sv->port_text, "%u", sv->port);
     }
-    sv->pid = fork();
-    cr_assert(sv->pid >= 0);
-    if (sv->pid > 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server */
-    if (!freopen("/dev/null", "w", stdout)) _exit(1);
-    execlp("redis-server", "redis-server", "--port", sv->port_text, "--bind", "127.0.0.1",
-           "--unixsocket", sv->socket, "--dir", sv->dir, "--save", "", "--enable-debug-command",
-           "yes", "--requirepass", sv->password ? sv->password : "", (char *)NULL);
-    _exit(1);
-}
-
-static void server_kill(struct server *sv)
-{
-    if (sv->pid <= 0) return;
-    kill(sv->pid, SIGKILL);
-    waitpid(sv->pid, NULL, 0);
-    sv->pid = 0;
-}
-
-static void server_done(struct server *sv)
-{
-    server_kill(sv);
-    unlink(sv->socket);
-    rmdir(sv->dir);
+    cr_assert(redis_server_start(&sv->redis,
+                                 (const char *[]){ "--port", sv->port_text, "--bind", "127.0.0.1",
+                                                   "--enable-debug-command", "yes", "--requirepass",
+                                                   sv->password ? sv->password : "", NULL }));
 }
 
 /* What a test sees: a loop, a store and what its callbacks said. */
@@ -113,14 +90,15 @@ static void open_with(struct world *w, struct store_options o)
 static void open_unix(struct world *w)
 {
     server_start(&w->server);
-    open_with(w, (struct store_options){ .host = w->server.socket, .command_timeout_ms = 10000 });
+    open_with(
+        w, (struct store_options){ .host = w->server.redis.socket, .command_timeout_ms = 10000 });
 }
 
 static void world_done(struct world *w)
 {
     w->store = store_close(w->store);
     w->loop = loop_free(w->loop);
-    server_done(&w->server);
+    redis_server_done(&w->server.redis);
     buf_done(&w->seen);
 }
 
@@ -322,7 +300,7 @@ Test(store, used_scripts_are_there_after_every_connect)
     store_script(w.store, &add, 1, argv, 2, note, &w); /* waits for the connection */
     await(&w, 1);
     cr_assert_eq(w.last, 5);
-    server_kill(&w.server);
+    redis_server_kill(&w.server.redis);
     UNTIL(&w, disconnected);
     server_start(&w.server);
     UNTIL(&w, connected);
@@ -382,9 +360,9 @@ Test(store, a_killed_server_loses_each_pending_command_once_and_another_run_id_f
     UNTIL(&w, connected);
     char first[41];
     snprintf(first, sizeof first, "%s", w.run_id);
-    kill(w.server.pid, SIGSTOP);
+    kill(w.server.redis.pid, SIGSTOP);
     for (int i = 0; i < 1000; i++) command_of(&w, (const char *[]){ "INCR", "n", NULL }, ask_again);
-    server_kill(&w.server);
+    redis_server_kill(&w.server.redis);
     await(&w, 1000);
     cr_assert_eq(w.lost, 1000);
     cr_assert_eq(w.disconnects, 1);
@@ -407,10 +385,11 @@ Test(store, a_silent_server_is_given_up_after_the_command_timeout)
 {
     struct world w = { 0 };
     server_start(&w.server);
-    open_with(&w, (struct store_options){ .host = w.server.socket, .command_timeout_ms = 300 });
+    open_with(&w,
+              (struct store_options){ .host = w.server.redis.socket, .command_timeout_ms = 300 });
     COMMAND(&w, "PING");
     await(&w, 1);
-    kill(w.server.pid, SIGSTOP);
+    kill(w.server.redis.pid, SIGSTOP);
     COMMAND(&w, "INCR", "n");
     COMMAND(&w, "INCR", "n");
     await(&w, 3);
@@ -419,7 +398,7 @@ Test(store, a_silent_server_is_given_up_after_the_command_timeout)
     struct err e;
     cr_assert(store_error(w.store, &e));
     cr_assert_not_null(strstr(e.text, "no reply for 300 ms"), "%s", e.text);
-    kill(w.server.pid, SIGCONT);
+    kill(w.server.redis.pid, SIGCONT);
     UNTIL(&w, connected);
     COMMAND(&w, "PING");
     await(&w, 4);
@@ -463,7 +442,7 @@ Test(store, closing_loses_what_is_under_way)
     struct world w = { 0 };
     open_unix(&w);
     UNTIL(&w, connected);
-    kill(w.server.pid, SIGSTOP);
+    kill(w.server.redis.pid, SIGSTOP);
     for (int i = 0; i < 10; i++) command_of(&w, (const char *[]){ "PING", NULL }, ask_again);
     loop_turn(w.loop, 0);
     w.store = store_close(w.store);
@@ -475,8 +454,9 @@ Test(store, the_right_password_connects)
 {
     struct world w = { .server.password = "open sesame" };
     server_start(&w.server);
-    open_with(&w, (struct store_options){
-                      .host = w.server.socket, .username = "default", .password = "open sesame" });
+    open_with(&w, (struct store_options){ .host = w.server.redis.socket,
+                                          .username = "default",
+                                          .password = "open sesame" });
     COMMAND(&w, "PING");
     await(&w, 1);
     cr_assert_str_eq(w.text, "PONG");
@@ -493,7 +473,7 @@ Test(store, a_wrong_password_is_said_and_does_not_connect)
 {
     struct world w = { .server.password = "open sesame" };
     server_start(&w.server);
-    open_with(&w, (struct store_options){ .host = w.server.socket,
+    open_with(&w, (struct store_options){ .host = w.server.redis.socket,
                                           .password = "open barley",
                                           .command_timeout_ms = 200 });
     COMMAND(&w, "PING");
@@ -511,7 +491,7 @@ Test(store, a_missing_password_is_said)
 {
     struct world w = { .server.password = "open sesame" };
     server_start(&w.server);
-    open_with(&w, (struct store_options){ .host = w.server.socket });
+    open_with(&w, (struct store_options){ .host = w.server.redis.socket });
     UNTIL(&w, auth_failed);
     world_done(&w);
 }

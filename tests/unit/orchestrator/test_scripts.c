@@ -3,156 +3,17 @@
  * The orchestrator's scripts against a Redis of the test's own, on a unix socket: who owns a
  * partition, where its state stands, and what a commit writes. */
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "common/base/limits.h"
-#include "common/io/store.h"
+#include "tests/redis/ask.h"
 
 extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
-    script_timers[], script_generation[], script_installation[];
+    script_timers[], script_generation[], script_installation[], script_purge[], script_restore[],
+    script_survey[], script_snapped[], script_trying[];
 
-#define WAIT_MS   20000
-#define WORDS_MAX 64
-
-struct redis {
-    pid_t pid;
-    char dir[40], socket[60];
-    struct loop *loop;
-    struct store *store;
-    char answer[600]; /* the last reply, as print writes it */
-    bool answered;
-};
-
-static bool connected(void *user)
-{
-    return store_connected(((struct redis *)user)->store);
-}
-
-static void redis_run(const struct redis *r)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server */
-    if (!freopen("/dev/null", "w", stdout)) _exit(1);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", r->socket, "--save", "",
-           "--dir", r->dir, (char *)NULL);
-    _exit(1);
-}
-
-static struct redis redis_start(void)
-{
-    struct redis r = { .dir = "/tmp/tutti-scripts-XXXXXX" };
-    struct err e;
-    cr_assert_not_null(mkdtemp(r.dir));
-    snprintf(r.socket, sizeof r.socket, "%s/s", r.dir);
-    r.pid = fork();
-    cr_assert(r.pid >= 0);
-    if (r.pid == 0) redis_run(&r);
-    r.loop = loop_new(&e);
-    cr_assert_not_null(r.loop);
-    struct log log = log_new("test", LOG_ERROR + 1, 2);
-    r.store = store_open(r.loop, &(struct store_options){ .host = r.socket, .log = &log }, &e);
-    cr_assert(r.store != NULL, "%s", e.text);
-    cr_assert(loop_run_until(r.loop, connected, &r, WAIT_MS));
-    return r;
-}
-
-static void redis_stop(struct redis *r)
-{
-    store_close(r->store);
-    loop_free(r->loop);
-    kill(r->pid, SIGKILL);
-    waitpid(r->pid, NULL, 0);
-    unlink(r->socket);
-    rmdir(r->dir);
-}
-
-/* Elements joined by spaces; an empty string is -, an inner array is in brackets. */
-static void print(struct buf *out, const struct store_reply *r)
-{
-    switch (store_type(r)) {
-    case STORE_NIL: buf_add_text(out, "nil"); break;
-    case STORE_INTEGER: buf_add_int(out, store_integer(r)); break;
-    case STORE_ARRAY:
-        for (size_t i = 0; i < store_count(r); i++) {
-            const struct store_reply *at = store_at(r, i);
-            bool inner = store_type(at) == STORE_ARRAY;
-            if (i) buf_add_text(out, " ");
-            if (inner) buf_add_text(out, "[");
-            print(out, at);
-            if (inner) buf_add_text(out, "]");
-        }
-        break;
-    case STORE_STRING:
-    case STORE_ERROR_TEXT: {
-        struct bytes text = store_string(r);
-        if (text.len == 0) buf_add_text(out, "-");
-        buf_add(out, text.data, text.len);
-        break;
-    }
-    }
-}
-
-static void on_reply(void *user, enum store_status status, const struct store_reply *reply)
-{
-    struct redis *r = user;
-    AUTO_BUF struct buf out = { 0 };
-    if (status == STORE_LOST)
-        buf_add_text(&out, "LOST");
-    else
-        print(&out, reply);
-    snprintf(r->answer, sizeof r->answer, "%.*s", (int)out.len, out.data);
-    r->answered = true;
-}
-
-static bool answered(void *user)
-{
-    return ((struct redis *)user)->answered;
-}
-
-/* source NULL: a command. */
-static const char *send_words(struct redis *r, const char *source, size_t keys,
-                              const struct bytes *argv, size_t argc)
-{
-    r->answered = false;
-    struct script script = source ? script_make("s", source) : (struct script){ 0 };
-    if (source)
-        store_script(r->store, &script, keys, argv, argc, on_reply, r);
-    else
-        store_command(r->store, argv, argc, on_reply, r);
-    cr_assert(loop_run_until(r->loop, answered, r, WAIT_MS));
-    return r->answer;
-}
-
-/* Words of a line; those of a script are its keys up to a slash. A dash is an empty word. source
- * NULL: a command. */
-static const char *ask(struct redis *r, const char *source, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static const char *ask(struct redis *r, const char *source, const char *fmt, ...)
-{
-    char line[1000];
-    struct bytes argv[WORDS_MAX];
-    size_t argc = 0, keys = 0;
-    va_list args;
-    va_start(args, fmt);
-    cr_assert_lt(vsnprintf(line, sizeof line, fmt, args), (int)sizeof line);
-    va_end(args);
-    for (char *at = line; *at;) {
-        size_t len = strcspn(at, " ");
-        cr_assert_lt(argc, (size_t)WORDS_MAX);
-        if (len == 1 && *at == '/')
-            keys = argc;
-        else
-            argv[argc++] = (struct bytes){ at, len == 1 && *at == '-' ? 0 : len };
-        at += len + (at[len] == ' ');
-    }
-    return send_words(r, source, keys, argv, argc);
-}
-
-#define COMMAND(r, ...) ask(r, NULL, __VA_ARGS__)
-#define EQ(...)         cr_assert_str_eq(__VA_ARGS__)
+#define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
 /* -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
 static const char *takeover(struct redis *r, int epoch, int log_start)
@@ -475,7 +336,7 @@ Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
         argv[argc++] = bytes_of("x");
     }
     for (size_t i = 1; i < FIELDS; i++) argv[argc++] = bytes_of(names[i]);
-    EQ(send_words(&r, script_commit, 4, argv, argc), "OK 10 12");
+    EQ(redis_send(&r, script_commit, 4, argv, argc), "OK 10 12");
     EQ(COMMAND(&r, "HGETALL r"), "f0 x");
     redis_stop(&r);
 }
@@ -563,5 +424,148 @@ Test(installation, a_broker_without_a_cluster_id_leaves_it_to_the_next)
     EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 - 1");
     EQ(ask(&r, script_installation, "sys / 64 c1 1"), "64 c1 1");
     EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 c1 1");
+    redis_stop(&r);
+}
+
+/* --- a rebuild --- */
+
+Test(purge, it_deletes_only_amid_a_rebuild_of_its_own_epoch)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    COMMAND(&r, "MSET a 1 b 2");
+    EQ(ask(&r, script_purge, "p a / 9"), "RELOAD");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_purge, "p a b / 10"), "RELOAD", "an owner that was stopped amid its rebuild");
+    EQ(COMMAND(&r, "EXISTS a b"), "2");
+    EQ(ask(&r, script_purge, "p a b / 20"), "OK");
+    EQ(COMMAND(&r, "EXISTS a b"), "0");
+    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    COMMAND(&r, "SET a 1");
+    EQ(ask(&r, script_purge, "p a / 20"), "RELOAD", "the rebuild is over");
+    EQ(COMMAND(&r, "EXISTS a"), "1");
+    redis_stop(&r);
+}
+
+Test(restore, runs_come_back_with_their_indexes_and_start_keys)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    COMMAND(&r, "HSET r1 old 1");
+    EQ(ask(&r, script_restore,
+           "p tm fin snap r1 k1 r2 k2 / 10 - - 70 run1 1 500 0 e1 2 s a i b run2 0 600 1 e2 1 s c"),
+       "OK");
+    EQ(COMMAND(&r, "HGETALL r1"), "s a i b", "nothing of an older state is left");
+    EQ(COMMAND(&r, "HGETALL r2"), "s c");
+    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "run1 500");
+    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "run2 600");
+    EQ(COMMAND(&r, "MGET k1 k2"), "nil run2");
+    EQ(COMMAND(&r, "HMGET snap run1 run2"), "e1 e2");
+    EQ(COMMAND(&r, "HMGET p fin_bytes off fold_gen"), "70 0 nil");
+    redis_stop(&r);
+}
+
+Test(restore, the_last_call_sets_the_place_and_the_generation_of_the_fold)
+{
+    struct redis r = redis_start();
+    takeover(&r, 90, 4);
+    EQ(ask(&r, script_restore, "p tm fin snap / 90 40 g 0"), "OK");
+    EQ(COMMAND(&r, "HMGET p off replay_from fold_gen rebuild"), "40 40 g 1");
+    EQ(commit(&r, 90, 40, 91, 1), "OK 90 91");
+    redis_stop(&r);
+}
+
+Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_restore, "p tm fin snap r k / 10 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
+    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    EQ(ask(&r, script_restore, "p tm fin snap r k / 20 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
+    EQ(COMMAND(&r, "EXISTS tm fin snap r k"), "0");
+    EQ(COMMAND(&r, "HGET p fin_bytes"), "nil");
+    redis_stop(&r);
+}
+
+/* --- snapshots --- */
+
+Test(survey, it_names_runs_with_their_entries_and_skeletons)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD tm 1 a 2 b 3 gone");
+    COMMAND(&r, "HSET run:a s [1]");
+    COMMAND(&r, "HSET run:b s [2]");
+    COMMAND(&r, "HSET snap b e");
+    EQ(ask(&r, script_survey, "p snap tm / 0 64 run:"), "10 11 - 0 3 [a - [1]] [b e [2]]");
+    EQ(ask(&r, script_survey, "p snap fin / 0 64 run:"), "10 11 - 0 0");
+    redis_stop(&r);
+}
+
+Test(survey, of_the_snapshots_it_names_those_whose_runs_are_gone)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET run:a s 1");
+    COMMAND(&r, "HSET snap a e1 b e2");
+    EQ(ask(&r, script_survey, "p snap snap / 0 64 run:"), "10 11 - 0 2 [b e2 -]");
+    redis_stop(&r);
+}
+
+Test(snapped, it_remembers_and_forgets_for_the_owner_only)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_snapped, "p snap / 9 5 1 a e"), "RELOAD");
+    EQ(COMMAND(&r, "EXISTS snap"), "0");
+    EQ(ask(&r, script_snapped, "p snap / 10 5 2 a e1 b e2"), "OK");
+    EQ(ask(&r, script_snapped, "p snap / 10 - 0 a never"), "OK");
+    EQ(COMMAND(&r, "HGETALL snap"), "b e2");
+    EQ(COMMAND(&r, "HGET p floor"), "5");
+    redis_stop(&r);
+}
+
+/* --- caution --- */
+
+Test(trying, each_owner_marks_an_event_once_however_often_it_asks)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 2");
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "RELOAD 0");
+    takeover(&r, 30, 0);
+    EQ(ask(&r, script_trying, "p / 30 11 trying"), "OK 3");
+    EQ(ask(&r, script_trying, "p / 30 12 trying"), "OK 1", "another event begins anew");
+    redis_stop(&r);
+}
+
+Test(trying, what_was_survived_is_not_held_against_an_event)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 survived"), "OK 0");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 1");
+    redis_stop(&r);
+}
+
+Test(trying, caution_lasts_over_takeovers_until_it_is_ended)
+{
+    struct redis r = redis_owned();
+    for (int epoch = 20; epoch < 50; epoch += 10) takeover(&r, epoch, 0);
+    EQ(commit(&r, 40, 11, 30, 1), "OK 40 30");
+    EQ(takeover(&r, 50, 0), "OK 30 30 1 gen10 - - 30", "from where it stands now");
+    EQ(ask(&r, script_trying, "p / 50 0 calm"), "OK 0");
+    EQ(takeover(&r, 60, 0), "OK 30 30 2 gen10 - - -");
+    redis_stop(&r);
+}
+
+Test(trying, a_rebuild_is_cautious_from_where_the_last_one_got_to)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    takeover(&r, 20, 0);
+    EQ(commit(&r, 20, 0, 700, 0), "OK 20 700");
+    EQ(takeover(&r, 1000, 0), "REBUILD 0 0 3 gen10 - - 700");
     redis_stop(&r);
 }

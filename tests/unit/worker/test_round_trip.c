@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/id.h"
 #include "common/proto/keys.h"
+#include "tests/redis/server.h"
 #include "worker/worker.h"
 
 extern char **environ;
@@ -20,8 +21,7 @@ extern char **environ;
 #define TASKS 3000
 
 struct bench {
-    pid_t redis;
-    char dir[40], socket[60];
+    struct redis_server redis;
     struct loop *loop;
     struct bus_mock *mock;
     struct bus *bus;
@@ -87,23 +87,11 @@ static void on_result(void *user, const struct bus_record *r)
     b->seen[n] = true;
 }
 
-static void redis_start(struct bench *b)
-{
-    memcpy(b->dir, "/tmp/tutti-redis-XXXXXX", sizeof "/tmp/tutti-redis-XXXXXX");
-    cr_assert_not_null(mkdtemp(b->dir));
-    snprintf(b->socket, sizeof b->socket, "%s/s", b->dir);
-    char *argv[] = { "redis-server", "--port",     "0",       "--unixsocket",
-                     b->socket,      "--save",     "",        "--dir",
-                     b->dir,         "--loglevel", "warning", "--logfile",
-                     "/dev/null",    NULL };
-    cr_assert_eq(posix_spawnp(&b->redis, argv[0], NULL, NULL, argv, environ), 0);
-}
-
 static void begin(struct bench *b)
 {
     struct err e;
     b->log = log_new("test", LOG_ERROR, 2);
-    redis_start(b);
+    cr_assert(redis_server_start(&b->redis, NULL));
     b->loop = loop_new(&e);
     b->mock = bus_mock_start(1, &e);
     cr_assert(b->mock != NULL, "%s", e.text);
@@ -117,7 +105,7 @@ static void begin(struct bench *b)
                  &e);
     cr_assert(b->bus != NULL, "%s", e.text);
     b->store =
-        store_open(b->loop, &(struct store_options){ .host = b->socket, .log = &b->log }, &e);
+        store_open(b->loop, &(struct store_options){ .host = b->redis.socket, .log = &b->log }, &e);
     b->pool = http_pool_open(b->loop, 100, &e);
     cr_assert(loop_run_until(b->loop, connected, b, 10000));
     struct bytes set[] = { BYTES_LIT("HSET"), BYTES_LIT("tutti:p:{2}"), BYTES_LIT("gen"),
@@ -159,10 +147,7 @@ static void end(struct bench *b)
     worker_free(b->worker);
     loop_free(b->loop);
     bus_mock_stop(b->mock);
-    kill(b->redis, SIGKILL);
-    waitpid(b->redis, NULL, 0);
-    unlink(b->socket);
-    rmdir(b->dir);
+    redis_server_done(&b->redis);
 }
 
 static void send_task(struct bench *b, int n)
@@ -226,7 +211,7 @@ static pid_t program_start(struct bench *b)
                      "--kafka-fetch-wait",
                      "5ms",
                      "--redis-host",
-                     b->socket,
+                     b->redis.socket,
                      "--log-level",
                      "error",
                      "--partitions",
