@@ -111,8 +111,10 @@ class Executor:
         self.at(self.now() + fault.seconds, redis.launch)
 
     def flush_all(self):
-        until(self.cluster.redis.answers, PROCESS_AWAY_S, "redis answers")
-        self.cluster.redis.command("FLUSHALL")
+        if self.cluster.redis.answers():
+            self.cluster.redis.command("FLUSHALL")
+        else:  # it loads its data, or is not started again yet
+            self.at(self.now() + 0.1, self.flush_all)
 
     def heal(self):
         """Everything works again, whatever was under way. Faults still to come do not come."""

@@ -11,6 +11,7 @@ GAP_S = 4.6  # from one fault to the next, in the mean
 QUIET_BEGIN_S, QUIET_END_S = 4, 6  # without faults, for the load to begin and to be noticed
 BROKER_REST_S = 30  # after a broker came back: a JVM needs its time on a busy machine
 BROKER_STARTS_S = 10
+REDIS_STARTS_S = 1
 TRIES = 50
 
 # kind: weight, and the seconds that it lasts (a process that is killed stays away for so long)
@@ -64,6 +65,7 @@ class Planner:
         self.seconds, self.gap = seconds, gap
         self.busy = {}  # target -> until when
         self.faults = []
+        self.wipes = self.wipe_times()
 
     def free(self, names, at):
         found = [n for n in names if self.busy.get(n, 0) <= at]
@@ -83,7 +85,9 @@ class Planner:
             fault.target = self.brokers(kind, at)
             rest = BROKER_REST_S + (BROKER_STARTS_S if kind == "kill-broker" else 0)
         elif kind.endswith("-redis"):
-            fault.target = self.free(("redis",), at)
+            away = at + fault.seconds + REDIS_STARTS_S
+            if not any(at <= wipe <= away for wipe in self.wipes):  # it must be there to be wiped
+                fault.target = self.free(("redis",), at)
             if kind == "crash-redis":
                 fault.amount = round(r.uniform(0.1, 1), 1)
             elif kind == "rewind-redis":
@@ -121,7 +125,7 @@ class Planner:
                 for i in range(count)]
 
     def make(self):
-        r, wipes, number = self.random, self.wipe_times(), 0
+        r, wipes, number = self.random, list(self.wipes), 0
         at, kinds = float(QUIET_BEGIN_S), list(KINDS)
         while at < self.seconds - QUIET_END_S:
             if wipes and wipes[0] <= at:

@@ -57,3 +57,10 @@ def test_a_plan_begins_and_ends_in_quiet():
     for seed in SEEDS:
         for fault in make_plan(seed, 60):
             assert QUIET_BEGIN_S <= fault.at <= 60 - QUIET_END_S
+
+
+def test_redis_is_there_when_it_is_to_be_wiped():
+    for seed in SEEDS:
+        plan = make_plan(seed, 600, 1.5)
+        for wipe in (f.at for f in plan if f.kind == "flushall"):
+            assert not any(f.at <= wipe < f.at + f.seconds for f in plan if "-redis" in f.kind)
