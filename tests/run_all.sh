@@ -118,6 +118,8 @@ one "threads under TSan" tests/stress.sh
 TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
 fuzzed "fuzzing, 30 s a target" --seconds 30
+TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
+one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
 one "bench (smoke)" python3 bench/steps.py --quick --json
 say "the whole log is in build/test.log"
 say "$passed passed, $failed failed"
