@@ -140,16 +140,21 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
                      struct hunt *ret)
 {
     const struct profile *p = profile_of(mutant);
-    struct campaign c = { .first = 1, .count = count, .processes = processes, .mutant = mutant,
-                          .level = p ? p->level : FAULTS_MANY, .stop_at_violation = true,
-                          .adjust = adjust, .user = p };
+    struct campaign c = { .first = 1,
+                          .count = count,
+                          .processes = processes,
+                          .mutant = mutant,
+                          .level = p ? p->level : FAULTS_MANY,
+                          .stop_at_violation = true,
+                          .adjust = adjust,
+                          .user = p };
     struct verdict *v = xcalloc(1, sizeof *v);
     campaign_run(&c, v);
     bool killed = v->violations > 0;
     printf("%-16s %s", mutant_name(mutant), killed ? "killed" : "SURVIVES");
     if (killed)
-        printf(" after %" PRIu64 " seeds by seed %" PRIu64 ", \"%s\"", v->seeds,
-               v->found[0].seed, v->found[0].oracle);
+        printf(" after %" PRIu64 " seeds by seed %" PRIu64 ", \"%s\"", v->seeds, v->found[0].seed,
+               v->found[0].oracle);
     else
         printf(" %" PRIu64 " seeds", v->seeds);
     double hunted_s = v->seconds;
@@ -160,7 +165,9 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
     printf("; without faults %s %" PRIu64 " (%.1f + %.1f s)  %s\n",
            quiet ? "it survives" : "IT DIES WITHIN", v->seeds, hunted_s, v->seconds,
            mutant_text(mutant));
-    if (!quiet) printf("    SEED=%" PRIu64 " %s: %s\n", v->found[0].seed, v->found[0].oracle, v->found[0].text);
+    if (!quiet)
+        printf("    SEED=%" PRIu64 " %s: %s\n", v->found[0].seed, v->found[0].oracle,
+               v->found[0].text);
     fflush(stdout);
     ret->mutants++;
     ret->killed += killed;

@@ -103,7 +103,7 @@ struct shadow_part {
     struct trial *trials;
     size_t trial_count;
     struct takeover takeover[PROCS_MAX];
-    int64_t recovered_epoch; /* whose recovery has ended; -1: none */
+    int64_t recovered_epoch;          /* whose recovery has ended; -1: none */
     int64_t before_epoch, before_off; /* of Redis, as a script began */
     bool before_there;
 };
@@ -120,7 +120,7 @@ struct oracle {
     struct map outputs; /* by id */
     struct effects fx;
     struct fields fields;
-    size_t live; /* runs that have not ended */
+    size_t live;            /* runs that have not ended */
     struct map definitions; /* by sha256: struct definition, of the workload */
     size_t dlq_expected, dlq_seen;
     bool keeps_fields; /* of a second fold, for explanations */
@@ -152,8 +152,7 @@ bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_e
                  int64_t *ret_off);
 
 /* --- oracle_calls.c: leases and calls --- */
-void lease_judge(struct oracle *o, const struct proc *p, const char *name,
-                 const struct bytes *argv, size_t argc, size_t key_count,
-                 const struct store_reply *reply);
+void lease_judge(struct oracle *o, const struct proc *p, const char *name, const struct bytes *argv,
+                 size_t argc, size_t key_count, const struct store_reply *reply);
 
 #endif

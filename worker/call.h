@@ -80,7 +80,7 @@ struct call {
     enum event_type type;
     struct bytes value; /* a view of the task's value, or of owned */
     struct buf owned, usage;
-    struct letter *letter; /* LETTER only */
+    struct letter *letter;          /* LETTER only */
     char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
                                      * else it goes out once more, under this one */
     bool sure;                      /* it went out under the generation of today */

@@ -343,14 +343,14 @@ Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
 
 /* --- what is read --- */
 
-Test(load, it_reads_runs_and_start_keys_with_the_place_and_absent_ones_are_empty)
+Test(load, it_reads_runs_and_start_keys_with_the_place_and_tells_what_is_absent)
 {
     struct redis r = redis_owned();
     COMMAND(&r, "HSET r1 a 1 b 2");
     COMMAND(&r, "SET k1 run1");
     EQ(ask(&r, script_load, "p r1 r2 k1 k2 / 2"), "10 11 [a 1 b 2] [] run1 -");
     EQ(ask(&r, script_load, "p k1 / 0"), "10 11 run1");
-    EQ(ask(&r, script_load, "none r1 / 1"), "- - [a 1 b 2]");
+    EQ(ask(&r, script_load, "none r1 / 1"), "-1 -1 [a 1 b 2]");
     redis_stop(&r);
 }
 
@@ -372,7 +372,7 @@ Test(place, it_names_finished_runs_that_are_due)
     EQ(ask(&r, script_place, "p fin / 99 1000 10"), "10 11 [] 0");
     EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a b] 0");
     EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a b] 0", "no more than are wanted");
-    EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "- - [] 0");
+    EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "-1 -1 [] 0");
     redis_stop(&r);
 }
 
