@@ -253,6 +253,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
             if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
         } else if (item->ev.type == EVENT_OWNER_CLAIM) {
             b->has_claim = true;
+            if (!bytes_is(item->ev.gen, part->gen)) b->strange = part->reissue_all = true;
             memcpy(part->fold_gen, item->ev.gen.data,
                    MIN(item->ev.gen.len, sizeof part->fold_gen - 1));
             part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
