@@ -95,7 +95,10 @@ struct shadow_part {
     struct map keys; /* route -> struct key_of */
     char fold_gen[40];
     int64_t floor; /* the highest in the snapshots */
-    int64_t *claims;
+    struct claim_at {
+        int64_t offset;
+        uint64_t gen; /* hash */
+    } *claims;
     size_t claim_count, claim_cap;
     struct change *changes;
     size_t change_count, change_cap;
