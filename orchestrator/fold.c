@@ -234,6 +234,19 @@ static bool below_snapshot(const struct partition *part, const struct item *item
     return skip && item->offset < skip->off;
 }
 
+/* A replay sends nothing, but the marks of tasks belong to the state: they are lost with it, and a
+ * task that is settled must not be called for again. */
+static void keep_marks(struct batch *b, struct effects *fx)
+{
+    int64_t now = loop_wall_ms(b->shard->loop);
+    for (size_t i = 0; i < fx->count; i++) {
+        const struct effect *effect = &fx->list[i];
+        bool mark = effect->kind == EFFECT_CANCEL || effect->kind == EFFECT_SETTLE;
+        if (mark && effect->until_ms > now) batch_mark(b, effect);
+    }
+    effects_reset(fx);
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -264,7 +277,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
             else if (!below_snapshot(part, item))
                 fold_event(b, entry, item, &cx, fx);
         }
-        if (silent) effects_reset(fx);
+        if (silent) keep_marks(b, fx);
         b->to = item->offset + 1;
     }
     return n;
