@@ -26,8 +26,7 @@ struct output {
     const struct proc *leased_by;
     uint32_t leased_life;
     uint64_t leased_us; /* last grant or renewal */
-    const struct proc *called_by;
-    uint32_t called_life;
+    uint32_t called_life[PROCS_MAX]; /* the life in which each process called for it last */
     struct output *next_open; /* not in any log yet */
 };
 
