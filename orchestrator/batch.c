@@ -309,7 +309,7 @@ static void seal_head(struct batch *b)
     args_add_int(head, b->to);
     args_add_int(head, b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8)));
     args_add(head, bytes_of(b->has_claim ? part->fold_gen : ""));
-    args_add(head, bytes_of(b->recovered ? part->gen : ""));
+    args_add(head, bytes_of(b->recovered ? part->gen : b->strange ? "none" : ""));
     args_add_int(head, b->fin_bytes);
     args_add_int(head, (int64_t)b->mark_keys.count);
     args_add_int(head, (int64_t)b->key_count);

@@ -235,6 +235,19 @@ static bool below_snapshot(const struct partition *part, const struct item *item
     return skip && item->offset < skip->off;
 }
 
+/* A replay sends nothing, but the marks of tasks belong to the state: they are lost with it, and a
+ * task that is settled must not be called for again. */
+static void keep_marks(struct batch *b, struct effects *fx)
+{
+    int64_t now = loop_wall_ms(b->shard->loop);
+    for (size_t i = 0; i < fx->count; i++) {
+        const struct effect *effect = &fx->list[i];
+        bool mark = effect->kind == EFFECT_CANCEL || effect->kind == EFFECT_SETTLE;
+        if (mark && effect->until_ms > now) batch_mark(b, effect);
+    }
+    effects_reset(fx);
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -254,6 +267,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
             if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
         } else if (item->ev.type == EVENT_OWNER_CLAIM) {
             b->has_claim = true;
+            if (!bytes_is(item->ev.gen, part->gen)) b->strange = part->reissue_all = true;
             memcpy(part->fold_gen, item->ev.gen.data,
                    MIN(item->ev.gen.len, sizeof part->fold_gen - 1));
             part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
@@ -264,7 +278,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
             else if (!below_snapshot(part, item))
                 fold_event(b, entry, item, &cx, fx);
         }
-        if (silent) effects_reset(fx);
+        if (silent) keep_marks(b, fx);
         b->to = item->offset + 1;
     }
     return n;

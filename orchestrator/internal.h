@@ -144,6 +144,7 @@ struct batch {
     size_t runs_max;
     bool recovered; /* the replay is over with this commit */
     bool has_claim; /* fold_gen changed */
+    bool strange;   /* a claim of another generation than ours: failures may have been ignored */
     bool sealed;    /* folded, produced, encoded */
     bool sent;      /* the commit is under way */
     bool failed;    /* an output was not delivered */

@@ -307,13 +307,16 @@ static void ask_marks(struct partition *part)
         key_task(&key, shard->prefix, part->id, bytes_of(rec->fx.list[i].task_id));
         args_add(&args, buf_bytes(&key));
     }
+    size_t keys = args.count;
+    args_add_int(&args, part->epoch);
+    args_add_int(&args, part->reissue_all);
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;
     partition_await(part);
     AUTO_FREE struct bytes *argv = args_views(&args);
-    store_script(shard->store, shard_script(shard, SCRIPT_MARKS), args.count, argv, args.count,
-                 on_marks, ask);
+    store_script(shard->store, shard_script(shard, SCRIPT_MARKS), keys, argv, args.count, on_marks,
+                 ask);
     args_done(&args);
 }
 

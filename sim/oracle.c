@@ -277,6 +277,12 @@ static void takeover_note(struct oracle *o, const struct proc *p, struct shadow_
         .reissue_all = !bytes_is(store_string(store_at(reply, 6)), gen),
         .life = p->life,
     };
+    /* A claim of another generation in the replay: the fold may have ignored failures behind it. */
+    struct takeover *t = &part->takeover[p->index];
+    for (size_t i = 0; i < part->claim_count; i++)
+        if (part->claims[i].offset >= t->off && part->claims[i].offset < t->epoch &&
+            part->claims[i].gen != hash_bytes(bytes_of(gen)))
+            t->reissue_all = true;
     trace(o->world, p, "takes over %d: %.*s off %" PRId64 " from %" PRId64 " epoch %" PRId64 "%s",
           part->id, (int)verdict.len, verdict.data, part->takeover[p->index].off,
           part->takeover[p->index].from, part->takeover[p->index].epoch,

@@ -83,9 +83,8 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
         return;
     }
     /* A connection that never reached the tool is tried again under the same, renewed lease. */
-    bool first = out->called_by != p || out->called_life != p->life;
-    out->called_by = p;
-    out->called_life = p->life;
+    bool first = out->called_life[p->index] != p->life;
+    out->called_life[p->index] = p->life;
     if (first && (out->leased_by != p || out->leased_life != p->life)) {
         world_violation(w, "leases", "%s calls for %s %s attempt %u without a lease", p->name,
                         call->run_id, call->path, call->attempt);

@@ -153,12 +153,12 @@ static void judge_place(struct oracle *o, const struct proc *p, struct shadow_pa
                         "%s commits partition %d from %" PRId64 " to %" PRId64
                         ", Redis stood at %" PRId64,
                         p->name, part->id, from, to, part->before_off);
-    for (size_t i = part->claim_count; i-- > 0 && part->claims[i] > epoch;)
-        if (part->claims[i] < to)
+    for (size_t i = part->claim_count; i-- > 0 && part->claims[i].offset > epoch;)
+        if (part->claims[i].offset < to)
             world_violation(w, "foreign claims",
                             "%s commits partition %d beyond the claim at %" PRId64
                             " under epoch %" PRId64,
-                            p->name, part->id, part->claims[i], epoch);
+                            p->name, part->id, part->claims[i].offset, epoch);
 }
 
 bool output_pending(const struct output *out)

@@ -239,7 +239,8 @@ static void claim(struct shadow_part *part, const struct event *ev, int64_t offs
         part->claim_cap = part->claim_cap ? 2 * part->claim_cap : 32;
         part->claims = xrealloc(part->claims, part->claim_cap * sizeof *part->claims);
     }
-    part->claims[part->claim_count++] = offset;
+    part->claims[part->claim_count++] =
+        (struct claim_at){ .offset = offset, .gen = hash_bytes(ev->gen) };
 }
 
 void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record *r)

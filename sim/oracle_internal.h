@@ -25,10 +25,9 @@ struct output {
     /* its lease */
     const struct proc *leased_by;
     uint32_t leased_life;
-    uint64_t leased_us; /* last grant or renewal */
-    const struct proc *called_by;
-    uint32_t called_life;
-    struct output *next_open; /* not in any log yet */
+    uint64_t leased_us;              /* last grant or renewal */
+    uint32_t called_life[PROCS_MAX]; /* the life in which each process called for it last */
+    struct output *next_open;        /* not in any log yet */
 };
 
 /* A step whose result has been applied. */
@@ -95,7 +94,10 @@ struct shadow_part {
     struct map keys; /* route -> struct key_of */
     char fold_gen[40];
     int64_t floor; /* the highest in the snapshots */
-    int64_t *claims;
+    struct claim_at {
+        int64_t offset;
+        uint64_t gen; /* hash */
+    } * claims;
     size_t claim_count, claim_cap;
     struct change *changes;
     size_t change_count, change_cap;

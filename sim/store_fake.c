@@ -27,6 +27,7 @@ struct request {
     uint64_t asked_us, wire_us, gone_us, reply_us;
     uint64_t epoch; /* of the server that it was sent to */
     bool sent, executed;
+    bool copy;  /* nobody asked for it */
     bool fails; /* the connection is lost under it: it is never executed */
     void *arena;
     const struct store_reply *reply;
@@ -149,6 +150,29 @@ void store_use_scripts(struct store *s, const struct script *scripts, size_t cou
     s->script_count = count;
 }
 
+static struct request *request_make(struct world *w, struct proc *p, const struct script *script,
+                                    size_t key_count, const struct bytes *argv, size_t argc)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < argc; i++) size += argv[i].len + 1;
+    struct request *q = xcalloc(1, sizeof *q);
+    *q = (struct request){ .world = w,
+                           .proc = p,
+                           .script = script ? *script : (struct script){ 0 },
+                           .name = script ? script->name : "command",
+                           .key_count = key_count,
+                           .argc = argc };
+    q->argv = xmalloc(argc * sizeof *q->argv + size + 1);
+    char *at = (char *)(q->argv + argc);
+    for (size_t i = 0; i < argc; i++) {
+        if (argv[i].len) memcpy(at, argv[i].data, argv[i].len);
+        at[argv[i].len] = '\0';
+        q->argv[i] = (struct bytes){ at, argv[i].len };
+        at += argv[i].len + 1;
+    }
+    return q;
+}
+
 /* --- a request's way --- */
 
 static void execute(struct request *q)
@@ -165,7 +189,32 @@ static void execute(struct request *q)
     else
         q->reply = redis_call(w->redis, q->argv, q->argc, &q->arena);
     q->executed = true;
-    oracle_executed(w, q->proc, q->name, q->argv, q->argc, q->key_count, q->reply);
+    if (!q->copy) oracle_executed(w, q->proc, q->name, q->argv, q->argc, q->key_count, q->reply);
+}
+
+static void copy_arrives(void *user)
+{
+    struct request *q = user;
+    struct world *w = q->world;
+    if (!w->closing && q->epoch == w->redis_epoch && w->redis_down_us <= w->now_us) {
+        trace(w, q->proc, "%s comes a second time", q->name);
+        q->copy = true;
+        execute(q);
+    }
+    request_free(q);
+}
+
+/* What a client or a proxy that asks again would do. */
+static void send_copy(const struct request *q)
+{
+    struct world *w = q->world;
+    if (!world_faulty(w) || strcmp(q->name, "takeover") != 0 ||
+        !prng_chance(&w->faults, w->options.takeover_copy_ppm))
+        return;
+    struct request *copy = request_make(w, q->proc, &q->script, q->key_count, q->argv, q->argc);
+    copy->epoch = q->epoch;
+    world_fault(w, "a takeover of %s will come a second time", q->proc->name);
+    world_in(w, prng_range(&w->faults, MS, 3 * SECOND), copy_arrives, copy);
 }
 
 static void request_arrives(void *user)
@@ -195,6 +244,7 @@ static void request_arrives(void *user)
             q->fails = true;
         return;
     }
+    send_copy(q);
     execute(q);
     if (gone) {
         trace(w, p, "%s of a dead connection is executed all the same", q->name);
@@ -224,27 +274,11 @@ static void request_send(struct request *q)
 static void request_new(struct store *s, const struct script *script, size_t key_count,
                         const struct bytes *argv, size_t argc, store_fn done, void *user)
 {
-    size_t size = 0;
-    for (size_t i = 0; i < argc; i++) size += argv[i].len + 1;
-    struct request *q = xcalloc(1, sizeof *q);
-    *q = (struct request){ .world = s->world,
-                           .proc = s->proc,
-                           .store = s,
-                           .script = script ? *script : (struct script){ 0 },
-                           .name = script ? script->name : "command",
-                           .key_count = key_count,
-                           .argc = argc,
-                           .done = done,
-                           .user = user,
-                           .asked_us = s->world->now_us };
-    q->argv = xmalloc(argc * sizeof *q->argv + size + 1);
-    char *at = (char *)(q->argv + argc);
-    for (size_t i = 0; i < argc; i++) {
-        if (argv[i].len) memcpy(at, argv[i].data, argv[i].len);
-        at[argv[i].len] = '\0';
-        q->argv[i] = (struct bytes){ at, argv[i].len };
-        at += argv[i].len + 1;
-    }
+    struct request *q = request_make(s->world, s->proc, script, key_count, argv, argc);
+    q->store = s;
+    q->done = done;
+    q->user = user;
+    q->asked_us = s->world->now_us;
     if (s->last)
         s->last->next = q;
     else

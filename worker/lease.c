@@ -143,7 +143,8 @@ bool lease_verdict_parse(struct bytes text, enum lease_verdict *ret, int64_t *re
     switch (text.data[0]) {
     case 'T': *ret = LEASE_TAKEN; return true;
     case 'E': *ret = LEASE_ENDED; return true;
-    case 'D': *ret = LEASE_DONE; return true;
+    case 'D':
+    case 'F': *ret = LEASE_DONE; return true;
     case 'C': *ret = LEASE_CANCELLED; return true;
     case 'R': *ret = LEASE_RENEWED; return true;
     case 'O': *ret = LEASE_OTHER; return true;
@@ -423,6 +424,8 @@ void lease_mark_done(struct worker *w, struct part *p)
         struct args a = { 0 };
         args_tasks(&a, b);
         args_ttls(&a, b);
+        for (size_t i = 0; i < b->count; i++)
+            args_text(&a, b->entry[i].call->type == EVENT_TASK_COMPLETED ? "D" : "F");
         batch_send(b, SCRIPT_DONE, b->count, &a, on_marked);
     }
 }

@@ -2,7 +2,7 @@
 -- Takes leases of tasks, first taker wins.
 -- KEYS: p:{p}, tk:{p}:<task>...      ARGV: generation expected, worker, lease ms, a TTL in ms for each task
 -- -> { generation of this Redis ('' while nobody owns the partition), a verdict for each task... }
---    T taken, or ours already ; H<ms> another holds it for so long ; E a lease ran out: lost ; D done ; C cancelled
+--    T taken, or ours already ; H<ms> another holds it for so long ; E a lease ran out: lost ; D done ; F failed ; C cancelled
 -- Another generation than expected: nothing is done and there are no verdicts.
 local gen = redis.call('HGET', KEYS[1], 'gen') or ''
 if gen == '' or gen ~= ARGV[1] then return { gen } end
