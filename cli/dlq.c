@@ -323,8 +323,8 @@ static bool check_args(const struct cli *cli, struct err *e)
 int cmd_dlq(struct cli *cli)
 {
     struct err e;
-    CLEANUP(letters_done) struct letters all = { 0 };
     CLEANUP(client_close) struct client client = { 0 };
+    CLEANUP(letters_done) struct letters all = { 0 }; /* goes first: Kafka waits for its records */
     const char *verb = cli->args[0];
     bool again = strcmp(verb, "redrive") == 0;
     if (!check_args(cli, &e) || !client_open(&client, cli, NULL, &e) ||

@@ -4,6 +4,19 @@ function(tutti_layer name)
   add_library(tutti_${name} STATIC ${L_SOURCES})
   target_include_directories(tutti_${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(tutti_${name} PUBLIC ${L_USES})
+  list(TRANSFORM L_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_target_properties(tutti_${name} PROPERTIES TUTTI_SOURCES "${L_SOURCES}")
+endfunction()
+
+# tutti_layer_mutants(NAME): the objects of a layer with the deliberate bugs of common/base/mutant.h in them. They come
+# before the layer itself, which then gives only what is generated.
+function(tutti_layer_mutants name)
+  get_target_property(sources tutti_${name} TUTTI_SOURCES)
+  get_target_property(libraries tutti_${name} LINK_LIBRARIES)
+  add_library(tutti_${name}_mutants OBJECT EXCLUDE_FROM_ALL ${sources})
+  target_link_libraries(tutti_${name}_mutants PRIVATE ${libraries})
+  target_include_directories(tutti_${name}_mutants PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(tutti_${name}_mutants PRIVATE TUTTI_MUTANTS)
 endfunction()
 
 # tutti_unit(NAME USES layer...): tests/unit/.../test_NAME.c as one Criterion program and one ctest.

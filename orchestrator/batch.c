@@ -5,6 +5,7 @@
  * partition was reloaded lives on, without a partition, until its acknowledgements are in. */
 #include <stdlib.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d);
@@ -24,6 +25,7 @@ struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
     b->shard = shard;
     b->part = part;
     b->wave = wave;
+    b->runs_max = wave ? COMMIT_RUNS_MAX : REPLAY_RUNS_MAX;
     if (wave) wave->batches++;
     b->from = b->to = from;
     b->waiter.done = on_delivery;
@@ -88,7 +90,7 @@ void batch_free(struct batch *b)
 bool batch_touch(struct batch *b, struct entry *entry)
 {
     if (entry->in_batch) return true;
-    if (b->touched_count == COMMIT_RUNS_MAX) return false;
+    if (b->touched_count == b->runs_max) return false;
     b->touched[b->touched_count++] = entry;
     entry->in_batch = true;
     entry->pins++;
@@ -98,7 +100,7 @@ bool batch_touch(struct batch *b, struct entry *entry)
 bool batch_touch_key(struct batch *b, struct start_key *key)
 {
     if (key->in_batch) return true;
-    if (b->key_count == COMMIT_RUNS_MAX) return false;
+    if (b->key_count == b->runs_max) return false;
     b->keys[b->key_count++] = key;
     key->in_batch = true;
     key->pins++;
@@ -121,7 +123,9 @@ static void delivered(struct batch *b, const struct bus_delivery *d)
         log_warn(&part->log, "partition.delivery_failed",
                  "an output was not delivered (%s): the batch is done again", d->error);
     if (b->acks_missing > 0) return;
-    if (b->failed)
+    if (b->failed && MUTANT(RULE_9))
+        partition_seek_back(part);
+    else if (b->failed)
         partition_reload(part, RETRY_MS, "an output was not delivered");
     else if (b->sealed)
         batches_advance(part);
@@ -303,7 +307,7 @@ static void seal_head(struct batch *b)
     args_add_int(head, part->epoch);
     args_add_int(head, b->from);
     args_add_int(head, b->to);
-    args_add_int(head, b->recovered || part->state == PARTITION_RUNNING);
+    args_add_int(head, b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8)));
     args_add(head, bytes_of(b->has_claim ? part->fold_gen : ""));
     args_add(head, bytes_of(b->recovered ? part->gen : ""));
     args_add_int(head, b->fin_bytes);
@@ -408,7 +412,10 @@ static void on_commit(void *user, enum store_status status, const struct store_r
     caution_committed(part);
     batch_release(b);
     bool recovered = b->recovered;
-    batch_free(b);
+    if (MUTANT(EARLY_COMMIT) && b->acks_missing > 0)
+        b->part = NULL; /* its acknowledgements free it */
+    else
+        batch_free(b);
     if (recovered) {
         recovery_free(part);
         partition_set_state(part, PARTITION_RUNNING);
@@ -439,8 +446,10 @@ void batch_link(struct batch *b)
 
 void batches_advance(struct partition *part)
 {
-    for (struct batch *b = part->batches; b && b->sealed && b->acks_missing == 0; b = b->next)
+    for (struct batch *b = part->batches; b && b->sealed; b = b->next) {
+        if (b->acks_missing > 0 && !MUTANT(EARLY_COMMIT)) break;
         if (!b->sent) batch_commit(b);
+    }
 }
 
 void batches_abandon(struct partition *part)

@@ -134,6 +134,11 @@ void partition_consume(struct partition *part, size_t count)
     part->inbox_count -= count;
     part->prepared -= MIN(part->prepared, count);
     part->inbox_first = part->inbox_count ? (part->inbox_first + count) % part->inbox_cap : 0;
+    if (part->state == PARTITION_RUNNING) { /* less is read ahead than in its recovery */
+        size_t kept = MIN(part->credit_extra, count);
+        part->credit_extra -= kept;
+        count -= kept;
+    }
     if (count) bus_credit(part->shard->group, part->shard->events_topic, part->id, (uint32_t)count);
 }
 
@@ -172,6 +177,22 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
              "%s: memory is dropped and the partition claimed again", why);
     partition_retry_claim(part, wait_ms);
 }
+
+#ifdef TUTTI_MUTANTS
+/* What a failed delivery must not lead to. */
+void partition_seek_back(struct partition *part)
+{
+    bool running = part->state == PARTITION_RUNNING;
+    int64_t off = part->off;
+    if (!running) {
+        partition_reload(part, RETRY_MS, "an output was not delivered");
+        return;
+    }
+    drop_memory(part);
+    part->fold_off = part->sent_off = off;
+    bus_read(part->shard->group, part->shard->events_topic, part->id, off, CREDIT_RECORDS);
+}
+#endif
 
 void partition_retry_claim(struct partition *part, uint32_t wait_ms)
 {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/snapshot.h"
 
 #define SCAN_PAGE     "1000"
@@ -212,7 +213,7 @@ static struct version *highest(struct subject *s, int64_t floor, const struct ma
     struct version *best = NULL;
     for (struct version *v = s ? s->versions : NULL; v; v = v->next) {
         if (v->seen != v->chunks || (best && best->off >= v->off)) continue;
-        if (manifest && v->off < floor) {
+        if (manifest && v->off < floor && !MUTANT(RULE_6)) {
             AUTO_BUF struct buf line = { 0 };
             buf_addf(&line, "%s %" PRId64 " %" PRId64, s->id, v->epoch, v->off);
             if (!map_get(manifest, buf_bytes(&line))) continue;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
 struct noted {
@@ -42,14 +43,19 @@ void recovery_begin(struct partition *part)
                                : "taken over",
                  (long long)part->off, (long long)part->epoch, (long long)part->replay_from);
     bus_read(shard->group, shard->events_topic, part->id, MAX(part->replay_from, part->log_start),
-             CREDIT_RECORDS);
+             REPLAY_CREDIT);
+    part->credit_extra = REPLAY_CREDIT - CREDIT_RECORDS;
 }
 
 void recovery_free(struct partition *part)
 {
     struct recovery *rec = part->recovery;
-    if (!rec) return;
     size_t pos = 0;
+    /* A rebuild that was given up has left them, too, before there was a recovery. */
+    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
+    map_done(&part->skips);
+    if (!rec) return;
+    pos = 0;
     for (struct noted *n; (n = map_next(&rec->noted, &pos));) free(n);
     map_done(&rec->noted);
     free(rec->ids);
@@ -57,9 +63,6 @@ void recovery_free(struct partition *part)
     bus_reader_close(rec->results);
     free(rec);
     part->recovery = NULL;
-    pos = 0;
-    for (struct skip *skip; (skip = map_next(&part->skips, &pos));) free(skip);
-    map_done(&part->skips);
 }
 
 void recovery_note(struct partition *part, struct bytes run_id)
@@ -89,7 +92,8 @@ static void list_noted(struct partition *part)
 {
     struct recovery *rec = part->recovery;
     /* Where the log no longer names all runs in doubt, the index does. */
-    if (part->reissue_all || part->replay_from < part->log_start)
+    bool index = part->replay_from < part->log_start && !MUTANT(RULE_7);
+    if (part->reissue_all || index || MUTANT(REEMIT_ALL))
         for (size_t i = 0; i < part->timers.count; i++)
             recovery_note(part, bytes_of(part->timers.heap[i]->id));
     AUTO_FREE struct bytes *finished = args_views(&part->doubtful);
@@ -235,10 +239,13 @@ static void page_release(struct recovery *rec)
     effects_reset(&rec->fx);
 }
 
-/* Whether a task goes out again, by what its mark says. */
+/* Whether a task goes out again, by what its mark says. After a change of generation a lease is no
+ * reason to keep it back: who holds it may be dead, or not know of it because the answer was lost,
+ * and then everybody drops the record of the old generation. Where the holder does live, whoever
+ * gets the new record waits for its result. */
 static bool wanted(const struct partition *part, struct bytes mark)
 {
-    return mark.len == 0 || (part->reissue_all && bytes_is(mark, "ended"));
+    return mark.len == 0 || MUTANT(NO_MARKS) || (part->reissue_all && !bytes_is(mark, "done"));
 }
 
 static void page_emit(struct partition *part, const struct store_reply *marks)
@@ -329,6 +336,7 @@ static bool page_fill(struct partition *part)
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));
         int64_t doubt = live ? part->replay_from : part->doubt_off;
+        if (MUTANT(REEMIT_ALL)) doubt = 0;
         engine_reissue(entry->run, part->reissue_all && live ? 0 : doubt, &cx, &rec->fx);
     }
     return true;

@@ -102,26 +102,40 @@ static void setup_topics(struct shard *shard)
     bus_create_topics(shard->bus, specs, ARRAY_LEN(specs), on_topics, shard);
 }
 
+/* A topic whose partitions are ours: as many as the option says. */
+static bool partitions_good(struct shard *shard, const char *topic, int32_t partitions,
+                            const struct err *e)
+{
+    if (e || partitions == 0) {
+        setup_retry(shard, topic, e ? e->text : "the topic does not exist");
+        return false;
+    }
+    if (partitions == shard->options.partitions) return true;
+    struct err why;
+    err_fail(&why, ERR_CONFLICT,
+             "topic %s has %d partitions, but this orchestrator is set up for %d (option "
+             "partitions). The number is fixed for the life of an "
+             "installation: set the option to %d, or use another prefix",
+             topic, partitions, shard->options.partitions, partitions);
+    shard_fail(shard, &why);
+    return false;
+}
+
 static void on_events_info(void *user, int32_t partitions, const char *cluster_id,
                            const struct err *e)
 {
     struct shard *shard = user;
-    if (e || partitions == 0) {
-        setup_retry(shard, shard->events_topic, e ? e->text : "the topic does not exist");
-        return;
-    }
-    if (partitions != shard->options.partitions) {
-        struct err why;
-        err_fail(&why, ERR_CONFLICT,
-                 "topic %s has %d partitions, but this orchestrator is set up for %d (option "
-                 "partitions). The number is fixed for the life of an "
-                 "installation: set the option to %d, or use another prefix",
-                 shard->events_topic, partitions, shard->options.partitions, partitions);
-        shard_fail(shard, &why);
-        return;
-    }
+    if (!partitions_good(shard, shard->events_topic, partitions, e)) return;
     snprintf(shard->cluster_id, sizeof shard->cluster_id, "%s", cluster_id ? cluster_id : "");
     setup_done(shard);
+}
+
+static void on_snapshots_info(void *user, int32_t partitions, const char *cluster_id,
+                              const struct err *e)
+{
+    struct shard *shard = user;
+    (void)cluster_id;
+    if (partitions_good(shard, shard->snapshots_topic, partitions, e)) setup_done(shard);
 }
 
 /* A topic that the fold writes to: how many partitions it has. */
@@ -171,12 +185,13 @@ static void ask_policy(struct shard *shard, store_fn done)
 static void on_policy(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
     if (status == STORE_LOST) {
         setup_retry(shard, "Redis", "no answer");
         return;
     }
-    if (status == STORE_ERROR || store_count(reply) < 2) {
+    bool told = status == STORE_OK && store_count(reply) >= 2;
+    struct bytes policy = told ? store_string(store_at(reply, 1)) : (struct bytes){ 0 };
+    if (!told) {
         log_warn(&shard->log, "setup.policy",
                  "Redis does not tell its maxmemory-policy: make sure that it is noeviction");
     } else if (!policy_good(shard, policy)) {
@@ -331,6 +346,9 @@ static void setup_next(struct shard *shard)
     case SETUP_EVENTS:
         bus_topic_info(shard->bus, shard->events_topic, on_events_info, shard);
         break;
+    case SETUP_SNAPSHOTS:
+        bus_topic_info(shard->bus, shard->snapshots_topic, on_snapshots_info, shard);
+        break;
     case SETUP_RESULTS:
         bus_topic_info(shard->bus, shard->results_topic, on_results_info, shard);
         break;
@@ -411,8 +429,8 @@ static void on_tick(struct loop_timer *t)
 static void on_policy_again(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct shard *shard = user;
-    struct bytes policy = store_string(store_at(reply, 1));
-    if (status == STORE_OK && store_count(reply) >= 2) (void)policy_good(shard, policy);
+    if (status == STORE_OK && store_count(reply) >= 2)
+        (void)policy_good(shard, store_string(store_at(reply, 1)));
 }
 
 /* Another server, or the same one restarted: a new generation, which every partition has to claim.

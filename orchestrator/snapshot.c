@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/snapshot.h"
 
 #define SURVEY_RUNS "64"
@@ -262,7 +263,7 @@ static void look_at(struct round *r, struct bytes id, struct bytes entry, struct
         args_add(&r->gone, entry);
         return;
     }
-    if (!run_id_check(id)) return;
+    if (!run_id_check(id) || (MUTANT(RULE_5) && r->phase == PHASE_FINISHED)) return;
     char fresh[SNAPSHOT_ENTRY_MAX];
     struct snapshot_entry now;
     snapshot_entry_make(fresh, 0, 0, 1, skeleton);

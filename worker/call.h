@@ -55,6 +55,7 @@ struct rider {
     struct rider *next;
     struct source *source;
     uint64_t ticket;
+    char gen[GENERATION_MAX]; /* of a redelivery: the generation that it was issued under */
 };
 
 struct part;
@@ -79,9 +80,9 @@ struct call {
     enum event_type type;
     struct bytes value; /* a view of the task's value, or of owned */
     struct buf owned, usage;
-    struct letter *letter;          /* LETTER only */
-    char rider_gen[GENERATION_MAX]; /* of the last rider, where it is another than the task's */
-    bool again;                     /* the result goes out once more, under rider_gen */
+    struct letter *letter; /* LETTER only */
+    char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
+                                     * else it goes out once more, under this one */
     bool sure;                      /* it went out under the generation of today */
 };
 

@@ -28,7 +28,7 @@ static void model_done(struct model *m)
     secret_done(&m->key);
 }
 
-struct catalogue *catalogue_free(struct catalogue *c)
+struct catalogue *models_free(struct catalogue *c)
 {
     if (!c) return NULL;
     for (size_t i = 0; i < c->count; i++) model_done(&c->list[i]);
@@ -173,25 +173,25 @@ static const struct model *find_exactly(const struct catalogue *c, const char *n
     return NULL;
 }
 
-struct catalogue *catalogue_open(const json_t *models, struct err *e)
+struct catalogue *models_open(const json_t *models, struct err *e)
 {
     struct catalogue *c = xcalloc(1, sizeof *c);
     const char *name;
     json_t *entry;
     if (models && !json_is_null(models) && !json_is_object(models)) {
         (void)err_fail(e, ERR_INVALID, "models: an object of entries by name is needed");
-        return catalogue_free(c);
+        return models_free(c);
     }
     json_object_foreach((json_t *)models, name, entry) {
         if (model_read(model_add(c), name, entry, e)) continue;
         (void)err_prefix(e, "models.%s", name);
-        return catalogue_free(c);
+        return models_free(c);
     }
     if (!find_exactly(c, "default")) model_from_environment(c);
     return c;
 }
 
-const struct model *catalogue_find(const struct catalogue *c, const char *name)
+const struct model *models_find(const struct catalogue *c, const char *name)
 {
     const struct model *fallback = find_exactly(c, "default");
     if (!name || !*name) return fallback;

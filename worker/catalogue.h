@@ -37,11 +37,11 @@ struct model {
 
 struct catalogue;
 /* Errors: ERR_INVALID and ERR_IO name the entry and the field. models may be NULL. */
-MUST_CHECK struct catalogue *catalogue_open(const json_t *models, struct err *e);
-struct catalogue *catalogue_free(struct catalogue *c); /* NULL is fine; returns NULL */
+MUST_CHECK struct catalogue *models_open(const json_t *models, struct err *e);
+struct catalogue *models_free(struct catalogue *c); /* NULL is fine; returns NULL */
 /* By name; NULL or "" means "default". NULL if there is none: catalogue_names says what there is.
  */
-const struct model *catalogue_find(const struct catalogue *c, const char *name);
+const struct model *models_find(const struct catalogue *c, const char *name);
 void catalogue_names(const struct catalogue *c, struct buf *ret);
 /* What a call costs, rounded up. */
 int64_t model_price(const struct model *m, int64_t tokens_in, int64_t tokens_out);

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/mutant.h"
+
 static struct contiguous_slot *slot_of(const struct contiguous *c, uint64_t ticket)
 {
     return &c->ring[ticket & (c->cap - 1)];
@@ -54,5 +56,6 @@ void contiguous_done(struct contiguous *c, uint64_t ticket)
 int64_t contiguous_next(const struct contiguous *c)
 {
     if (!c->any) return -1;
+    if (MUTANT(GAP)) return c->last + 1;
     return c->count ? slot_of(c, c->first)->offset : c->last + 1;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 #include "worker/call.h"
 
 #define NO_OWNER_MS 200  /* nobody owns the partition yet: ask again after */
@@ -198,7 +199,12 @@ static void verdict(struct call *c, uint64_t sent_ms, struct bytes text)
     switch (v) {
     case LEASE_TAKEN: taken(c, sent_ms); break;
     case LEASE_HELD: call_park(c, (uint64_t)MIN(ms + 10, (int64_t)PARK_MS_MAX)); break;
-    case LEASE_ENDED: call_lost(c); break;
+    case LEASE_ENDED:
+        if (MUTANT(NO_LOST))
+            taken(c, sent_ms);
+        else
+            call_lost(c);
+        break;
     case LEASE_DONE:
     case LEASE_CANCELLED: call_drop(c); break;
     case LEASE_RENEWED:
@@ -288,7 +294,7 @@ void lease_ask(struct worker *w, struct part *p)
                       "the task's deadline passed before a worker could start it");
             continue;
         }
-        bool learn = !bytes_is(c->task.gen, today);
+        bool learn = !bytes_is(c->task.gen, today) && !(MUTANT(NO_GENERATION) && today[0]);
         if (!batch[learn]) {
             batch[learn] = batch_new(w, p, ASK_TASKS_MAX);
             batch[learn]->learn = learn;
@@ -325,12 +331,15 @@ static void on_marked(void *user, enum store_status status, const struct store_r
  * failure goes out once more, if the new task has come to this worker; else the lease goes. */
 static void settle_failure(struct call *c, const char *today)
 {
-    bool sent_today = c->again ? strcmp(c->rider_gen, today) == 0 : bytes_is(c->task.gen, today);
+    bool sent_today =
+        c->again_gen[0] ? strcmp(c->again_gen, today) == 0 : bytes_is(c->task.gen, today);
+    const struct rider *rider = c->first.next; /* they come in any order */
+    while (rider && strcmp(rider->gen, today) != 0) rider = rider->next;
     if (sent_today) {
         c->sure = true;
         call_push(&c->part->acked, c);
-    } else if (strcmp(c->rider_gen, today) == 0) {
-        c->again = true;
+    } else if (rider) {
+        memcpy(c->again_gen, rider->gen, sizeof c->again_gen);
         c->state = CALL_SENDING;
         call_push(&c->part->results, c);
     } else {
@@ -347,8 +356,8 @@ static void on_learned(void *user, enum store_status status, const struct store_
     char today[GENERATION_MAX];
     p->learning = false;
     if (status == STORE_ERROR && w->phase != WORKER_LEFT) refused(w, p, "the generation", reply);
-    bool answered = status == STORE_OK && store_count(reply) > 0;
-    struct bytes gen = answered ? store_string(store_at(reply, 0)) : (struct bytes){ 0 };
+    struct bytes gen = { 0 };
+    if (status == STORE_OK) gen = store_string(store_at(reply, 0));
     bool known = gen.len > 0;
     generation_make(today, store_run_id(w->store), gen);
     if (status == STORE_OK && !known) p->hold_ms = loop_now_ms(w->loop) + NO_OWNER_MS;

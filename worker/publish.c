@@ -40,7 +40,7 @@ static bool send(struct worker *w, struct call *c, struct err *e)
         [HEADER_PATH] = c->task.path,
         [HEADER_ATTEMPT] = c->attempt,
         [HEADER_TASK_ID] = c->task.task_id,
-        [HEADER_GEN] = c->again ? bytes_of(c->rider_gen) : c->task.gen,
+        [HEADER_GEN] = c->again_gen[0] ? bytes_of(c->again_gen) : c->task.gen,
         [HEADER_WORKER] = bytes_of(w->name),
         [HEADER_USAGE] = c->usage.len ? buf_bytes(&c->usage) : (struct bytes){ 0 },
         [HEADER_TRACEPARENT] = c->task.traceparent,

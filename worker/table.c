@@ -82,12 +82,11 @@ void call_map(struct call *c)
 void call_ride(struct call *c, struct call *to)
 {
     struct bytes gen = c->task.gen;
-    if (!bytes_equal(gen, to->task.gen) && gen.len < sizeof to->rider_gen) {
-        memcpy(to->rider_gen, gen.data, gen.len);
-        to->rider_gen[gen.len] = '\0';
-    }
     struct rider *first = xmalloc(sizeof *first);
     *first = c->first;
+    size_t len = gen.len < sizeof first->gen ? gen.len : 0; /* a longer one is none of ours */
+    if (len) memcpy(first->gen, gen.data, len);
+    first->gen[len] = '\0';
     struct rider *last = first;
     while (last->next) last = last->next;
     last->next = to->first.next;

@@ -106,7 +106,7 @@ static const struct model *model_of(struct tools *t, const struct task *task, co
 {
     AUTO_FREE char *uses = xstrndup(task->uses.data ? task->uses.data : "", task->uses.len);
     const char *name = *uses ? uses : json_text(value, "model");
-    const struct model *m = catalogue_find(t->config->catalogue, name);
+    const struct model *m = models_find(t->config->catalogue, name);
     if (m) return m;
     AUTO_BUF struct buf names = { 0 };
     catalogue_names(t->config->catalogue, &names);

@@ -19,7 +19,7 @@ struct tool_config *tool_config_ref(struct tool_config *c)
 struct tool_config *tool_config_unref(struct tool_config *c)
 {
     if (!c || --c->refs > 0) return NULL;
-    catalogue_free(c->catalogue);
+    models_free(c->catalogue);
     secrets_free(c->secrets);
     free(c);
     return NULL;
@@ -259,7 +259,7 @@ static struct tool_config *config_open(const json_t *models, const char *secrets
 {
     struct tool_config *c = xcalloc(1, sizeof *c);
     c->refs = 1;
-    c->catalogue = catalogue_open(models, e);
+    c->catalogue = models_open(models, e);
     if (c->catalogue) c->secrets = secrets_open(secrets_dir, e);
     return c->secrets ? c : tool_config_unref(c);
 }

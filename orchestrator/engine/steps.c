@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 
 #define IDEMPOTENCY_KEY_MAX 1024
 #define COUNTED_ATTEMPTS    62 /* bits of step.counted; usage of later attempts is always counted */
@@ -378,6 +379,7 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
  * yet to be answered. */
 static bool counts(const struct fold *f, const struct step *s, const struct event *ev)
 {
+    if (MUTANT(STALE_FAILURE)) return s->state == STEP_STATE_ISSUED;
     return s->state == STEP_STATE_ISSUED && ev->attempt == s->attempt &&
            bytes_is(ev->gen, f->cx->gen ? f->cx->gen : "");
 }

@@ -1,9 +1,9 @@
 -- Reads runs and start keys together with the place they stand for: what was read under another (epoch, off) than the
 -- owner holds must not be used.
 -- KEYS: p:{p}, n_run * run, then start keys   ARGV: n_run
--- -> { epoch, off, run fields ..., start keys' run ids ('' where there is none) ... }
+-- -> { epoch, off (-1 where there is none), run fields ..., start keys' run ids ('' where there is none) ... }
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
-local out = { h[1] or '', h[2] or '' }
+local out = { h[1] or '-1', h[2] or '-1' }
 local n = tonumber(ARGV[1])
 for k = 2, #KEYS do
     if k <= n + 1 then out[k + 1] = redis.call('HGETALL', KEYS[k])

@@ -3,7 +3,7 @@
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local out = { h[1] or '', h[2] or '' }
+local out = { h[1] or '-1', h[2] or '-1' }
 for k = 2, #KEYS do
     local v, state = redis.call('GET', KEYS[k]), ''
     if v == 'D' or v == 'C' then state = 'done'

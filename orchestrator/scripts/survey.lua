@@ -1,12 +1,12 @@
 -- A page of what snapshots are to be made of: runs with what tells whether they changed since their last one.
 -- KEYS: p:{p}, snap:{p}, tm:{p} | fin:{p} | snap:{p}   ARGV: cursor, how many about, what a run's key begins with
--- -> { epoch, off, fold_gen, next cursor, size of the third key, { run, entry of snap:{p} or '', skeleton or '' } ... }
+-- -> { epoch, off (-1 where there is none), fold_gen, next cursor, size of the third key, { run, entry of snap:{p} or '', skeleton or '' } ... }
 -- Of snap:{p} itself only runs that exist no more are named.
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'fold_gen')
 local dead = KEYS[2] == KEYS[3]
 local page = redis.call(dead and 'HSCAN' or 'ZSCAN', KEYS[3], ARGV[1], 'COUNT', ARGV[2])
 local size = redis.call(dead and 'HLEN' or 'ZCARD', KEYS[3])
-local out = { h[1] or '', h[2] or '', h[3] or '', page[1], size }
+local out = { h[1] or '-1', h[2] or '-1', h[3] or '', page[1], size }
 for i = 1, #page[2], 2 do
     local id = page[2][i]
     local s = redis.call('HGET', ARGV[3] .. id, 's')

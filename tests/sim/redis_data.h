@@ -53,7 +53,7 @@ struct fields {
     uint64_t seq_next;
 };
 
-void fields_done(struct fields *f);
+void redis_fields_done(struct fields *f);
 void fields_copy(struct fields *to, const struct fields *from);
 struct field *fields_find(const struct fields *f, struct bytes name, uint32_t hash);
 /* Appends; the caller knows that there is none. name's and value's references are taken over. */

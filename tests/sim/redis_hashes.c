@@ -78,13 +78,19 @@ void redis_cmd_hlen(struct call *c)
     reply_length(c, REDIS_HASH);
 }
 
-/* As Redis does with a small hash: everything at once. */
+/* KEY CURSOR [COUNT n]: as Redis does with what is small, everything at once. */
+bool scan_small(struct call *c, enum redis_type type, struct entry **ret)
+{
+    bool options = c->argc == 3 || (c->argc == 5 && word_is(c->argv[3], "COUNT"));
+    if (!options || !bytes_is(c->argv[2], "0"))
+        redis_not_implemented(c->r, BYTES_LIT("HSCAN and ZSCAN with a cursor"));
+    return find_typed(c, c->argv[1], type, ret);
+}
+
 void redis_cmd_hscan(struct call *c)
 {
     struct entry *e;
-    if (c->argc > 3 || !bytes_is(c->argv[2], "0"))
-        redis_not_implemented(c->r, BYTES_LIT("HSCAN with options or a cursor"));
-    if (!find_typed(c, c->argv[1], REDIS_HASH, &e)) return;
+    if (!scan_small(c, REDIS_HASH, &e)) return;
     reply_array(c, 2);
     reply_text(c, "0");
     reply_fields(c, e, 2);

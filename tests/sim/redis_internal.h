@@ -32,6 +32,7 @@ struct redis {
     struct journal journal;
 
     lua_State *lua;
+    struct map commands;          /* by name */
     struct map scripts;           /* by SHA-1; compiled once, also over restarts */
     struct redis_script *last;    /* of the last call: its SHA-1 is often the next one's */
     bool in_script, script_dirty; /* dirty: a write of this script has passed */
@@ -66,6 +67,7 @@ void reply_integer(struct call *c, int64_t value);
 void reply_bytes(struct call *c, struct bytes text);
 void reply_text(struct call *c, const char *text);
 void reply_status(struct call *c, const char *text);
+bool scan_small(struct call *c, enum redis_type type, struct entry **ret);
 void reply_double(struct call *c, double value);
 void reply_error(struct call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void reply_array(struct call *c, size_t count);
@@ -119,6 +121,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(ZSCORE, zscore, 3, 0)                          \
     X(ZCOUNT, zcount, 4, 0)                          \
     X(ZRANGE, zrange, -4, 0)                         \
+    X(ZSCAN, zscan, -3, 0)                           \
     X(ZREVRANGE, zrevrange, -4, 0)                   \
     X(ZRANGEBYSCORE, zrangebyscore, -4, 0)           \
     X(ZREMRANGEBYSCORE, zremrangebyscore, 4, WRITES) \
@@ -146,7 +149,7 @@ REDIS_COMMANDS(X)
 #undef X
 
 /* NULL: not one of ours. */
-const struct redis_command *redis_command_find(struct bytes name);
+const struct redis_command *redis_command_find(const struct redis *r, struct bytes name);
 bool redis_arity_ok(const struct redis_command *command, size_t argc);
 /* Why it may not run now; NULL: it may. */
 const char *redis_refused(const struct redis *r, const struct redis_command *command);
@@ -203,6 +206,5 @@ void journal_done(struct redis *r);
 void scripts_open(struct redis *r);
 void scripts_close(struct redis *r);
 void scripts_forget(struct redis *r);
-void redis_new_run_id(struct redis *r);
 
 #endif

@@ -242,7 +242,7 @@ void redis_forget(struct redis *r, uint64_t mark)
 
 void journal_done(struct redis *r)
 {
-    if (r->options.journal) redis_forget(r, redis_mark(r));
+    while (r->journal.head < r->journal.used) undo_release(&r->journal.list[r->journal.head++]);
     free(r->journal.list);
     r->journal = (struct journal){ 0 };
 }

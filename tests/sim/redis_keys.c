@@ -89,7 +89,7 @@ void zset_done(struct zset *z)
     free(z->list);
     z->list = NULL;
     z->cap = 0;
-    fields_done(&z->members);
+    redis_fields_done(&z->members);
 }
 
 void zset_copy(struct zset *to, const struct zset *from)
@@ -135,7 +135,7 @@ struct entry *entry_free(struct entry *e)
         zset_done(e->zset);
         free(e->zset);
     } else {
-        fields_done(e->map);
+        redis_fields_done(e->map);
         free(e->map);
     }
     text_unref(e->key);

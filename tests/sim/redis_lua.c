@@ -85,7 +85,7 @@ static int call_redis(lua_State *L, bool raise)
     if (!take_words(L, r, argc))
         return raise_text(L, "ERR Lua redis lib command arguments must be strings or integers",
                           raise);
-    const struct redis_command *command = redis_command_find(r->words[0]);
+    const struct redis_command *command = redis_command_find(r, r->words[0]);
     if (!command) redis_not_implemented(r, r->words[0]);
     const char *why = script_refused(r, command, argc);
     if (why) return raise_text(L, why, raise);
@@ -504,7 +504,7 @@ const struct store_reply *redis_script(struct redis *r, const char *sha1, const 
     struct call c = { .r = r, .arena = arena, .root = root };
     r->calls++;
     if (r->refusing == REDIS_LOADING) {
-        reply_error(&c, "%s", redis_refused(r, redis_command_find(BYTES_LIT("EVAL"))));
+        reply_error(&c, "%s", redis_refused(r, redis_command_find(r, BYTES_LIT("EVAL"))));
         return root;
     }
     struct redis_script *s = script_find(r, bytes_of(sha1));

@@ -128,7 +128,7 @@ struct field fields_remove(struct fields *f, struct field *at)
     return was;
 }
 
-void fields_done(struct fields *f)
+void redis_fields_done(struct fields *f)
 {
     for (size_t i = 0; i < f->used; i++) {
         text_unref(f->list[i].name);

@@ -273,6 +273,21 @@ void redis_cmd_zrangebyscore(struct call *c)
     range(c, &(struct range_options){ .by_score = true }, false);
 }
 
+void redis_cmd_zscan(struct call *c)
+{
+    struct entry *e;
+    if (!scan_small(c, REDIS_ZSET, &e)) return;
+    size_t count = e ? entry_fields(e)->count : 0;
+    reply_array(c, 2);
+    reply_text(c, "0");
+    reply_array(c, 2 * count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ranked *at = &e->zset->list[i];
+        reply_bytes(c, text_bytes(at->member));
+        reply_double(c, at->score);
+    }
+}
+
 void redis_cmd_zcount(struct call *c)
 {
     struct entry *e;

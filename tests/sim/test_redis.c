@@ -523,6 +523,28 @@ Test(fake_redis, marks_that_were_not_forgotten_stay_good)
     arena_done(&arena);
 }
 
+Test(fake_redis, one_that_was_reset_is_as_a_new_one)
+{
+    CLEANUP(redis_free_p) struct redis *used = busy(1, true);
+    void *arena = NULL;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        CLEANUP(redis_free_p)
+        struct redis *fresh =
+            redis_new(&(struct redis_options){ .seed = seed, .lenient = true, .journal = true });
+        uint64_t a = seed * 99, b = seed * 99;
+        redis_reset(used, seed);
+        cr_assert_str_eq(redis_run_id(used), redis_run_id(fresh));
+        cr_assert_eq(redis_mark(used), redis_mark(fresh));
+        churn(used, &a, 40, &arena); /* scripts are unknown until they are sent */
+        churn(fresh, &b, 40, &arena);
+        AUTO_FREE char *left = everything(used), *right = everything(fresh);
+        cr_assert_str_eq(left, right, "seed %d", (int)seed);
+        cr_assert_eq(redis_digest(used), redis_digest(fresh));
+        redis_set_refusing(used, REDIS_OOM);
+    }
+    arena_done(&arena);
+}
+
 /* --- the rest of what it can refuse --- */
 
 Test(fake_redis, while_it_loads_it_answers_only_about_itself)

@@ -59,11 +59,11 @@ Test(snapshot_key, nothing_else_is_a_key)
 static struct bus_record record(const char *key, const char *value,
                                 const struct bus_extra_header *extra, size_t count)
 {
-    return (struct bus_record){ .message = { .key = bytes_of(key),
-                                             .value = value ? bytes_of(value)
-                                                            : (struct bytes){ 0 } },
-                                .extra = extra,
-                                .extra_count = count };
+    return (struct bus_record){
+        .message = { .key = bytes_of(key), .value = value ? bytes_of(value) : (struct bytes){ 0 } },
+        .extra = extra,
+        .extra_count = count
+    };
 }
 
 Test(snapshot_record, a_null_is_a_tombstone)
@@ -112,8 +112,9 @@ Test(snapshot_value, fields_come_back_as_they_were)
 
 Test(snapshot_value, damage_is_refused)
 {
-    static const char *const damaged[] = { "1", "1 1", "1 1\n", "1 1\na", "x 1\nab", "1 9\nab",
-                                           "99999999999999 1\nab", "1 1\nab1 1\na" };
+    static const char *const damaged[] = {
+        "1", "1 1", "1 1\n", "1 1\na", "x 1\nab", "1 9\nab", "99999999999999 1\nab", "1 1\nab1 1\na"
+    };
     for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
         struct field *fields = NULL;
         size_t count;

@@ -11,7 +11,7 @@ static struct catalogue *catalogue(const char *models)
 {
     struct err e;
     json_t *json = json_parse(bytes_of(models), &e);
-    struct catalogue *c = catalogue_open(json, &e);
+    struct catalogue *c = models_open(json, &e);
     cr_assert(c != NULL, "%s", e.text);
     json_decref(json);
     return c;
@@ -259,7 +259,7 @@ Test(model, every_recorded_answer_means_what_the_table_says)
         AUTO_BUF struct buf body = { 0 };
         AUTO_OUTCOME struct outcome o = { 0 };
         struct model_call c;
-        encode(catalogue_find(all, NULL), a->value, &body, &c);
+        encode(models_find(all, NULL), a->value, &body, &c);
         struct http_response r = { .status = a->status,
                                    .body = bytes_of(a->body),
                                    .headers = &a->header,
@@ -274,7 +274,7 @@ Test(model, every_recorded_answer_means_what_the_table_says)
             cr_expect(strstr(o.text.data, a->text) != NULL, "%s: %s", a->title, o.text.data);
         model_call_done(&c);
     }
-    catalogue_free(all);
+    models_free(all);
 }
 
 Test(model, usage_is_reported_with_its_price_and_estimated_where_the_server_is_silent)
@@ -283,7 +283,7 @@ Test(model, usage_is_reported_with_its_price_and_estimated_where_the_server_is_s
     AUTO_BUF struct buf body = { 0 };
     AUTO_OUTCOME struct outcome o = { 0 };
     struct model_call c;
-    encode(catalogue_find(all, "default"), VALUE, &body, &c);
+    encode(models_find(all, "default"), VALUE, &body, &c);
     struct http_response r = { .status = 200,
                                .body = bytes_of(CHOICE("{\"content\":\"x\"}", "stop")) };
     cr_assert_eq(openai_decode(&c, &r, &o), MODEL_OK);
@@ -298,7 +298,7 @@ Test(model, usage_is_reported_with_its_price_and_estimated_where_the_server_is_s
     cr_assert_eq(o.usage.tokens_out, 2);
     cr_assert_eq(o.usage.tokens_in, (int64_t)(body.len + 3) / 4);
     model_call_done(&c);
-    catalogue_free(all);
+    models_free(all);
 }
 
 Test(model, request_has_what_the_server_needs)
@@ -306,9 +306,9 @@ Test(model, request_has_what_the_server_needs)
     struct catalogue *all = catalogue(MODELS);
     AUTO_BUF struct buf body = { 0 };
     struct model_call c;
-    const struct model *m = catalogue_find(all, NULL);
+    const struct model *m = models_find(all, NULL);
     cr_assert_str_eq(m->url, "http://127.0.0.1:9/v1/chat/completions");
-    cr_assert_str_eq(catalogue_find(all, "plain")->url, "http://127.0.0.1:9/v1/chat/completions");
+    cr_assert_str_eq(models_find(all, "plain")->url, "http://127.0.0.1:9/v1/chat/completions");
     encode(m,
            "{\"system\":\"s\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
            "\"temperature\":0.5,"
@@ -326,11 +326,11 @@ Test(model, request_has_what_the_server_needs)
     cr_assert_not_null(strstr(body.data, "\"response_format\":{\"type\":\"json_schema\""));
     model_call_done(&c);
     buf_reset(&body);
-    encode(catalogue_find(all, "plain"), SCHEMA_VALUE, &body, &c);
+    encode(models_find(all, "plain"), SCHEMA_VALUE, &body, &c);
     cr_assert_null(strstr(body.data, "response_format"), "this server rejects it");
     cr_assert_not_null(strstr(body.data, "JSON Schema"), "so the prompt says it");
     model_call_done(&c);
-    catalogue_free(all);
+    models_free(all);
 }
 
 /* The answer of a stream, fed in pieces of `piece` bytes. */
@@ -339,7 +339,7 @@ static enum model_outcome stream(const char *text, size_t piece, struct outcome 
     struct catalogue *all = catalogue(MODELS);
     AUTO_BUF struct buf body = { 0 };
     struct model_call c;
-    encode(catalogue_find(all, NULL),
+    encode(models_find(all, NULL),
            "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stream\":true}", &body, &c);
     struct model_stream s;
     openai_stream_begin(&s);
@@ -349,7 +349,7 @@ static enum model_outcome stream(const char *text, size_t piece, struct outcome 
     enum model_outcome outcome = openai_stream_decode(&c, &s, &r, o);
     openai_stream_done(&s);
     model_call_done(&c);
-    catalogue_free(all);
+    models_free(all);
     return outcome;
 }
 
@@ -419,7 +419,7 @@ Test(model, a_wrong_entry_of_the_catalogue_is_named)
     struct err e;
     AUTO_JSON *json =
         json_parse(BYTES_LIT("{\"fast\":{\"base_url\":\"http://x\",\"modell\":\"m\"}}"), &e);
-    cr_assert_null(catalogue_open(json, &e));
+    cr_assert_null(models_open(json, &e));
     cr_assert_not_null(strstr(e.text, "models.fast"), "%s", e.text);
     cr_assert_not_null(strstr(e.text, "modell"), "%s", e.text);
 }
@@ -432,14 +432,14 @@ Test(model, the_environment_makes_a_default_that_takes_any_name)
     struct catalogue *all = catalogue("{}");
     AUTO_BUF struct buf body = { 0 };
     struct model_call c;
-    encode(catalogue_find(all, "gpt-x"),
+    encode(models_find(all, "gpt-x"),
            "{\"model\":\"gpt-x\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}", &body, &c);
     cr_assert_str_eq(c.name, "gpt-x");
     model_call_done(&c);
-    encode(catalogue_find(all, "default"),
+    encode(models_find(all, "default"),
            "{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}", &body,
            &c);
     cr_assert_str_eq(c.name, "tiny");
     model_call_done(&c);
-    catalogue_free(all);
+    models_free(all);
 }

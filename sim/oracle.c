@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What passes by, and the last word. */
+#include "sim/oracle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/proto/keys.h"
+#include "sim/oracle_internal.h"
+#include "sim/workload.h"
+#include "tests/sim/redis.h"
+
+struct oracle *oracle_new(struct world *w)
+{
+    struct oracle *o = xcalloc(1, sizeof *o);
+    o->world = w;
+    o->part_count = w->options.partitions;
+    o->parts = xcalloc(o->part_count, sizeof *o->parts);
+    for (size_t i = 0; i < o->part_count; i++) {
+        o->parts[i].id = (int32_t)i;
+        o->parts[i].floor = o->parts[i].recovered_epoch = -1;
+        for (size_t p = 0; p < PROCS_MAX; p++) o->parts[i].takeover[p].epoch = -1;
+    }
+    return o;
+}
+
+struct oracle *oracle_free(struct oracle *o)
+{
+    if (!o) return NULL;
+    shadow_free(o);
+    free(o);
+    return NULL;
+}
+
+void oracle_definition(struct world *w, const struct definition *def)
+{
+    map_put(&w->oracle->definitions, bytes_of(def->sha256), (void *)(uintptr_t)def);
+}
+
+static bool is_topic(const struct log_part *part, const char *name)
+{
+    const char *at = part->topic->name + strlen(PREFIX) + 1;
+    return strcmp(at, name) == 0;
+}
+
+static bool is_tasks(const struct log_part *part)
+{
+    return strncmp(part->topic->name + strlen(PREFIX) + 1, "tasks.", 6) == 0;
+}
+
+/* --- records --- */
+
+static void judge_claimless(struct oracle *o, const struct proc *p, const struct output *out)
+{
+    const struct takeover *t = &o->parts[out->run->partition].takeover[p->index];
+    if (t->epoch < 0 || t->life != p->life) {
+        world_violation(o->world, "doubt", "%s sends %s without having taken the partition over",
+                        p->name, out->id);
+        return;
+    }
+    if (out->issued_off < t->from && !t->reissue_all)
+        world_violation(o->world, "doubt",
+                        "%s sends %s again, which was issued at %" PRId64
+                        ", below its doubtful range %" PRId64 "..%" PRId64,
+                        p->name, out->id, out->issued_off, t->from, t->epoch);
+    if (out->result || out->issued_off >= t->epoch) return;
+    if (out->asked[p->index].epoch != t->epoch || !out->asked[p->index].unclaimed)
+        world_violation(o->world, "leases at re-emission",
+                        "%s sends task %s again without having seen that nobody has it", p->name,
+                        out->id);
+}
+
+static void judge_timer(struct oracle *o, const struct proc *p, const struct record *r)
+{
+    struct event ev;
+    if (event_decode(&r->message, &ev, NULL) != EVENT_OK || ev.type != EVENT_TIMER_FIRED) return;
+    int64_t wall = world_wall_ms(o->world) + p->skew_ms;
+    if (ev.due_ms > wall)
+        world_violation(o->world, "timers", "%s fires a timer of %.*s %" PRId64 " ms early",
+                        p->name, (int)ev.run_id.len, ev.run_id.data, ev.due_ms - wall);
+}
+
+static struct output *output_of(struct oracle *o, const struct log_part *part,
+                                const struct record *r)
+{
+    if (is_tasks(part)) return map_get(&o->outputs, r->message.header[HEADER_TASK_ID]);
+    return is_topic(part, "results") ? map_get(&o->outputs, r->message.key) : NULL;
+}
+
+void oracle_sent(struct world *w, const struct proc *p, const struct log_part *part,
+                 const struct record *r)
+{
+    struct oracle *o = w->oracle;
+    if (p->kind != PROC_ORCHESTRATOR) return;
+    if (is_topic(part, "events")) {
+        judge_timer(o, p, r);
+        return;
+    }
+    struct output *out = output_of(o, part, r);
+    if (!out) return;
+    out->under_way++;
+    judge_claimless(o, p, out);
+}
+
+void oracle_dropped(struct world *w, const struct proc *p, const struct log_part *part,
+                    const struct record *r)
+{
+    struct oracle *o = w->oracle;
+    struct output *out = p->kind == PROC_ORCHESTRATOR ? output_of(o, part, r) : NULL;
+    if (!out) return;
+    out->under_way--;
+    judge_outputs(o, p, &o->parts[out->run->partition]);
+}
+
+static void close_output(struct oracle *o, struct output *out)
+{
+    struct output **link = &o->parts[out->run->partition].open;
+    while (*link && *link != out) link = &(*link)->next_open;
+    if (*link) *link = out->next_open;
+}
+
+static void judge_output(struct oracle *o, struct bytes id, const struct record *r, bool task,
+                         const struct proc *by)
+{
+    struct output *out = map_get(&o->outputs, id);
+    if (!out || out->result == task) {
+        world_violation(o->world, "no output without a cause", "%s is sent by %s, but no run issued it",
+                        r->message.key.data, by ? by->name : "?");
+        return;
+    }
+    uint64_t hash = task ? record_hash(r->message.key, r->message.value, r->message.header, NULL, 0)
+                         : record_hash(r->message.key, r->message.value, NULL, r->extra,
+                                       r->extra_count);
+    if (hash != out->hash)
+        world_violation(o->world, "same bytes", "%s is sent with other content than the fold says",
+                        out->id);
+    out->under_way--;
+    if (out->appended++ == 0)
+        close_output(o, out);
+    else if (!task)
+        o->world->counters.results_doubled++;
+}
+
+static void note_floor(struct shadow_part *part, const struct record *r)
+{
+    static const char start[] = "floor/";
+    struct bytes key = r->message.key, off = { 0 };
+    if (key.len < sizeof start || memcmp(key.data, start, sizeof start - 1) != 0) return;
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strcmp(r->extra[i].name, "off") == 0) off = r->extra[i].value;
+    if (r->message.value.data && off.data)
+        part->floor = MAX(part->floor, (int64_t)strtoll(off.data, NULL, 10));
+}
+
+static struct trial *trial_of(struct shadow_part *part, int64_t offset)
+{
+    for (size_t i = 0; i < part->trial_count; i++)
+        if (part->trials[i].offset == offset) return &part->trials[i];
+    part->trials =
+        xrealloc(part->trials, (part->trial_count + 1) * sizeof *part->trials);
+    struct trial *t = &part->trials[part->trial_count++];
+    *t = (struct trial){ .offset = offset };
+    return t;
+}
+
+static void trial_note(struct shadow_part *part, const struct proc *p, const struct bytes *argv)
+{
+    bool begins = bytes_is(argv[3], "trying");
+    if (!begins && !bytes_is(argv[3], "survived")) return;
+    struct trial *t = trial_of(part, strtoll(argv[2].data, NULL, 10));
+    t->by = begins ? p : NULL;
+    t->life = p->life;
+}
+
+void oracle_killed(struct world *w, const struct proc *p)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count; i++)
+        for (size_t k = 0; k < o->parts[i].trial_count; k++) {
+            struct trial *t = &o->parts[i].trials[k];
+            if (t->by != p || t->life != p->life) continue;
+            t->by = NULL;
+            t->deaths++;
+        }
+}
+
+/* No event of ours crashes anybody. If one is quarantined, its owners must have been killed while
+ * it was marked, so often that nobody could tell it from one that does. */
+static void judge_dead_letter(struct oracle *o, const struct record *r, const struct proc *by)
+{
+    int64_t offset = -1;
+    size_t p = 0;
+    for (size_t i = 0; i < r->extra_count; i++) {
+        if (strcmp(r->extra[i].name, "dlq-offset") == 0)
+            offset = strtoll(r->extra[i].value.data, NULL, 10);
+        if (strcmp(r->extra[i].name, "dlq-partition") == 0)
+            p = strtoul(r->extra[i].value.data, NULL, 10);
+    }
+    uint32_t deaths =
+        offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
+    if (deaths >= 2)
+        o->world->quarantined = true; /* its run is paused now, and the fold does not know */
+    else if (++o->dlq_seen > o->dlq_expected)
+        world_violation(o->world, "no innocent event is quarantined",
+                        "%s dead-letters the event at offset %" PRId64
+                        " of partition %zu, under whose mark %u owners died",
+                        by ? by->name : "?", offset, p, deaths);
+}
+
+void oracle_appended(struct world *w, const struct log_part *part, const struct record *r,
+                     const struct proc *by)
+{
+    struct oracle *o = w->oracle;
+    const struct bytes *h = r->message.header;
+    trace(w, by, "appends to %s/%d at %" PRId64 ": %.*s %.*s %.*s/%.*s %.*s", part->topic->name,
+          part->id, r->offset, (int)h[HEADER_TYPE].len, h[HEADER_TYPE].data,
+          (int)h[HEADER_RUN_ID].len, h[HEADER_RUN_ID].data, (int)h[HEADER_PATH].len,
+          h[HEADER_PATH].data, (int)h[HEADER_ATTEMPT].len, h[HEADER_ATTEMPT].data,
+          (int)h[HEADER_GEN].len, h[HEADER_GEN].data);
+    if (is_topic(part, "events")) {
+        shadow_fold(o, &o->parts[part->id], r);
+    } else if (is_tasks(part)) {
+        judge_output(o, h[HEADER_TASK_ID], r, true, by);
+    } else if (is_topic(part, "results")) {
+        judge_output(o, r->message.key, r, false, by);
+    } else if (is_topic(part, "snapshots")) {
+        note_floor(&o->parts[part->id], r);
+    } else if (is_topic(part, "dlq")) {
+        judge_dead_letter(o, r, by);
+    }
+}
+
+int64_t oracle_floor(const struct world *w, int32_t partition)
+{
+    return w->oracle->parts[partition].floor;
+}
+
+/* --- Redis --- */
+
+void oracle_redis_lost(struct world *w)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count; i++) o->parts[i].recovered_epoch = -1;
+}
+
+
+/* The partition whose p:{p} this key is, or NULL. */
+static struct shadow_part *part_of_key(struct oracle *o, struct bytes key)
+{
+    static const char start[] = PREFIX ":p:{";
+    if (key.len < sizeof start || memcmp(key.data, start, sizeof start - 1) != 0) return NULL;
+    size_t p = strtoul(key.data + sizeof start - 1, NULL, 10);
+    return p < o->part_count ? &o->parts[p] : NULL;
+}
+
+void oracle_before(struct world *w, const struct proc *p, const char *name,
+                   const struct bytes *argv, size_t argc)
+{
+    (void)p;
+    if (strcmp(name, "commit") != 0 || argc == 0) return;
+    struct shadow_part *part = part_of_key(w->oracle, argv[0]);
+    if (part) commit_before(w->oracle, part, argv[0]);
+}
+
+static void takeover_note(struct oracle *o, const struct proc *p, struct shadow_part *part,
+                          const struct bytes *argv, const struct store_reply *reply)
+{
+    struct bytes verdict = store_string(store_at(reply, 0));
+    if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "REBUILD")) return;
+    char gen[GENERATION_MAX];
+    generation_make(gen, redis_run_id(o->world->redis), store_string(store_at(reply, 4)));
+    part->takeover[p->index] = (struct takeover){
+        .epoch = strtoll(argv[1].data, NULL, 10),
+        .off = store_integer(store_at(reply, 1)),
+        .from = store_integer(store_at(reply, 2)),
+        .reissue_all = !bytes_is(store_string(store_at(reply, 6)), gen),
+        .life = p->life,
+    };
+    trace(o->world, p, "takes over %d: %.*s off %" PRId64 " from %" PRId64 " epoch %" PRId64 "%s",
+          part->id, (int)verdict.len, verdict.data, part->takeover[p->index].off,
+          part->takeover[p->index].from, part->takeover[p->index].epoch,
+          part->takeover[p->index].reissue_all ? ", everything pending is in doubt" : "");
+}
+
+static void marks_note(struct oracle *o, const struct proc *p, struct shadow_part *part,
+                       const struct bytes *argv, size_t key_count, const struct store_reply *reply)
+{
+    const struct takeover *t = &part->takeover[p->index];
+    for (size_t i = 1; i < key_count && 1 + i < store_count(reply); i++) {
+        struct bytes id = { argv[i].data + argv[i].len - TASK_ID_HEX, TASK_ID_HEX };
+        struct output *out = map_get(&o->outputs, id);
+        if (!out) continue;
+        struct bytes mark = store_string(store_at(reply, 1 + i));
+        out->asked[p->index].epoch = t->epoch;
+        out->asked[p->index].unclaimed = mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
+    }
+}
+
+void oracle_executed(struct world *w, const struct proc *p, const char *name,
+                     const struct bytes *argv, size_t argc, size_t key_count,
+                     const struct store_reply *reply)
+{
+    struct oracle *o = w->oracle;
+    struct shadow_part *part = argc ? part_of_key(o, argv[0]) : NULL;
+    if (store_type(reply) == STORE_ERROR_TEXT) {
+        trace(w, p, "is refused %s by Redis: %s", name, store_string(reply).data);
+        return;
+    }
+    if (part && strcmp(name, "takeover") == 0) takeover_note(o, p, part, argv, reply);
+    if (part && strcmp(name, "trying") == 0) trial_note(part, p, argv);
+    if (part && strcmp(name, "marks") == 0) marks_note(o, p, part, argv, key_count, reply);
+    if (part && strcmp(name, "commit") == 0) {
+        struct bytes verdict = store_string(store_at(reply, 0));
+        trace(w, p, "commits %d: %s..%s epoch %s recovered %s: %.*s", part->id,
+              argv[key_count + 1].data, argv[key_count + 2].data, argv[key_count].data,
+              argv[key_count + 3].data, (int)verdict.len, verdict.data);
+        if (bytes_is(verdict, "OK")) commit_judge(o, p, part, argv, argc, key_count);
+    }
+    lease_judge(o, p, name, argv, argc, key_count, reply);
+}
+
+/* --- the end --- */
+
+static struct log_part *events_part(const struct world *w, size_t p)
+{
+    AUTO_FREE char *topic = xasprintf("%s.events", PREFIX);
+    return cluster_part(w->cluster, topic, (int32_t)p);
+}
+
+/* The first output that is in no log, and should be. */
+static const struct output *first_open(const struct shadow_part *part)
+{
+    const struct output *out = part->open;
+    while (out && !output_pending(out)) out = out->next_open;
+    return out;
+}
+
+bool oracle_at_rest(const struct world *w)
+{
+    const struct oracle *o = w->oracle;
+    if (o->live) return false;
+    for (size_t i = 0; i < o->part_count; i++) {
+        int64_t epoch, off;
+        const struct log_part *log = events_part(w, i);
+        if (!log || first_open(&o->parts[i])) return false;
+        if (!redis_place(o->world, &o->parts[i], &epoch, &off) || off != log->end) return false;
+    }
+    return true;
+}
+
+void oracle_stuck(struct world *w)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count; i++) {
+        struct shadow_part *part = &o->parts[i];
+        size_t pos = 0;
+        for (struct shadow_run *run; (run = map_next(&part->runs, &pos));)
+            if (!run->ended) {
+                world_violation(w, "liveness", "run %s of partition %d does not end", run->id,
+                                part->id);
+                return;
+            }
+        const struct output *out = first_open(part);
+        if (out) {
+            world_violation(w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
+                            out->result ? "the result of" : "task", out->id, out->issued_off,
+                            part->id);
+            return;
+        }
+    }
+    world_violation(w, "liveness", "Redis does not reach the end of the log");
+}
+
+void oracle_end(struct world *w)
+{
+    struct oracle *o = w->oracle;
+    for (size_t i = 0; i < o->part_count && !w->violated; i++) place_compare(o, &o->parts[i]);
+    size_t pos = 0;
+    for (struct output *out; (out = map_next(&o->outputs, &pos)) && !w->violated;)
+        if (out->result && out->appended == 0)
+            world_violation(w, "results", "run %s has ended without a result", out->id);
+}

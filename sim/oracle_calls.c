@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Leases and calls: a call begins under a lease that is fresh, and never for a step whose result
+ * had been applied when the lease was given. What lies between is counted. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/oracle_internal.h"
+#include "tests/sim/redis.h"
+
+static struct output *output_of_key(struct oracle *o, struct bytes key)
+{
+    if (key.len < TASK_ID_HEX) return NULL;
+    return map_get(&o->outputs, (struct bytes){ key.data + key.len - TASK_ID_HEX, TASK_ID_HEX });
+}
+
+static void grant(struct oracle *o, const struct proc *p, struct output *out)
+{
+    out->leased_by = p;
+    out->leased_life = p->life;
+    out->leased_us = o->world->now_us;
+}
+
+static void negative(void *user, struct bytes field, struct bytes value)
+{
+    struct oracle *o = user;
+    bool count = bytes_is(field, "pok") || bytes_is(field, "pbad") ||
+                 (field.len > 1 && field.data[0] == 'b');
+    if (count && memchr(value.data, '-', value.len))
+        world_violation(o->world, "breaker counters", "%.*s is %.*s", (int)field.len, field.data,
+                        (int)value.len, value.data);
+}
+
+/* What workers ask of Redis, task by task. */
+static void trace_leases(const struct world *w, const struct proc *p, const char *name,
+                         const struct bytes *argv, size_t key_count,
+                         const struct store_reply *reply)
+{
+    if (!w->options.trace || p->kind != PROC_WORKER || strcmp(name, "breaker") == 0) return;
+    size_t first = strcmp(name, "lease") == 0;
+    if (key_count <= first) trace(w, p, "asks for the generation of %s", argv[0].data);
+    for (size_t i = first; i < key_count; i++) {
+        const struct output *out = output_of_key(w->oracle, argv[i]);
+        struct bytes said = { 0 };
+        if (i < store_count(reply)) said = store_string(store_at(reply, i));
+        trace(w, p, "%s of %s %s attempt %u: %.*s", name, out ? out->run->id : "?",
+              out ? out->path : "?", out ? out->attempt : 0, (int)said.len,
+              said.data ? said.data : "");
+    }
+}
+
+void lease_judge(struct oracle *o, const struct proc *p, const char *name,
+                 const struct bytes *argv, size_t argc, size_t key_count,
+                 const struct store_reply *reply)
+{
+    (void)argc;
+    trace_leases(o->world, p, name, argv, key_count, reply);
+    if (strcmp(name, "lease") == 0) {
+        for (size_t i = 1; i < key_count && i < store_count(reply); i++) {
+            struct output *out = output_of_key(o, argv[i]);
+            if (out && bytes_is(store_string(store_at(reply, i)), "T")) grant(o, p, out);
+        }
+    } else if (strcmp(name, "renew") == 0) {
+        for (size_t i = 0; i < key_count && i < store_count(reply); i++) {
+            struct output *out = output_of_key(o, argv[i]);
+            if (out && bytes_is(store_string(store_at(reply, i)), "R")) grant(o, p, out);
+        }
+    } else if (strcmp(name, "breaker") == 0) {
+        redis_each_field(o->world->redis, argv[0], negative, o);
+    }
+}
+
+void oracle_called(struct world *w, const struct proc *p, const struct ledger_entry *call)
+{
+    struct oracle *o = w->oracle;
+    char task_id[TASK_ID_MAX];
+    task_id_make(task_id, bytes_of(call->run_id), bytes_of(call->path), call->attempt);
+    struct output *out = map_get(&o->outputs, bytes_of(task_id));
+    if (!out) {
+        world_violation(w, "no output without a cause", "%s calls for %s %s attempt %u, which no run issued",
+                        p->name, call->run_id, call->path, call->attempt);
+        return;
+    }
+    /* A connection that never reached the tool is tried again under the same, renewed lease. */
+    bool first = out->called_by != p || out->called_life != p->life;
+    out->called_by = p;
+    out->called_life = p->life;
+    if (first && (out->leased_by != p || out->leased_life != p->life)) {
+        world_violation(w, "leases", "%s calls for %s %s attempt %u without a lease", p->name,
+                        call->run_id, call->path, call->attempt);
+        return;
+    }
+    if (first && w->now_us - out->leased_us > (w->options.lease_ms / 3 + 2) * MS)
+        world_violation(w, "leases", "%s calls under a lease that is %" PRIu64 " ms old", p->name,
+                        (w->now_us - out->leased_us) / 1000);
+    for (const struct settled *s = out->run->settled; s; s = s->next) {
+        if (strcmp(s->path, call->path) != 0 || !s->applied_us) continue;
+        if (first && out->leased_us > s->applied_us)
+            world_violation(w, "no call after a result",
+                            "%s calls for %s %s attempt %u, whose result was applied %" PRIu64
+                            " ms before, and its lease given after that",
+                            p->name, call->run_id, call->path, call->attempt,
+                            (w->now_us - s->applied_us) / 1000);
+        else
+            w->counters.repeated++;
+    }
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The log folded once more, as it grows, by nobody's shell: what every run must look like at every
+ * offset, and what must have left. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/proto/keys.h"
+#include "sim/mutants.h"
+#include "sim/oracle_internal.h"
+
+static uint64_t mixed(uint64_t h, uint64_t v)
+{
+    h ^= v + 0x9e3779b97f4a7c15 + (h << 6) + (h >> 2);
+    return h * 0xff51afd7ed558ccd;
+}
+
+uint64_t record_hash(struct bytes key, struct bytes value, const struct bytes *header,
+                     const struct bus_extra_header *extra, size_t extra_count)
+{
+    uint64_t h = mixed(hash_bytes(key), hash_bytes(value));
+    for (int i = 0; header && i < HEADER_COUNT; i++)
+        if (header[i].data && i != HEADER_GEN) h = mixed(h, hash_bytes(header[i]) + (uint64_t)i);
+    for (size_t i = 0; i < extra_count; i++)
+        h = mixed(h, hash_bytes(bytes_of(extra[i].name)) ^ hash_bytes(extra[i].value));
+    return h;
+}
+
+/* --- runs --- */
+
+struct shadow_run *shadow_run_find(struct oracle *o, struct bytes id)
+{
+    if (!run_id_check(id)) return NULL;
+    int32_t p = partition_of(run_id_route(id), (int32_t)o->part_count);
+    return map_get(&o->parts[p].runs, id);
+}
+
+struct moment shadow_moment(const struct shadow_run *run, int64_t off)
+{
+    struct moment last = { 0 };
+    for (size_t i = 0; i < run->moment_count && run->moments[i].off <= off; i++)
+        last = run->moments[i];
+    return last;
+}
+
+static void note_moment(struct shadow_part *part, struct shadow_run *run, int64_t off)
+{
+    if (run->moment_count == run->moment_cap) {
+        run->moment_cap = run->moment_cap ? 2 * run->moment_cap : 16;
+        run->moments = xrealloc(run->moments, run->moment_cap * sizeof *run->moments);
+    }
+    uint64_t digest = 0;
+    for (size_t i = 0; i < run->sum_count; i++)
+        digest += mixed(run->sums[i].name, run->sums[i].value);
+    run->moments[run->moment_count++] =
+        (struct moment){ .off = off, .digest = digest, .exists = run->run != NULL };
+    if (part->change_count == part->change_cap) {
+        part->change_cap = part->change_cap ? 2 * part->change_cap : 64;
+        part->changes = xrealloc(part->changes, part->change_cap * sizeof *part->changes);
+    }
+    part->changes[part->change_count++] = (struct change){ .off = off, .run = run };
+}
+
+static void set_field(struct shadow_run *run, const struct field *field)
+{
+    uint64_t name = hash_bytes(field->name);
+    for (size_t i = 0; i < run->sum_count; i++) {
+        if (run->sums[i].name != name) continue;
+        if (field->value.data)
+            run->sums[i].value = hash_bytes(field->value);
+        else
+            run->sums[i] = run->sums[--run->sum_count];
+        return;
+    }
+    if (!field->value.data) return;
+    if (run->sum_count == run->sum_cap) {
+        run->sum_cap = run->sum_cap ? 2 * run->sum_cap : 16;
+        run->sums = xrealloc(run->sums, run->sum_cap * sizeof *run->sums);
+    }
+    run->sums[run->sum_count++] =
+        (struct field_sum){ .name = name, .value = hash_bytes(field->value) };
+}
+
+static void keep_field(struct shadow_run *run, const struct field *field)
+{
+    AUTO_FREE char *name = xstrndup(field->name.data, field->name.len);
+    size_t i = 0;
+    while (i < run->field_count && strcmp(run->fields[i].name, name) != 0) i++;
+    if (i == run->field_count) {
+        if (!field->value.data) return;
+        run->fields = xrealloc(run->fields, (i + 1) * sizeof *run->fields);
+        run->fields[run->field_count++] = (struct field_text){ .name = TAKE(name) };
+    } else {
+        free(run->fields[i].value);
+    }
+    if (field->value.data) {
+        run->fields[i].value = xstrndup(field->value.data, field->value.len);
+        return;
+    }
+    free(run->fields[i].name);
+    run->fields[i] = run->fields[--run->field_count];
+}
+
+/* --- outputs --- */
+
+static void add_output(struct oracle *o, struct shadow_run *run, const struct effect *fx,
+                       int64_t offset)
+{
+    struct output *out = xcalloc(1, sizeof *out);
+    out->run = run;
+    out->issued_off = offset;
+    out->result = fx->kind == EFFECT_RESULT;
+    snprintf(out->id, sizeof out->id, "%s", out->result ? run->id : fx->task_id);
+    if (out->result) {
+        AUTO_FREE struct bus_extra_header *extra = xcalloc(fx->ce_count + 1, sizeof *extra);
+        for (size_t i = 0; i < fx->ce_count; i++)
+            extra[i] =
+                (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
+        out->hash = record_hash(fx->key, fx->value, NULL, extra, fx->ce_count);
+        run->result = out;
+    } else {
+        struct bytes path = fx->header[HEADER_PATH];
+        out->hash = record_hash(fx->key, fx->value, fx->header, NULL, 0);
+        snprintf(out->path, sizeof out->path, "%.*s", (int)path.len, path.data);
+        AUTO_FREE char *attempt =
+            xstrndup(fx->header[HEADER_ATTEMPT].data, fx->header[HEADER_ATTEMPT].len);
+        out->attempt = (uint32_t)strtoul(attempt, NULL, 10);
+    }
+    struct shadow_part *part = &o->parts[run->partition];
+    out->next_open = part->open;
+    part->open = out;
+    if (map_put(&o->outputs, bytes_of(out->id), out))
+        world_violation(o->world, "one id, one output", "%s is issued twice, the second time at %lld",
+                        out->id, (long long)offset);
+}
+
+static void take_effects(struct oracle *o, struct shadow_run *run, int64_t offset)
+{
+    for (size_t i = 0; i < o->fx.count; i++)
+        if (o->fx.list[i].kind == EFFECT_TASK || o->fx.list[i].kind == EFFECT_RESULT)
+            add_output(o, run, &o->fx.list[i], offset);
+    effects_reset(&o->fx);
+}
+
+/* --- events --- */
+
+static struct key_of *key_find(struct shadow_part *part, struct bytes run_id)
+{
+    return map_get(&part->keys, run_id_route(run_id));
+}
+
+static void start(struct oracle *o, struct shadow_part *part, const struct event *ev,
+                  const struct fold_context *cx)
+{
+    char sha[SHA256_HEX];
+    snprintf(sha, sizeof sha, "%.*s", (int)ev->definition.len, ev->definition.data);
+    const struct definition *def = map_get(&o->definitions, bytes_of(sha));
+    ASSERT(def);
+    struct shadow_run *run = map_get(&part->runs, ev->run_id);
+    if (run && run->run) return;
+    if (ev->key.data) {
+        struct key_of *key = key_find(part, ev->run_id);
+        if (key && key->run_id[0] && !bytes_is(ev->run_id, key->run_id)) return;
+        if (!key) {
+            key = xcalloc(1, sizeof *key);
+            memcpy(key->route, ev->run_id.data, ROUTE_HEX);
+            map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
+        }
+        memcpy(key->run_id, ev->run_id.data, RUN_ID_MAX - 1);
+    }
+    if (!run) {
+        run = xcalloc(1, sizeof *run);
+        memcpy(run->id, ev->run_id.data, RUN_ID_MAX - 1);
+        run->partition = part->id;
+        map_put(&part->runs, bytes_of(run->id), run);
+    }
+    run->run = engine_start(def, ev, cx, &o->fx);
+    run->ended = false;
+    o->live++;
+    o->world->counters.runs++;
+}
+
+static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run *run,
+                  const struct event *ev, const struct fold_context *cx)
+{
+    int64_t due_ms = run_due_ms(run->run);
+    enum engine_verdict verdict = engine_apply(run->run, ev, cx, &o->fx);
+    if (ev->type == EVENT_TIMER_FIRED && verdict == ENGINE_APPLIED && cx->record_ms < due_ms)
+        world_violation(o->world, "timers", "run %s: a timer due at %lld took effect at %lld",
+                        run->id, (long long)due_ms, (long long)cx->record_ms);
+    if (verdict == ENGINE_DELETED) {
+        if (!run->ended)
+            world_violation(o->world, "terminal states", "run %s expired before it ended", run->id);
+        struct key_of *key = key_find(part, bytes_of(run->id));
+        if (run_key(run->run).data && key) key->run_id[0] = '\0';
+        run->run = run_free(run->run);
+        run->sum_count = 0;
+    }
+    if (ev->type == EVENT_TASK_COMPLETED && verdict == ENGINE_APPLIED) {
+        struct settled *s = xcalloc(1, sizeof *s);
+        snprintf(s->path, sizeof s->path, "%.*s", (int)ev->path.len, ev->path.data);
+        s->offset = cx->offset;
+        s->next = run->settled;
+        run->settled = s;
+    }
+}
+
+static void after(struct oracle *o, struct shadow_part *part, struct shadow_run *run,
+                  int64_t offset)
+{
+    take_effects(o, run, offset);
+    bool ended = !run->run || run_state_terminal(run_state_of(run->run));
+    if (run->ended && !ended)
+        world_violation(o->world, "terminal states", "run %s goes on after its end", run->id);
+    if (ended && !run->ended) {
+        run->ended = true;
+        run->ended_off = offset;
+        o->live--;
+        o->world->counters.runs_ended++;
+        trace(o->world, NULL, "run %s has ended: %s", run->id,
+              run->run ? run_state_name(run_state_of(run->run)) : "expired");
+    }
+    if (run->run && !run_changed(run->run)) return;
+    fields_reset(&o->fields);
+    if (run->run) run_changes(run->run, &o->fields);
+    for (size_t i = 0; i < o->fields.count; i++) {
+        set_field(run, &o->fields.list[i]);
+        if (o->keeps_fields) keep_field(run, &o->fields.list[i]);
+    }
+    note_moment(part, run, offset + 1);
+}
+
+static void claim(struct shadow_part *part, const struct event *ev, int64_t offset)
+{
+    snprintf(part->fold_gen, sizeof part->fold_gen, "%.*s",
+             (int)MIN(ev->gen.len, (size_t)GENERATION_MAX - 1), ev->gen.data);
+    if (part->claim_count == part->claim_cap) {
+        part->claim_cap = part->claim_cap ? 2 * part->claim_cap : 32;
+        part->claims = xrealloc(part->claims, part->claim_cap * sizeof *part->claims);
+    }
+    part->claims[part->claim_count++] = offset;
+}
+
+void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record *r)
+{
+    struct event ev;
+    struct err e;
+    o->world->counters.events++;
+    if (event_decode(&r->message, &ev, &e) != EVENT_OK) {
+        o->dlq_expected++;
+        return;
+    }
+    if (ev.type == EVENT_OWNER_CLAIM) {
+        claim(part, &ev, r->offset);
+        return;
+    }
+    AUTO_FREE char *topic = xasprintf("%s.events", PREFIX);
+    struct fold_context cx = { .record_ms = r->timestamp_ms,
+                               .offset = r->offset,
+                               .topic = topic,
+                               .partition = part->id,
+                               .gen = part->fold_gen };
+    enum mutant mutant = mutant_set(MUTANT_NONE); /* the judge has none */
+    struct shadow_run *run = map_get(&part->runs, ev.run_id);
+    if (ev.type == EVENT_RUN_START)
+        start(o, part, &ev, &cx);
+    else if (run && run->run)
+        apply(o, part, run, &ev, &cx);
+    run = map_get(&part->runs, ev.run_id);
+    if (run) after(o, part, run, r->offset);
+    mutant_set(mutant);
+}
+
+static void run_done(struct shadow_run *run)
+{
+    run_free(run->run);
+    while (run->settled) {
+        struct settled *s = run->settled;
+        run->settled = s->next;
+        free(s);
+    }
+    for (size_t i = 0; i < run->field_count; i++) {
+        free(run->fields[i].name);
+        free(run->fields[i].value);
+    }
+    free(run->fields);
+    free(run->moments);
+    free(run->sums);
+    free(run);
+}
+
+struct oracle *shadow_again(struct oracle *o, int32_t partition, int64_t off)
+{
+    const struct log_part *log = cluster_part(o->world->cluster, PREFIX ".events", partition);
+    if (!log || log->start > 0) return NULL;
+    struct world *nobody = xcalloc(1, sizeof *nobody); /* hears the complaints */
+    nobody->options = o->world->options;
+    nobody->options.trace = false;
+    struct oracle *again = oracle_new(nobody);
+    size_t pos = 0;
+    for (struct definition *def; (def = map_next(&o->definitions, &pos));)
+        map_put(&again->definitions, bytes_of(def->sha256), def);
+    again->keeps_fields = true;
+    for (int64_t i = 0; i < off && i < log->end; i++)
+        shadow_fold(again, &again->parts[partition], log->records[i]);
+    return again;
+}
+
+void shadow_again_free(struct oracle *again)
+{
+    if (!again) return;
+    free(again->world);
+    (void)oracle_free(again);
+}
+
+void shadow_free(struct oracle *o)
+{
+    size_t pos = 0;
+    for (struct output *out; (out = map_next(&o->outputs, &pos));) free(out);
+    map_done(&o->outputs);
+    for (size_t i = 0; i < o->part_count; i++) {
+        struct shadow_part *part = &o->parts[i];
+        pos = 0;
+        for (struct shadow_run *run; (run = map_next(&part->runs, &pos));) run_done(run);
+        map_done(&part->runs);
+        pos = 0;
+        for (struct key_of *key; (key = map_next(&part->keys, &pos));) free(key);
+        map_done(&part->keys);
+        free(part->claims);
+        free(part->trials);
+        free(part->changes);
+    }
+    free(o->parts);
+    effects_done(&o->fx);
+    fields_done(&o->fields);
+    map_done(&o->definitions);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the oracles share: the log folded once more, by them alone (oracle_fold.c). */
+#ifndef TUTTI_SIM_ORACLE_INTERNAL_H
+#define TUTTI_SIM_ORACLE_INTERNAL_H
+
+#include "orchestrator/engine/engine.h"
+#include "sim/oracle.h"
+
+/* Something that the fold says must leave: a task or a run's result. */
+struct output {
+    char id[RUN_ID_MAX > TASK_ID_MAX ? RUN_ID_MAX : TASK_ID_MAX]; /* of the task, or of the run */
+    bool result;
+    struct shadow_run *run;
+    int64_t issued_off;
+    uint64_t hash;      /* of key, value and headers, without the generation */
+    uint32_t appended;  /* times */
+    uint32_t under_way; /* sent, and neither appended nor lost */
+    uint32_t attempt;
+    char path[64];
+    struct {
+        int64_t epoch;  /* of the recovery in which this process looked for its mark last */
+        bool unclaimed; /* nobody had it then */
+    } asked[PROCS_MAX];
+    /* its lease */
+    const struct proc *leased_by;
+    uint32_t leased_life;
+    uint64_t leased_us; /* last grant or renewal */
+    const struct proc *called_by;
+    uint32_t called_life;
+    struct output *next_open; /* not in any log yet */
+};
+
+/* A step whose result has been applied. */
+struct settled {
+    struct settled *next;
+    char path[64];
+    int64_t offset;      /* of the result */
+    uint64_t applied_us; /* of the first commit beyond it; 0: none yet */
+};
+
+struct moment { /* from this offset on the stored fields have this digest */
+    int64_t off;
+    uint64_t digest;
+    bool exists;
+};
+
+struct field_sum {
+    uint64_t name, value; /* hashes */
+};
+
+struct field_text {
+    char *name, *value;
+};
+
+struct shadow_run {
+    struct field_text *fields; /* in full, where the oracle keeps them (shadow_again) */
+    size_t field_count;
+    char id[RUN_ID_MAX];
+    int32_t partition;
+    struct run *run; /* NULL: expired */
+    struct moment *moments;
+    size_t moment_count, moment_cap;
+    struct field_sum *sums;
+    size_t sum_count, sum_cap;
+    struct settled *settled;
+    struct output *result; /* NULL until it has ended */
+    bool ended;
+    int64_t ended_off;
+};
+
+/* What a process was told when it took a partition over. */
+struct takeover {
+    int64_t epoch, off, from;
+    bool reissue_all;
+    uint32_t life;
+};
+
+/* An event that an owner folds under caution. */
+struct trial {
+    int64_t offset;
+    const struct proc *by; /* whose mark stands; NULL: unmarked */
+    uint32_t life;
+    uint32_t deaths; /* of owners while their mark stood */
+};
+
+struct change {
+    int64_t off; /* next offset to apply after it */
+    struct shadow_run *run;
+};
+
+struct shadow_part {
+    int32_t id;
+    struct map runs; /* by id */
+    struct map keys; /* route -> struct key_of */
+    char fold_gen[40];
+    int64_t floor; /* the highest in the snapshots */
+    int64_t *claims;
+    size_t claim_count, claim_cap;
+    struct change *changes;
+    size_t change_count, change_cap;
+    struct output *open;
+    struct trial *trials;
+    size_t trial_count;
+    struct takeover takeover[PROCS_MAX];
+    int64_t recovered_epoch; /* whose recovery has ended; -1: none */
+    int64_t before_epoch, before_off; /* of Redis, as a script began */
+    bool before_there;
+};
+
+struct key_of {
+    char route[ROUTE_HEX + 1];
+    char run_id[RUN_ID_MAX];
+};
+
+struct oracle {
+    struct world *world;
+    struct shadow_part *parts;
+    size_t part_count;
+    struct map outputs; /* by id */
+    struct effects fx;
+    struct fields fields;
+    size_t live; /* runs that have not ended */
+    struct map definitions; /* by sha256: struct definition, of the workload */
+    size_t dlq_expected, dlq_seen;
+    bool keeps_fields; /* of a second fold, for explanations */
+};
+
+/* --- oracle_fold.c --- */
+void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record *r);
+struct shadow_run *shadow_run_find(struct oracle *o, struct bytes id);
+/* Of the run's fields once everything below off is applied. */
+struct moment shadow_moment(const struct shadow_run *run, int64_t off);
+uint64_t record_hash(struct bytes key, struct bytes value, const struct bytes *header,
+                     const struct bus_extra_header *extra, size_t extra_count);
+void shadow_free(struct oracle *o);
+/* The log of a partition below off folded anew, with all fields kept; NULL where its beginning is
+ * deleted. Release with shadow_again_free. */
+struct oracle *shadow_again(struct oracle *o, int32_t partition, int64_t off);
+void shadow_again_free(struct oracle *again);
+
+/* --- oracle_commit.c: what stands in Redis --- */
+void commit_before(struct oracle *o, struct shadow_part *part, struct bytes key);
+void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *part,
+                  const struct bytes *argv, size_t argc, size_t key_count);
+/* Whether the fold, as far as the log goes, still waits for it. */
+bool output_pending(const struct output *out);
+void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *part);
+void place_compare(struct oracle *o, struct shadow_part *part);
+struct bytes partition_key(struct buf *b, const struct shadow_part *part);
+bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_epoch,
+                 int64_t *ret_off);
+
+/* --- oracle_calls.c: leases and calls --- */
+void lease_judge(struct oracle *o, const struct proc *p, const char *name,
+                 const struct bytes *argv, size_t argc, size_t key_count,
+                 const struct store_reply *reply);
+
+#endif
