@@ -4,8 +4,9 @@
  * may touch it all. prefix is the installation's (option `prefix`, default "tutti").
  *
  *   <prefix>:p:{<p>}            hash     epoch, off, claim, replay_from, replay_until, tries,
- * tries_off, rebuild, gen, fold_gen, gen_seen, fin_bytes, floor, caution, try_off, try_count,
- * accept_loss <prefix>:tm:{<p>}           zset     live runs by earliest due time
+ *                                        tries_off, rebuild, gen, fold_gen, gen_seen, fin_bytes,
+ *                                        floor, caution, try_off, try_count, accept_loss
+ *   <prefix>:tm:{<p>}           zset     live runs by earliest due time
  *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
