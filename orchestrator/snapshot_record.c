@@ -12,6 +12,7 @@
  * fold had reached) and claim (token of the owner's claim, which lies at offset epoch). A value in
  * chunks has keys of its own for each offset, because compaction would otherwise mix the chunks of
  * two snapshots. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -205,16 +206,29 @@ void snapshot_entry_make(char ret[SNAPSHOT_ENTRY_MAX], int64_t epoch, int64_t of
              hex);
 }
 
+/* A decimal number and the space behind it. */
+static bool take_number(const char **at, long long max, long long *ret)
+{
+    char *end;
+    errno = 0;
+    *ret = strtoll(*at, &end, 10);
+    if (errno || end == *at || *end != ' ' || *ret < 0 || *ret > max) return false;
+    *at = end + 1;
+    return true;
+}
+
 bool snapshot_entry_parse(struct bytes text, struct snapshot_entry *ret)
 {
     char copy[SNAPSHOT_ENTRY_MAX];
     if (text.len == 0 || text.len >= sizeof copy) return false;
     memcpy(copy, text.data, text.len);
     copy[text.len] = '\0';
-    long long epoch, off;
-    *ret = (struct snapshot_entry){ 0 };
-    if (sscanf(copy, "%lld %lld %u %16s", &epoch, &off, &ret->chunks, ret->hash) != 4) return false;
-    ret->epoch = epoch;
-    ret->off = off;
-    return ret->chunks >= 1;
+    const char *at = copy;
+    long long epoch, off, chunks;
+    if (!take_number(&at, INT64_MAX, &epoch) || !take_number(&at, INT64_MAX, &off) ||
+        !take_number(&at, UINT32_MAX, &chunks) || chunks == 0 || strlen(at) != sizeof ret->hash - 1)
+        return false;
+    *ret = (struct snapshot_entry){ .epoch = epoch, .off = off, .chunks = (uint32_t)chunks };
+    memcpy(ret->hash, at, sizeof ret->hash);
+    return true;
 }

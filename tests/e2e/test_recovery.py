@@ -240,6 +240,17 @@ def test_a_topic_that_was_made_anew_is_refused(installation, fake, redis, backen
     assert "is not in the log" in second.events("shard.failed")[0]["msg"]
 
 
+@pytest.mark.parametrize("backend", ["kafka"], indirect=True)
+def test_a_redis_of_another_cluster_is_refused_at_start(installation, redis, backend):
+    inst = installation()
+    inst.orchestrator().stop()
+    assert redis.command("HGET", f"{inst.prefix}:sys", "cluster")
+    redis.command("HSET", f"{inst.prefix}:sys", "cluster", "another")
+    second = inst.orchestrator(wait=False)
+    assert second.wait(30) == 1
+    assert "cluster" in second.events("shard.failed")[0]["msg"]
+
+
 POISON = "orchestrator-poison"
 
 
