@@ -8,6 +8,7 @@ import pathlib
 import pickle
 import random
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -179,6 +180,7 @@ def main():
         print(*make_plan(options.seed, options.minutes * 60, options.gap), sep="\n")
         return 0
     chaos = Chaos(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are ended all the same
     try:
         report, bad = chaos.run()
     except KafkaMissing as e:
