@@ -12,19 +12,19 @@
  * fold had reached) and claim (token of the owner's claim, which lies at offset epoch). A value in
  * chunks has keys of its own for each offset, because compaction would otherwise mix the chunks of
  * two snapshots. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "orchestrator/snapshot.h"
 
-static bool take_number(struct bytes *text, int64_t *ret)
+/* A decimal number that ends with the text or with `end`, which goes with it. */
+static bool take_number(struct bytes *text, char end, int64_t *ret)
 {
     size_t n = 0;
     int64_t value = 0;
     while (n < text->len && text->data[n] >= '0' && text->data[n] <= '9' && n < 18)
         value = value * 10 + (text->data[n++] - '0');
-    if (n == 0 || (n < text->len && text->data[n] != '/')) return false;
+    if (n == 0 || (n < text->len && text->data[n] != end)) return false;
     *ret = value;
     size_t skip = n + (n < text->len);
     *text = (struct bytes){ .data = text->data + skip, .len = text->len - skip };
@@ -42,10 +42,11 @@ bool snapshot_key_parse(struct bytes key, struct snapshot_key *ret)
     struct bytes id = { key.data, n }, rest = { key.data + n + 1, key.len - n - 1 };
     if (!bytes_is(id, SNAPSHOT_FLOOR) && !bytes_is(id, SNAPSHOT_QUARANTINE) && !run_id_check(id))
         return false;
-    if (!take_number(&rest, &ret->epoch)) return false;
+    if (!take_number(&rest, '/', &ret->epoch)) return false;
     if (rest.len == 0) return true;
     int64_t chunk;
-    if (!take_number(&rest, &ret->off) || !take_number(&rest, &chunk) || rest.len) return false;
+    if (!take_number(&rest, '/', &ret->off) || !take_number(&rest, '/', &chunk) || rest.len)
+        return false;
     ret->chunk = (uint32_t)MIN(chunk, (int64_t)UINT32_MAX);
     return true;
 }
@@ -62,7 +63,7 @@ static int64_t extra_number(const struct bus_record *r, const char *name)
     for (size_t i = 0; i < r->extra_count; i++) {
         struct bytes text = r->extra[i].value;
         int64_t value;
-        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, &value)) return value;
+        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, '/', &value)) return value;
     }
     return -1;
 }
@@ -206,29 +207,14 @@ void snapshot_entry_make(char ret[SNAPSHOT_ENTRY_MAX], int64_t epoch, int64_t of
              hex);
 }
 
-/* A decimal number and the space behind it. */
-static bool take_number(const char **at, long long max, long long *ret)
-{
-    char *end;
-    errno = 0;
-    *ret = strtoll(*at, &end, 10);
-    if (errno || end == *at || *end != ' ' || *ret < 0 || *ret > max) return false;
-    *at = end + 1;
-    return true;
-}
-
 bool snapshot_entry_parse(struct bytes text, struct snapshot_entry *ret)
 {
-    char copy[SNAPSHOT_ENTRY_MAX];
-    if (text.len == 0 || text.len >= sizeof copy) return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    const char *at = copy;
-    long long epoch, off, chunks;
-    if (!take_number(&at, INT64_MAX, &epoch) || !take_number(&at, INT64_MAX, &off) ||
-        !take_number(&at, UINT32_MAX, &chunks) || chunks == 0 || strlen(at) != sizeof ret->hash - 1)
+    int64_t epoch, off, chunks;
+    if (!take_number(&text, ' ', &epoch) || !take_number(&text, ' ', &off) ||
+        !take_number(&text, ' ', &chunks) || chunks < 1 || chunks > UINT32_MAX ||
+        text.len != sizeof ret->hash - 1)
         return false;
     *ret = (struct snapshot_entry){ .epoch = epoch, .off = off, .chunks = (uint32_t)chunks };
-    memcpy(ret->hash, at, sizeof ret->hash);
+    memcpy(ret->hash, text.data, text.len);
     return true;
 }
