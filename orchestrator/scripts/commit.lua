@@ -6,12 +6,13 @@
 --       n_mark * (C | D, ttl_ms), n_key * (run id, '': delete), n_tm_add * (due_ms, run), n_tm_del * run,
 --       n_fin_add * (due_ms, run), n_fin_del * run,
 --       per run: n_set, n_del, n_set * (field, value), n_del * field     (n_set = -1: delete the run)
-local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'replay_until')
+local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'replay_until', 'rebuild')
 local e, o = tonumber(h[1] or -1), tonumber(h[2] or -1)
 local me, from, to = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if e > me then return { 'FENCED', h[1], h[2] } end
 if e == me and o == to then return { 'DUP', h[1], h[2] } end
 if e ~= me or o ~= from then return { 'RELOAD', h[1] or '', h[2] or '' } end     -- e < me: a rewind undid our takeover
+if h[4] == '1' then return { 'RELOAD', h[1], h[2] } end                          -- a rewind undid what was restored
 local n_mark, n_key = tonumber(ARGV[8]), tonumber(ARGV[9])
 local i, k = 14, 4
 for _ = 1, n_mark do

@@ -1,4 +1,5 @@
--- Puts runs back from their snapshots amid a rebuild; the last call sets the place that they stand for.
+-- Puts runs back from their snapshots amid a rebuild; the last call sets the place that they stand for, from
+-- which on the replay may commit (rebuild = 2).
 -- KEYS: p:{p}, tm:{p}, fin:{p}, snap:{p}, per run: run, start key
 -- ARGV: epoch, place ('': more follow), fold_gen at the place, fin_bytes (delta),
 --       per run: run id, live (1) or finished (0), due_ms, holds its start key (1 | 0), entry of snap:{p}, n_set,
@@ -22,7 +23,7 @@ for k = 5, #KEYS, 2 do
 end
 if ARGV[4] ~= '0' then redis.call('HINCRBY', KEYS[1], 'fin_bytes', ARGV[4]) end
 if ARGV[2] ~= '' then
-    redis.call('HSET', KEYS[1], 'off', ARGV[2], 'replay_from', ARGV[2], 'tries_off', ARGV[2])
+    redis.call('HSET', KEYS[1], 'off', ARGV[2], 'replay_from', ARGV[2], 'tries_off', ARGV[2], 'rebuild', 2)
     if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'fold_gen', ARGV[3]) end
 end
 return { 'OK' }
