@@ -28,11 +28,19 @@ static const char *commit(struct redis *r, int epoch, int from, int to, int reco
                recovered);
 }
 
+/* What a rebuild does before the replay may commit: nothing to put back, the place is 0. */
+static void restored(struct redis *r, int epoch)
+{
+    EQ(ask(r, script_restore, "p tm fin snap / %d 0 - 0", epoch), "OK");
+}
+
 /* Owned under epoch 10, recovered, at offset 11. */
 static struct redis redis_owned(void)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
+    EQ(commit(&r, 10, 0, 11, 1), "RELOAD 10 0", "nothing is committed before all is restored");
+    restored(&r, 10);
     EQ(commit(&r, 10, 0, 11, 1), "OK 10 11");
     return r;
 }
@@ -110,8 +118,10 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
+    restored(&r, 10);
     EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
     EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - - -", "from the start again");
+    restored(&r, 20);
     EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
     EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
     EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - - -");
@@ -440,6 +450,7 @@ Test(purge, it_deletes_only_amid_a_rebuild_of_its_own_epoch)
     EQ(COMMAND(&r, "EXISTS a b"), "2");
     EQ(ask(&r, script_purge, "p a b / 20"), "OK");
     EQ(COMMAND(&r, "EXISTS a b"), "0");
+    restored(&r, 20);
     EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
     COMMAND(&r, "SET a 1");
     EQ(ask(&r, script_purge, "p a / 20"), "RELOAD", "the rebuild is over");
@@ -470,7 +481,7 @@ Test(restore, the_last_call_sets_the_place_and_the_generation_of_the_fold)
     struct redis r = redis_start();
     takeover(&r, 90, 4);
     EQ(ask(&r, script_restore, "p tm fin snap / 90 40 g 0"), "OK");
-    EQ(COMMAND(&r, "HMGET p off replay_from fold_gen rebuild"), "40 40 g 1");
+    EQ(COMMAND(&r, "HMGET p off replay_from fold_gen rebuild"), "40 40 g 2");
     EQ(commit(&r, 90, 40, 91, 1), "OK 90 91");
     redis_stop(&r);
 }
@@ -481,6 +492,7 @@ Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
     takeover(&r, 10, 0);
     takeover(&r, 20, 0);
     EQ(ask(&r, script_restore, "p tm fin snap r k / 10 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
+    restored(&r, 20);
     EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
     EQ(ask(&r, script_restore, "p tm fin snap r k / 20 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
     EQ(COMMAND(&r, "EXISTS tm fin snap r k"), "0");
@@ -565,6 +577,7 @@ Test(trying, a_rebuild_is_cautious_from_where_the_last_one_got_to)
     struct redis r = redis_start();
     takeover(&r, 10, 0);
     takeover(&r, 20, 0);
+    restored(&r, 20);
     EQ(commit(&r, 20, 0, 700, 0), "OK 20 700");
     EQ(takeover(&r, 1000, 0), "REBUILD 0 0 3 gen10 - - 700");
     redis_stop(&r);
