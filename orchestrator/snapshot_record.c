@@ -17,15 +17,17 @@
 
 #include "orchestrator/snapshot.h"
 
-static bool take_number(struct bytes *text, int64_t *ret)
+/* Decimal digits up to the end of the text, or up to a divider with something behind it. */
+static bool take_number(struct bytes *text, char divider, int64_t *ret)
 {
     size_t n = 0;
     int64_t value = 0;
     while (n < text->len && text->data[n] >= '0' && text->data[n] <= '9' && n < 18)
         value = value * 10 + (text->data[n++] - '0');
-    if (n == 0 || (n < text->len && text->data[n] != '/')) return false;
+    bool all = n == text->len;
+    if (n == 0 || (!all && (text->data[n] != divider || n + 1 == text->len))) return false;
     *ret = value;
-    size_t skip = n + (n < text->len);
+    size_t skip = n + !all;
     *text = (struct bytes){ .data = text->data + skip, .len = text->len - skip };
     return true;
 }
@@ -41,10 +43,11 @@ bool snapshot_key_parse(struct bytes key, struct snapshot_key *ret)
     struct bytes id = { key.data, n }, rest = { key.data + n + 1, key.len - n - 1 };
     if (!bytes_is(id, SNAPSHOT_FLOOR) && !bytes_is(id, SNAPSHOT_QUARANTINE) && !run_id_check(id))
         return false;
-    if (!take_number(&rest, &ret->epoch)) return false;
+    if (!take_number(&rest, '/', &ret->epoch)) return false;
     if (rest.len == 0) return true;
     int64_t chunk;
-    if (!take_number(&rest, &ret->off) || !take_number(&rest, &chunk) || rest.len) return false;
+    if (!take_number(&rest, '/', &ret->off) || !take_number(&rest, '/', &chunk) || rest.len)
+        return false;
     ret->chunk = (uint32_t)MIN(chunk, (int64_t)UINT32_MAX);
     return true;
 }
@@ -61,7 +64,8 @@ static int64_t extra_number(const struct bus_record *r, const char *name)
     for (size_t i = 0; i < r->extra_count; i++) {
         struct bytes text = r->extra[i].value;
         int64_t value;
-        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, &value)) return value;
+        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, '/', &value) && !text.len)
+            return value;
     }
     return -1;
 }
@@ -76,7 +80,7 @@ bool snapshot_parse(const struct bus_record *r, struct snapshot_record *ret)
     ret->off = extra_number(r, "off");
     ret->gen = r->message.header[HEADER_GEN];
     ret->claim = r->message.header[HEADER_CLAIM];
-    if (ret->off < 0 || chunks < 1 || chunks > UINT32_MAX) return false;
+    if (ret->off < 0 || chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
     ret->chunks = (uint32_t)chunks;
     return ret->chunks > 1 ? ret->key.off == ret->off && ret->key.chunk < ret->chunks
                            : ret->key.off < 0;
@@ -207,14 +211,15 @@ void snapshot_entry_make(char ret[SNAPSHOT_ENTRY_MAX], int64_t epoch, int64_t of
 
 bool snapshot_entry_parse(struct bytes text, struct snapshot_entry *ret)
 {
-    char copy[SNAPSHOT_ENTRY_MAX];
-    if (text.len == 0 || text.len >= sizeof copy) return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    long long epoch, off;
+    int64_t epoch, off, chunks;
     *ret = (struct snapshot_entry){ 0 };
-    if (sscanf(copy, "%lld %lld %u %16s", &epoch, &off, &ret->chunks, ret->hash) != 4) return false;
+    if (!take_number(&text, ' ', &epoch) || !take_number(&text, ' ', &off) ||
+        !take_number(&text, ' ', &chunks) || text.len != sizeof ret->hash - 1)
+        return false;
+    if (chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
     ret->epoch = epoch;
     ret->off = off;
-    return ret->chunks >= 1;
+    ret->chunks = (uint32_t)chunks;
+    memcpy(ret->hash, text.data, text.len);
+    return true;
 }

@@ -59,11 +59,11 @@ Test(snapshot_key, nothing_else_is_a_key)
 static struct bus_record record(const char *key, const char *value,
                                 const struct bus_extra_header *extra, size_t count)
 {
-    return (struct bus_record){ .message = { .key = bytes_of(key),
-                                             .value = value ? bytes_of(value)
-                                                            : (struct bytes){ 0 } },
-                                .extra = extra,
-                                .extra_count = count };
+    return (struct bus_record){
+        .message = { .key = bytes_of(key), .value = value ? bytes_of(value) : (struct bytes){ 0 } },
+        .extra = extra,
+        .extra_count = count
+    };
 }
 
 Test(snapshot_record, a_null_is_a_tombstone)
@@ -91,6 +91,10 @@ Test(snapshot_record, it_says_what_it_stands_for_and_whether_it_is_whole)
     cr_assert_not(snapshot_parse(&r, &rec), "there is no third chunk");
     r = record(RUN "/3", "x", piece, 2);
     cr_assert_not(snapshot_parse(&r, &rec), "a piece under the key of a whole");
+    const struct bus_extra_header odd[] = { { "off", BYTES_LIT("40/1") },
+                                            { "chunks", BYTES_LIT("1") } };
+    r = record(RUN "/3", "x", odd, 2);
+    cr_assert_not(snapshot_parse(&r, &rec), "its offset is no number");
     r = record(RUN "/3", "x", whole, 1);
     cr_assert_not(snapshot_parse(&r, &rec), "of how many is not said");
 }
@@ -112,8 +116,9 @@ Test(snapshot_value, fields_come_back_as_they_were)
 
 Test(snapshot_value, damage_is_refused)
 {
-    static const char *const damaged[] = { "1", "1 1", "1 1\n", "1 1\na", "x 1\nab", "1 9\nab",
-                                           "99999999999999 1\nab", "1 1\nab1 1\na" };
+    static const char *const damaged[] = {
+        "1", "1 1", "1 1\n", "1 1\na", "x 1\nab", "1 9\nab", "99999999999999 1\nab", "1 1\nab1 1\na"
+    };
     for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
         struct field *fields = NULL;
         size_t count;
@@ -132,6 +137,25 @@ Test(snapshot_entry, it_is_read_again_and_tells_one_skeleton_from_another)
     cr_assert(snapshot_entry_parse(bytes_of(other), &changed));
     cr_assert_str_neq(entry.hash, changed.hash);
     cr_assert_not(snapshot_entry_parse(BYTES_LIT(""), &entry));
-    cr_assert_not(snapshot_entry_parse(BYTES_LIT("1 2 0 ab"), &entry));
-    cr_assert_not(snapshot_entry_parse(BYTES_LIT("1 2"), &entry));
+}
+
+/* Tombstones are sent for as many chunks as an entry says that there are. */
+Test(snapshot_entry, damage_is_refused)
+{
+    static const char *const damaged[] = { "",
+                                           "1 2",
+                                           "1 2 3",
+                                           "1 2 3 ",
+                                           "1 2 3 ab",
+                                           "1 2 0 0123456789abcdef",
+                                           "1 2 -1 0123456789abcdef",
+                                           "-1 2 3 0123456789abcdef",
+                                           "1 2 4000000000 0123456789abcdef",
+                                           "1 2 3 0123456789abcdef0",
+                                           " 1 2 3 0123456789abcdef",
+                                           "1 99999999999999999999 3 0123456789abcdef" };
+    struct snapshot_entry entry;
+    cr_assert(snapshot_entry_parse(BYTES_LIT("1 2 3 0123456789abcdef"), &entry));
+    for (size_t i = 0; i < ARRAY_LEN(damaged); i++)
+        cr_assert_not(snapshot_entry_parse(bytes_of(damaged[i]), &entry), "%s", damaged[i]);
 }
