@@ -17,16 +17,17 @@
 
 #include "orchestrator/snapshot.h"
 
-/* A decimal number that ends with the text or with `end`, which goes with it. */
-static bool take_number(struct bytes *text, char end, int64_t *ret)
+/* Decimal digits up to the end of the text, or up to a divider with something behind it. */
+static bool take_number(struct bytes *text, char divider, int64_t *ret)
 {
     size_t n = 0;
     int64_t value = 0;
     while (n < text->len && text->data[n] >= '0' && text->data[n] <= '9' && n < 18)
         value = value * 10 + (text->data[n++] - '0');
-    if (n == 0 || (n < text->len && text->data[n] != end)) return false;
+    bool all = n == text->len;
+    if (n == 0 || (!all && (text->data[n] != divider || n + 1 == text->len))) return false;
     *ret = value;
-    size_t skip = n + (n < text->len);
+    size_t skip = n + !all;
     *text = (struct bytes){ .data = text->data + skip, .len = text->len - skip };
     return true;
 }
@@ -63,7 +64,8 @@ static int64_t extra_number(const struct bus_record *r, const char *name)
     for (size_t i = 0; i < r->extra_count; i++) {
         struct bytes text = r->extra[i].value;
         int64_t value;
-        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, '/', &value)) return value;
+        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, '/', &value) && !text.len)
+            return value;
     }
     return -1;
 }
@@ -78,7 +80,7 @@ bool snapshot_parse(const struct bus_record *r, struct snapshot_record *ret)
     ret->off = extra_number(r, "off");
     ret->gen = r->message.header[HEADER_GEN];
     ret->claim = r->message.header[HEADER_CLAIM];
-    if (ret->off < 0 || chunks < 1 || chunks > UINT32_MAX) return false;
+    if (ret->off < 0 || chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
     ret->chunks = (uint32_t)chunks;
     return ret->chunks > 1 ? ret->key.off == ret->off && ret->key.chunk < ret->chunks
                            : ret->key.off < 0;
@@ -210,11 +212,14 @@ void snapshot_entry_make(char ret[SNAPSHOT_ENTRY_MAX], int64_t epoch, int64_t of
 bool snapshot_entry_parse(struct bytes text, struct snapshot_entry *ret)
 {
     int64_t epoch, off, chunks;
+    *ret = (struct snapshot_entry){ 0 };
     if (!take_number(&text, ' ', &epoch) || !take_number(&text, ' ', &off) ||
-        !take_number(&text, ' ', &chunks) || chunks < 1 || chunks > UINT32_MAX ||
-        text.len != sizeof ret->hash - 1)
+        !take_number(&text, ' ', &chunks) || text.len != sizeof ret->hash - 1)
         return false;
-    *ret = (struct snapshot_entry){ .epoch = epoch, .off = off, .chunks = (uint32_t)chunks };
+    if (chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
+    ret->epoch = epoch;
+    ret->off = off;
+    ret->chunks = (uint32_t)chunks;
     memcpy(ret->hash, text.data, text.len);
     return true;
 }

@@ -99,8 +99,3 @@ void fuzz_check_place(struct bytes source, uint32_t line, uint32_t column, const
     FUZZ_CHECK(column >= 1 && column <= longest + 2, "column %u, the longest line has %zu: %s",
                column, longest, text);
 }
-
-bool fuzz_planted(void)
-{
-    return getenv("TUTTI_FUZZ_PLANTED") != NULL;
-}

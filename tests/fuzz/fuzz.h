@@ -54,15 +54,4 @@ void fuzz_check_same(const char *what, struct bytes a, struct bytes b);
  * the end of a line and one line past the end are within). */
 void fuzz_check_place(struct bytes source, uint32_t line, uint32_t column, const char *text);
 
-/* The planted bug of a target, which shows that fuzzing would find one like it. It sleeps unless
- * TUTTI_FUZZ_PLANTED is set in the environment, and needs a structure that no seed has. */
-bool fuzz_planted(void);
-#define FUZZ_PLANT(cond)                                                                 \
-    do {                                                                                 \
-        if (fuzz_planted() && (cond)) {                                                  \
-            fprintf(stderr, "%s:%d: the planted bug was reached\n", __FILE__, __LINE__); \
-            abort();                                                                     \
-        }                                                                                \
-    } while (0)
-
 #endif

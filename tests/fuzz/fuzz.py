@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzz targets: first all that was ever found, then new inputs for a while.
 
-usage: fuzz.py [--seconds N] [--jobs N] [--planted | --seeds] [TARGET...]
+usage: fuzz.py [--seconds N] [--jobs N] [--planted [--seed N] | --seeds] [TARGET...]
 
   --seconds N   of each target (default 30)
   --jobs N      targets at once (default 2)
-  --planted     the bug that is planted in each target must be found within its seconds
+  --planted     the bug that is planted for each target (planted.py) must be found within its seconds
+  --seed N      of libFuzzer's random numbers, for --planted (default 1)
   --seeds       makes tests/fuzz/corpus anew: to the seeds that people wrote (*.seed) come the few inputs of the old
                 corpus and of all that was found that reach most of what is left
 
@@ -24,12 +25,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests/fuzz"
 BIN = ROOT / "build/fuzz/bin"
 WORK = ROOT / "build/fuzzing"
-PLANTED = "the planted bug was reached"
 MINIMIZE_S = 20
 SEEDS_MAX = 40
 SEED_BYTES_MAX = 2500
@@ -53,13 +54,12 @@ def files(directory):
 
 
 class Target:
-    def __init__(self, name, seconds):
-        self.name, self.seconds = name, seconds
+    def __init__(self, name, seconds, seed):
+        self.name, self.seconds, self.seed = name, seconds, seed
         self.program = BIN / f"fuzz_{name}"
         self.corpus, self.regressions = HERE / "corpus" / name, HERE / "regressions" / name
         self.work = WORK / name
         self.environment = dict(os.environ, UBSAN_OPTIONS="print_stacktrace=1", ASAN_OPTIONS="detect_leaks=1")
-        self.environment.pop("TUTTI_FUZZ_PLANTED", None)
 
     def execute(self, arguments, seconds):
         """Exit code and output; a program that outlives its time is a failure too."""
@@ -125,29 +125,33 @@ class Target:
         return code == 0
 
     def run_planted(self):
-        """No seed reaches the planted bug; fuzzing does, from the seeds that people wrote."""
-        self.environment["TUTTI_FUZZ_PLANTED"] = "1"
+        """No input of the tree reaches the planted bug; fuzzing does, and the program without the bug does not fail there."""
+        sound, self.program = self.program, BIN / f"planted_{self.name}"
         bad, output = self.replay(files(self.corpus) + files(self.regressions))
         if bad:
-            say(f"{self.name:<12} a seed fails or reaches the planted bug: {shown(bad)}")
+            say(f"{self.name:<12} {shown(bad)} reaches the planted bug, or fails by itself: plant another one")
             return False
         new = pathlib.Path(tempfile.mkdtemp(prefix="planted-", dir=self.work))
-        near = self.corpus / "planted.seed"
-        for seed in [near] if near.is_file() else self.corpus.glob("*.seed"):
-            shutil.copy(seed, new)
+        begun = time.monotonic()
         try:
-            _, output, crashes = self.fuzz(new, "-use_value_profile=1")
+            _, output, crashes = self.fuzz(new, f"-seed={self.seed}", self.corpus)
         finally:
             shutil.rmtree(new)
+        took = time.monotonic() - begun
+        self.program = sound
+        bad, why = self.replay(crashes)
+        if bad:
+            say(f"{self.name:<12} what was found is no planted bug")
+            self.failed(bad, why)
+            return False
         for crash in crashes:
             crash.unlink()
-        found = PLANTED in output
-        runs = re.findall(r"stat::number_of_executed_units:\s+(\d+)", output)
-        last = re.findall(r"^#(\d+)", output, re.M)
-        say(f"{self.name:<12} planted bug {'found' if found else 'NOT found'} after "
-            f"{(runs or last or ['?'])[-1]} executions")
-        return found
-
+        runs = re.findall(r"stat::number_of_executed_units:\s+(\d+)", output) or re.findall(r"^#(\d+)", output, re.M)
+        kind = re.findall(r"ERROR: \w+: ([\w-]+)|(runtime error: .*)|\.c:\d+: .*?: (.*)", output)
+        what = next((text for text in kind[0] if text), "") if kind else ""
+        say(f"{self.name:<12} planted bug {'found' if crashes else 'NOT found'} after {took:4.1f} s, "
+            f"{(runs or ['?'])[-1]:>7} executions   {what[:90]}")
+        return bool(crashes)
 
     def make_seeds(self):
         """Greedy set cover over the edges that libFuzzer's merge notes for each input."""
@@ -163,7 +167,6 @@ class Target:
                 edges[names[int(index)]] = set(covered)
         shutil.rmtree(nowhere)
         control.unlink()
-        self.environment["TUTTI_FUZZ_PLANTED"] = "1"
         kept, seen = [], set()
         for name in [name for name in edges if name.endswith(".seed")]:
             seen |= edges.pop(name)
@@ -191,6 +194,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of each target (default 30)")
     parser.add_argument("--jobs", type=int, default=2, help="targets at once (default 2)")
     parser.add_argument("--planted", action="store_true", help="each target's planted bug must be found in its seconds")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers of --planted (default 1)")
     parser.add_argument("--seeds", action="store_true", help="make tests/fuzz/corpus anew from all that was found")
     parser.add_argument("target", nargs="*", help="default: all")
     given = parser.parse_args()
@@ -198,7 +202,7 @@ def main():
     wrong = [name for name in given.target if name not in known]
     if wrong or given.seconds < 1 or given.jobs < 1:
         parser.error(f"no such target: {wrong[0]}; there are {', '.join(known)}" if wrong else "numbers from 1 are needed")
-    targets = [Target(name, given.seconds) for name in given.target or known]
+    targets = [Target(name, given.seconds, given.seed) for name in given.target or known]
     missing = [t for t in targets if not t.program.is_file()]
     if missing:
         parser.error(f"{shown(missing[0].program)} is missing: ./run build fuzz fuzzers")

@@ -72,11 +72,6 @@ static void on_path(void *user, const char *const *names, size_t count, size_t o
     p->longest = MAX(p->longest, count);
 }
 
-static void planted(const struct paths *p, const struct buf *value)
-{
-    FUZZ_PLANT(p->count >= 3 && value->data[0] == '[');
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_INPUT in = fuzz_split(data, size);
@@ -106,6 +101,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_write(&after, world);
     fuzz_check_same("two evaluations", buf_bytes(&a), buf_bytes(&b));
     fuzz_check_same("the world before and after", buf_bytes(&before), buf_bytes(&after));
-    planted(&paths, &a);
     return 0;
 }

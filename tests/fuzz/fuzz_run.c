@@ -3,10 +3,13 @@
  * A run out of its stored fields, and what events make of it. Parts: a digit that picks the
  * definition; then fields (the name in the first line, the value behind it) and events ("!TYPE PATH
  * ATTEMPT" in the first line, the value behind it). Without a field the first event starts a run.
- * What is true of every fold is checked after each event. */
+ * What is true of every fold is checked after each event. Or "snapshot"; the key of a record of
+ * snapshots; its headers off and chunks, one a line; its value (none: a tombstone); what Redis
+ * notes of it. */
 #include <inttypes.h>
 
 #include "orchestrator/engine/engine.h"
+#include "orchestrator/snapshot.h"
 #include "tests/fuzz/fuzz.h"
 
 #define RUN_ID     "0123456789abcdef-0123456789abcdef01234567"
@@ -174,7 +177,7 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
     } names[] = {
         { "start", "run.start" },   { "cancel", "run.cancel" },        { "expired", "run.expired" },
         { "timer", "timer.fired" }, { "completed", "task.completed" }, { "failed", "task.failed" },
-        { "lost", "task.lost" },
+        { "lost", "task.lost" },    { "resume", "run.resume" },
     };
     struct bytes line, rest = part;
     if (!fuzz_line(&rest, &line)) return false;
@@ -221,10 +224,18 @@ static struct fold_context context(const struct world *w)
                                   .gen = "g1" };
 }
 
+/* The stored run, by way of a snapshot. */
 static struct run *load(const struct world *w, const char *when)
 {
     struct err e = { 0 };
-    struct run *run = run_load(w->def, RUN_ID, w->store, w->stored, &e);
+    size_t count;
+    AUTO_FREE struct field *fields = NULL;
+    AUTO_BUF struct buf snapshot = { 0 };
+    for (size_t i = 0; i < w->stored; i++)
+        snapshot_encode_field(&snapshot, w->store[i].name, w->store[i].value);
+    FUZZ_CHECK(snapshot_decode(buf_bytes(&snapshot), &fields, &count) && count == w->stored,
+               "a snapshot of it is none");
+    struct run *run = run_load(w->def, RUN_ID, fields, count, &e);
     FUZZ_CHECK(run, "the stored fields do not load %s: %s", when, e.text);
     return run;
 }
@@ -257,11 +268,6 @@ static void check_reissue(const struct world *w)
     fuzz_check_same("what is issued again", buf_bytes(&x), buf_bytes(&y));
 }
 
-static void planted(const struct world *w, const struct event *ev)
-{
-    FUZZ_PLANT(w->run && ev->type == EVENT_TASK_LOST && w->stored > 8);
-}
-
 static void on_event(struct world *w, const struct event *ev)
 {
     struct fold_context cx = context(w);
@@ -282,7 +288,6 @@ static void on_event(struct world *w, const struct event *ev)
     }
     for (size_t i = 0; i < fields.count; i++)
         store_put(w, fields.list[i].name, fields.list[i].value);
-    planted(w, ev);
     check_reissue(w);
 }
 
@@ -298,9 +303,87 @@ static void describe(const struct world *w)
     }
 }
 
+/* --- records of snapshots, and what Redis says of them --- */
+
+static void check_key(struct bytes text)
+{
+    struct snapshot_key key, again;
+    AUTO_BUF struct buf made = { 0 };
+    if (!snapshot_key_parse(text, &key)) return;
+    snapshot_key_make(&made, key.id, key.epoch, key.off, key.off < 0 ? 1 : 2, key.chunk);
+    FUZZ_CHECK(snapshot_key_parse(buf_bytes(&made), &again), "its key is none: %s", made.data);
+    FUZZ_CHECK(strcmp(key.id, again.id) == 0 && key.epoch == again.epoch && key.off == again.off &&
+                   key.chunk == again.chunk,
+               "its key is another: %s", made.data);
+}
+
+static void check_record(const struct fuzz_input *in)
+{
+    struct bus_extra_header extra[2] = { { .name = "off" }, { .name = "chunks" } };
+    struct bytes rest = in->part[2];
+    struct snapshot_record rec;
+    (void)(fuzz_line(&rest, &extra[0].value) && fuzz_line(&rest, &extra[1].value));
+    struct bus_record r = { .message = { .key = in->part[1], .value = in->part[3] },
+                            .extra = extra,
+                            .extra_count = ARRAY_LEN(extra) };
+    if (in->count < 4) r.message.value = (struct bytes){ 0 };
+    if (!snapshot_parse(&r, &rec)) return;
+    FUZZ_CHECK(!r.message.value.data == !rec.chunks && rec.chunks <= SNAPSHOT_CHUNKS_MAX,
+               "%u chunks", rec.chunks);
+    FUZZ_CHECK(!rec.chunks || (rec.off >= 0 && rec.key.chunk < rec.chunks), "chunk %u of %u",
+               rec.key.chunk, rec.chunks);
+}
+
+static void check_value(struct bytes value)
+{
+    size_t count, count_again;
+    AUTO_FREE struct field *fields = NULL, *again = NULL;
+    AUTO_BUF struct buf made = { 0 };
+    char sha[SHA256_HEX];
+    if (!snapshot_decode(value, &fields, &count)) return;
+    for (size_t i = 0; i < count; i++)
+        snapshot_encode_field(&made, fields[i].name, fields[i].value);
+    FUZZ_CHECK(snapshot_decode(buf_bytes(&made), &again, &count_again) && count_again == count,
+               "written again it is none");
+    for (size_t i = 0; i < count; i++) {
+        fuzz_check_same("names", fields[i].name, again[i].name);
+        fuzz_check_same("values", fields[i].value, again[i].value);
+    }
+    (void)fields_definition(fields, count, sha);
+}
+
+static void check_entry(struct bytes text)
+{
+    struct snapshot_entry entry, again;
+    char made[SNAPSHOT_ENTRY_MAX];
+    if (!snapshot_entry_parse(text, &entry)) return;
+    snprintf(made, sizeof made, "%lld %lld %u ", (long long)entry.epoch, (long long)entry.off,
+             entry.chunks);
+    size_t len = strlen(made);
+    FUZZ_CHECK(len + sizeof entry.hash <= sizeof made, "an entry of %zu bytes", len);
+    memcpy(made + len, entry.hash, sizeof entry.hash - 1);
+    struct bytes whole = { made, len + sizeof entry.hash - 1 };
+    FUZZ_CHECK(snapshot_entry_parse(whole, &again), "its entry is none: %s", made);
+    FUZZ_CHECK(entry.epoch == again.epoch && entry.off == again.off &&
+                   entry.chunks == again.chunks && strcmp(entry.hash, again.hash) == 0,
+               "its entry is another: %s", made);
+}
+
+static void snapshots(const struct fuzz_input *in)
+{
+    check_key(in->part[1]);
+    check_record(in);
+    check_value(in->part[3]);
+    check_entry(in->part[4]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_INPUT in = fuzz_split(data, size);
+    if (bytes_is(in.part[0], "snapshot")) {
+        snapshots(&in);
+        return 0;
+    }
     CLEANUP(world_done)
     struct world w = { .def = definition_of(in.part[0]), .now_ms = START_MS, .offset = 100 };
     size_t next = 1;

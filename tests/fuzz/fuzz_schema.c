@@ -77,11 +77,6 @@ static void check_const(const json_t *a, const json_t *b)
     FUZZ_CHECK(json_same(a, b) == json_same(b, a), "json_same knows an order");
 }
 
-static void planted(const json_t *schema, const json_t *value, bool ok)
-{
-    FUZZ_PLANT(json_object_get(schema, "uniqueItems") && ok && json_array_size(value) >= 3);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_INPUT in = fuzz_split(data, size);
@@ -101,6 +96,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = valid(s, value);
     check_nested(schema, value, ok);
     check_const(value, schema);
-    planted(schema, value, ok);
     return 0;
 }

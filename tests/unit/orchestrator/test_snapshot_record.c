@@ -91,6 +91,10 @@ Test(snapshot_record, it_says_what_it_stands_for_and_whether_it_is_whole)
     cr_assert_not(snapshot_parse(&r, &rec), "there is no third chunk");
     r = record(RUN "/3", "x", piece, 2);
     cr_assert_not(snapshot_parse(&r, &rec), "a piece under the key of a whole");
+    const struct bus_extra_header odd[] = { { "off", BYTES_LIT("40/1") },
+                                            { "chunks", BYTES_LIT("1") } };
+    r = record(RUN "/3", "x", odd, 2);
+    cr_assert_not(snapshot_parse(&r, &rec), "its offset is no number");
     r = record(RUN "/3", "x", whole, 1);
     cr_assert_not(snapshot_parse(&r, &rec), "of how many is not said");
 }
@@ -133,6 +137,25 @@ Test(snapshot_entry, it_is_read_again_and_tells_one_skeleton_from_another)
     cr_assert(snapshot_entry_parse(bytes_of(other), &changed));
     cr_assert_str_neq(entry.hash, changed.hash);
     cr_assert_not(snapshot_entry_parse(BYTES_LIT(""), &entry));
-    cr_assert_not(snapshot_entry_parse(BYTES_LIT("1 2 0 ab"), &entry));
-    cr_assert_not(snapshot_entry_parse(BYTES_LIT("1 2"), &entry));
+}
+
+/* Tombstones are sent for as many chunks as an entry says that there are. */
+Test(snapshot_entry, damage_is_refused)
+{
+    static const char *const damaged[] = { "",
+                                           "1 2",
+                                           "1 2 3",
+                                           "1 2 3 ",
+                                           "1 2 3 ab",
+                                           "1 2 0 0123456789abcdef",
+                                           "1 2 -1 0123456789abcdef",
+                                           "-1 2 3 0123456789abcdef",
+                                           "1 2 4000000000 0123456789abcdef",
+                                           "1 2 3 0123456789abcdef0",
+                                           " 1 2 3 0123456789abcdef",
+                                           "1 99999999999999999999 3 0123456789abcdef" };
+    struct snapshot_entry entry;
+    cr_assert(snapshot_entry_parse(BYTES_LIT("1 2 3 0123456789abcdef"), &entry));
+    for (size_t i = 0; i < ARRAY_LEN(damaged); i++)
+        cr_assert_not(snapshot_entry_parse(bytes_of(damaged[i]), &entry), "%s", damaged[i]);
 }
