@@ -27,11 +27,18 @@ static const char *commit(struct redis *r, int epoch, int from, int to, int reco
                recovered);
 }
 
+/* What the last call of restore.lua says of a rebuild. */
+static void restored(struct redis *r)
+{
+    (void)COMMAND(r, "HSET p rebuild 2");
+}
+
 /* Owned under epoch 10, recovered, at offset 11. */
 static struct redis redis_owned(void)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
+    restored(&r);
     EQ(commit(&r, 10, 0, 11, 1), "OK 10 11");
     return r;
 }
@@ -109,8 +116,11 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
+    restored(&r);
     EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
     EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - - -", "from the start again");
+    EQ(commit(&r, 20, 0, 5, 0), "RELOAD 20 0", "what was restored before is not there any more");
+    restored(&r);
     EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
     EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
     EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - - -");
@@ -122,6 +132,7 @@ Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
     struct redis r = redis_start();
     EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g token"),
        "REBUILD 9007199254740981 9007199254740981 1 g - - -");
+    restored(&r);
     EQ(COMMAND(&r, "HMGET p off replay_from replay_until"),
        "9007199254740981 9007199254740981 9007199254740990");
     EQ(ask(&r, script_commit,
@@ -349,7 +360,7 @@ Test(load, it_reads_runs_and_start_keys_with_the_place_and_absent_ones_are_empty
     COMMAND(&r, "SET k1 run1");
     EQ(ask(&r, script_load, "p r1 r2 k1 k2 / 2"), "10 11 [a 1 b 2] [] run1 -");
     EQ(ask(&r, script_load, "p k1 / 0"), "10 11 run1");
-    EQ(ask(&r, script_load, "none r1 / 1"), "- - [a 1 b 2]");
+    EQ(ask(&r, script_load, "none r1 / 1"), "-1 -1 [a 1 b 2]");
     redis_stop(&r);
 }
 
@@ -360,7 +371,12 @@ Test(marks, a_task_is_nobodys_leased_ended_or_done)
     COMMAND(&r, "SET ended L|w1|1000");
     COMMAND(&r, "SET done D");
     COMMAND(&r, "SET cancelled C");
-    EQ(ask(&r, script_marks, "p none live ended done cancelled /"), "10 11 - live ended done done");
+    COMMAND(&r, "SET failed F");
+    EQ(ask(&r, script_marks, "p failed / 10 0"), "10 11 done");
+    EQ(ask(&r, script_marks, "p failed / 9 1"), "10 11 done", "not by another owner");
+    EQ(ask(&r, script_marks, "p failed / 10 1"), "10 11 -", "what is in doubt is done again");
+    EQ(COMMAND(&r, "EXISTS failed"), "0");
+    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10 0"), "10 11 - live ended done done");
     redis_stop(&r);
 }
 
@@ -371,7 +387,7 @@ Test(place, it_names_finished_runs_that_are_due)
     EQ(ask(&r, script_place, "p fin / 99 1000 10"), "10 11 [] 0");
     EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a b] 0");
     EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a b] 0", "no more than are wanted");
-    EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "- - [] 0");
+    EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "-1 -1 [] 0");
     redis_stop(&r);
 }
 
