@@ -389,9 +389,9 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     struct bytes verdict = store_string(store_at(reply, 0));
-    if (bytes_is(verdict, "RELOAD") && part->batches != b) {
-        partition_resume_in(part,
-                            RETRY_MS); /* the one before it was refused: both are asked again */
+    if (!bytes_is(verdict, "FENCED") && part->batches != b) {
+        /* The one before it was refused, or its answer was: both are asked again, in order. */
+        partition_resume_in(part, RETRY_MS);
         return;
     }
     if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {

@@ -295,8 +295,10 @@ static void on_survey(void *user, enum store_status status, const struct store_r
     struct round *r = user;
     struct partition *part = back(r, status, reply);
     if (!part) return;
-    if (store_integer(store_at(reply, 0)) != part->epoch) {
-        give_up(r, "another owner has taken over");
+    /* Below the floor of this round it has gone back, and names what it had then. */
+    bool gone_back = r->phase != PHASE_GONE && store_integer(store_at(reply, 1)) < r->floor;
+    if (gone_back || store_integer(store_at(reply, 0)) != part->epoch) {
+        give_up(r, gone_back ? "Redis has gone back" : "another owner has taken over");
         return;
     }
     struct bytes cursor = store_string(store_at(reply, 3));

@@ -20,7 +20,7 @@ struct request {
 };
 
 static const char usage[] =
-    "usage: tutti-simulator [--seeds N] [--seconds N] [--first N] [--faults none|some|many]\n"
+    "usage: tutti-simulator [--seeds N] [--seconds N] [--first N] [--faults none|some|many|mixed]\n"
     "                       [--seed N [--trace]] [--mutants] [--json]\n";
 
 static bool number(const char *text, uint64_t *ret)
@@ -33,7 +33,7 @@ static bool number(const char *text, uint64_t *ret)
 
 static bool level(const char *text, enum fault_level *ret)
 {
-    static const char *const names[] = { "none", "some", "many" };
+    static const char *const names[] = { "none", "some", "many", "mixed" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(text, names[i]) == 0) {
             *ret = (enum fault_level)i;
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct request q = { .campaign = { .first = 1,
                                        .count = 1000,
-                                       .level = FAULTS_SOME,
+                                       .level = FAULTS_MIXED,
                                        .processes = cores > 0 ? (uint32_t)cores : 1 } };
     if (!parse(argc, argv, &q)) {
         fputs(usage, stderr);

@@ -112,10 +112,16 @@ struct profile {
     enum fault_level level;
     unsigned kinds; /* of FAULT_*: only these; 0: as drawn */
     uint32_t crash_ppm, lost_ppm, late_ppm;
+    bool hasty; /* runs leave as soon as they end, and snapshots come often */
 };
 
+#define KIND(name) (1u << FAULT_##name)
+
 static const struct profile profiles[] = {
-    { MUTANT_NO_FENCE, FAULTS_MANY, 0, 0, 0, 0 },
+    { .mutant = MUTANT_RULE_6, .level = FAULTS_MANY, .kinds = KIND(REDIS_WIPE), .lost_ppm = 30000,
+      .hasty = true },
+    { .mutant = MUTANT_RULE_7, .level = FAULTS_MANY,
+      .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE), .crash_ppm = 20000 },
 };
 
 static void adjust(struct options *o, const void *user)
@@ -127,6 +133,11 @@ static void adjust(struct options *o, const void *user)
     if (p->crash_ppm) o->crash_output_ppm = p->crash_ppm;
     if (p->lost_ppm) o->send_lost_ppm = o->send_landed_ppm = p->lost_ppm;
     if (p->late_ppm) o->send_late_ppm = p->late_ppm;
+    if (!p->hasty) return;
+    o->snapshot_ms = 500;
+    o->retention_bytes_max = o->partitions;
+    o->doubled_ppm = 0;
+    for (int kind = 0; kind < FAULT_COUNT; kind++) o->every_us[kind] *= 2;
 }
 
 static const struct profile *profile_of(enum mutant mutant)

@@ -61,6 +61,7 @@ static void draw_faults(struct prng *p, struct options *o)
 struct options options_draw(uint64_t seed, enum fault_level level)
 {
     struct prng random = prng_new(seed, 0), *p = &random;
+    if (level == FAULTS_MIXED) level = seed % 2 ? FAULTS_MANY : FAULTS_SOME;
     struct options o = { .level = level };
     o.orchestrators = (uint32_t)prng_range(p, 1, 3);
     o.workers = (uint32_t)prng_range(p, 1, 3);
@@ -79,7 +80,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.delay_us = prng_below(p, 3) ? prng_range(p, 100, 1000) : prng_range(p, 1000, 20000);
     o.lazy_us = prng_range(p, 0, 400) * MS;
     o.turn_us = prng_below(p, 2) ? 100 : prng_range(p, 100, 5000);
-    o.runs = (uint32_t)prng_range(p, 3, 10);
+    o.runs = (uint32_t)prng_range(p, 4, 26);
     o.cancels_ppm = swarm(p, 200000);
     o.keyed_ppm = swarm(p, 500000);
     o.doubled_ppm = swarm(p, 300000);

@@ -6,7 +6,7 @@
 
 #include "common/base/base.h"
 
-enum fault_level { FAULTS_NONE, FAULTS_SOME, FAULTS_MANY };
+enum fault_level { FAULTS_NONE, FAULTS_SOME, FAULTS_MANY, FAULTS_MIXED /* some or many */ };
 
 /* Kinds of faults; the mean time between two of a kind is drawn for each seed, and some kinds are
  * left out of it. X(enumerator, name) */

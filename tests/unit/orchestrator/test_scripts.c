@@ -28,10 +28,10 @@ static const char *commit(struct redis *r, int epoch, int from, int to, int reco
                recovered);
 }
 
-/* What a rebuild does before the replay may commit: nothing to put back, the place is 0. */
-static void restored(struct redis *r, int epoch)
+/* What the last call of restore.lua says of a rebuild. */
+static void restored(struct redis *r)
 {
-    EQ(ask(r, script_restore, "p tm fin snap / %d 0 - 0", epoch), "OK");
+    (void)COMMAND(r, "HSET p rebuild 2");
 }
 
 /* Owned under epoch 10, recovered, at offset 11. */
@@ -39,8 +39,7 @@ static struct redis redis_owned(void)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
-    EQ(commit(&r, 10, 0, 11, 1), "RELOAD 10 0", "nothing is committed before all is restored");
-    restored(&r, 10);
+    restored(&r);
     EQ(commit(&r, 10, 0, 11, 1), "OK 10 11");
     return r;
 }
@@ -118,10 +117,11 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
 {
     struct redis r = redis_start();
     takeover(&r, 10, 0);
-    restored(&r, 10);
+    restored(&r);
     EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
     EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - - -", "from the start again");
-    restored(&r, 20);
+    EQ(commit(&r, 20, 0, 5, 0), "RELOAD 20 0", "what was restored before is not there any more");
+    restored(&r);
     EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
     EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
     EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - - -");
@@ -133,6 +133,7 @@ Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
     struct redis r = redis_start();
     EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g token"),
        "REBUILD 9007199254740981 9007199254740981 1 g - - -");
+    restored(&r);
     EQ(COMMAND(&r, "HMGET p off replay_from replay_until"),
        "9007199254740981 9007199254740981 9007199254740990");
     EQ(ask(&r, script_commit,
@@ -371,7 +372,12 @@ Test(marks, a_task_is_nobodys_leased_ended_or_done)
     COMMAND(&r, "SET ended L|w1|1000");
     COMMAND(&r, "SET done D");
     COMMAND(&r, "SET cancelled C");
-    EQ(ask(&r, script_marks, "p none live ended done cancelled /"), "10 11 - live ended done done");
+    COMMAND(&r, "SET failed F");
+    EQ(ask(&r, script_marks, "p failed / 10 0"), "10 11 done");
+    EQ(ask(&r, script_marks, "p failed / 9 1"), "10 11 done", "not by another owner");
+    EQ(ask(&r, script_marks, "p failed / 10 1"), "10 11 -", "what is in doubt is done again");
+    EQ(COMMAND(&r, "EXISTS failed"), "0");
+    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10 0"), "10 11 - live ended done done");
     redis_stop(&r);
 }
 
@@ -450,7 +456,7 @@ Test(purge, it_deletes_only_amid_a_rebuild_of_its_own_epoch)
     EQ(COMMAND(&r, "EXISTS a b"), "2");
     EQ(ask(&r, script_purge, "p a b / 20"), "OK");
     EQ(COMMAND(&r, "EXISTS a b"), "0");
-    restored(&r, 20);
+    restored(&r);
     EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
     COMMAND(&r, "SET a 1");
     EQ(ask(&r, script_purge, "p a / 20"), "RELOAD", "the rebuild is over");
@@ -492,7 +498,7 @@ Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
     takeover(&r, 10, 0);
     takeover(&r, 20, 0);
     EQ(ask(&r, script_restore, "p tm fin snap r k / 10 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
-    restored(&r, 20);
+    restored(&r);
     EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
     EQ(ask(&r, script_restore, "p tm fin snap r k / 20 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
     EQ(COMMAND(&r, "EXISTS tm fin snap r k"), "0");
@@ -577,7 +583,7 @@ Test(trying, a_rebuild_is_cautious_from_where_the_last_one_got_to)
     struct redis r = redis_start();
     takeover(&r, 10, 0);
     takeover(&r, 20, 0);
-    restored(&r, 20);
+    restored(&r);
     EQ(commit(&r, 20, 0, 700, 0), "OK 20 700");
     EQ(takeover(&r, 1000, 0), "REBUILD 0 0 3 gen10 - - 700");
     redis_stop(&r);
