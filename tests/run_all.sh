@@ -117,6 +117,8 @@ one "threads under TSan" tests/stress.sh
 # The mock cluster's tests run under sanitizers, all others as users run the programs.
 TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
+# Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
+fuzzed "fuzzing finds planted bugs" --planted
 fuzzed "fuzzing, 30 s a target" --seconds 30
 one "bench (smoke)" python3 bench/steps.py --quick --json
 say "the whole log is in build/test.log"
