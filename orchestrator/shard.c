@@ -455,6 +455,14 @@ static char *topic_of(const struct shard *shard, const char *name)
     return buf_take(&topic, NULL);
 }
 
+/* Who does not answer for a session is replaced, and its successor looks at what is there: nothing
+ * may be older in the queue of a process that was only stopped, and wakes up. */
+static uint32_t output_timeout_ms(const struct bus_options *bus)
+{
+    return bus->session_timeout_ms ? MIN(bus->message_timeout_ms, bus->session_timeout_ms / 4 * 3)
+                                   : bus->message_timeout_ms;
+}
+
 struct shard *shard_open(struct loop *loop, const struct shard_options *options, struct err *e)
 {
     CLEANUP(shard_close_p) struct shard *shard = xcalloc(1, sizeof *shard);
@@ -475,6 +483,7 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
 #undef X
     struct bus_options bus = options->bus;
     bus.log = &shard->log;
+    bus.message_timeout_ms = output_timeout_ms(&options->bus);
     shard->bus = bus_open(loop, &bus, e);
     if (!shard->bus) return NULL;
     struct store_options store = options->store;

@@ -162,7 +162,8 @@ void run_changes(struct run *run, struct fields *ret);
 /* Changes that run_changes would return at least: 0 means none. */
 bool run_changed(const struct run *run);
 /* A run from its stored fields (t: fields are not needed). def: of its head's definition
- * (fields_definition). NULL with ERR_INVALID if the fields are damaged. */
+ * (fields_definition). NULL with ERR_INVALID if head or skeleton are damaged,
+ * or a field belongs to no step; payloads are taken as they are. */
 MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
                                 const struct field *fields, size_t count, struct err *e);
 /* The definition's sha256 in stored fields, copied. false: no head. */

@@ -123,6 +123,23 @@ Test(event, a_start_is_decoded_with_all_it_carries)
     cr_expect_null(ev.key.data);
 }
 
+/* They go into the run's stored head as they are. */
+Test(event, a_start_by_what_is_no_text_is_malformed)
+{
+    static const enum message_header headers[] = { HEADER_KEY, HEADER_ACTOR, HEADER_NAMESPACE,
+                                                   HEADER_TRACEPARENT };
+    static const struct bytes bad[] = { { "a\0b", 3 }, { "\xff", 1 }, { "a\xc3", 2 } };
+    struct event ev;
+    struct err e;
+    for (size_t h = 0; h < ARRAY_LEN(headers); h++) {
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+            struct message m = start();
+            m.header[headers[h]] = bad[i];
+            cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED, "%zu %zu", h, i);
+        }
+    }
+}
+
 Test(event, a_result_is_decoded_with_what_it_cost)
 {
     struct message m = completed("[1,2]");
