@@ -118,12 +118,13 @@ one "threads under TSan" tests/stress.sh
 TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
 one "simulator" ./run sim --seconds 120 --seeds 1000000 --json
-fuzzed "fuzzing finds planted bugs" --planted
 # Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
+fuzzed "fuzzing finds planted bugs" --planted
 fuzzed "fuzzing, 30 s a target" --seconds 30
 TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
 one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
-one "bench (smoke)" python3 bench/steps.py --quick --json
+one "bench steps (smoke)" python3 bench/steps.py --quick --json
+one "bench rebuild (smoke)" python3 bench/rebuild.py --quick --json
 say "the whole log is in build/test.log"
 say "$passed passed, $failed failed"
 [ $failed = 0 ]
