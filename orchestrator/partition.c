@@ -160,8 +160,7 @@ static void drop_memory(struct partition *part)
     cache_drop_partition(part);
     timers_done(&part->timers);
     args_done(&part->doubtful);
-    part->checking = part->waits_for_definition = part->trying = part->commits_fail =
-        false;
+    part->checking = part->waits_for_definition = part->trying = part->commits_fail = false;
     part->expiring = 0;
     part->caution = part->tried_off = part->floor = -1;
     part->tried_count = part->clean_commits = 0;

@@ -314,8 +314,8 @@ static void ask_marks(struct partition *part)
     rec->asking = true;
     partition_await(part);
     AUTO_FREE struct bytes *argv = args_views(&args);
-    store_script(shard->store, shard_script(shard, SCRIPT_MARKS), keys, argv, args.count,
-                 on_marks, ask);
+    store_script(shard->store, shard_script(shard, SCRIPT_MARKS), keys, argv, args.count, on_marks,
+                 ask);
     args_done(&args);
 }
 

@@ -379,8 +379,7 @@ static void sweep(struct round *r)
         memcpy(id, gone[r->swept].data, RUN_ID_MAX - 1);
         id[RUN_ID_MAX - 1] = '\0';
         /* A tombstone that gets lost leaves a record that counts for nothing. */
-        r->acks_missing +=
-            snapshot_erase(r->part, id, old.epoch, old.off, old.chunks, &r->waiter);
+        r->acks_missing += snapshot_erase(r->part, id, old.epoch, old.off, old.chunks, &r->waiter);
         args_add(&args, gone[r->swept]);
     }
     ask(r, SCRIPT_SNAPPED, 2, &args, on_noted);
@@ -439,7 +438,8 @@ static void step(struct round *r)
         read_slice(r);
     else if (r->phase == PHASE_FLOOR)
         step_floor(r);
-    else if (loop_now_ms(shard->loop) >= r->next_ms && bus_pending(shard->bus) < SHARD_PENDING_MAX / 2)
+    else if (loop_now_ms(shard->loop) >= r->next_ms &&
+             bus_pending(shard->bus) < SHARD_PENDING_MAX / 2)
         survey(r);
 }
 
@@ -454,8 +454,9 @@ void snapshot_tick(struct partition *part)
     }
     if (part->round_due_ms == 0) { /* spread over the interval */
         uint64_t interval = shard->options.snapshot_ms;
-        part->round_due_ms = now + interval / 4 +
-                             interval / 2 * (uint64_t)part->id / (uint64_t)shard->options.partitions;
+        part->round_due_ms =
+            now + interval / 4 +
+            interval / 2 * (uint64_t)part->id / (uint64_t)shard->options.partitions;
     }
     if (now < part->round_due_ms || part->off == part->floor) return;
     struct round *r = xcalloc(1, sizeof *r);

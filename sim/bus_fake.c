@@ -316,11 +316,12 @@ static void question_end(struct question *q, const struct err *e)
     if (it.created) it.created(it.user, e);
     if (it.info) it.info(it.user, t && !e ? t->partitions : 0, "simulated", e);
     if (it.offsets) {
-        struct log_part *part =
-            e ? NULL : cluster_part(it.bus->cluster, it.topic, it.partition);
+        struct log_part *part = e ? NULL : cluster_part(it.bus->cluster, it.topic, it.partition);
         struct err none = { .kind = ERR_NOT_FOUND, .text = "no such partition" };
         it.offsets(it.user, part ? part->start : 0, part ? part->end : 0,
-                   part ? NULL : e ? e : &none);
+                   part ? NULL
+                   : e  ? e
+                        : &none);
     }
     free(it.topic);
 }

@@ -34,7 +34,7 @@ struct bus_stream {
     bool reading, at_end;
     int64_t next_offset;
     uint32_t credit;
-    uint64_t lag_us; /* between an append and its arrival here */
+    uint64_t lag_us;  /* between an append and its arrival here */
     uint64_t from_us; /* nothing arrives before */
 };
 

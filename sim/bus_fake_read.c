@@ -157,8 +157,7 @@ struct bus_reader *bus_reader_open(struct bus *b, const struct bus_reader_option
 {
     struct log_part *part = cluster_part(b->cluster, options->topic, options->partition);
     if (!part) {
-        err_fail(e, ERR_NOT_FOUND, "%s/%d: no such partition", options->topic,
-                 options->partition);
+        err_fail(e, ERR_NOT_FOUND, "%s/%d: no such partition", options->topic, options->partition);
         return NULL;
     }
     struct bus_reader *r = xcalloc(1, sizeof *r);
@@ -240,7 +239,7 @@ static void notice_come(struct answer *a)
     }
     struct bus_stream *s = group_stream(g, n->topic, n->partition);
     trace(g->bus->world, g->bus->proc, "%s %s/%d",
-          n->what == GROUP_ASSIGN ? "is assigned"
+          n->what == GROUP_ASSIGN   ? "is assigned"
           : n->what == GROUP_REVOKE ? "is asked for"
                                     : "has lost all of",
           n->topic, n->partition);
@@ -273,8 +272,9 @@ void bus_fake_notice(struct bus_group *g, enum group_notice what, const char *to
                      int32_t partition)
 {
     struct notice *n = xcalloc(1, sizeof *n);
-    *n = (struct notice){ .group = g, .what = what, .topic = xstrdup(topic),
-                          .partition = partition };
+    *n = (struct notice){
+        .group = g, .what = what, .topic = xstrdup(topic), .partition = partition
+    };
     n->answer.deliver = notice_come;
     n->answer.close = notice_free;
     /* Behind what was told before: an answer that comes later than this one's due time would
@@ -291,8 +291,8 @@ struct bus_group *bus_join(struct bus *b, const struct bus_group_options *option
     struct bus_group *g = xcalloc(1, sizeof *g);
     *g = (struct bus_group){ .bus = b, .options = *options, .next = b->groups };
     b->groups = g;
-    g->member = group_join(b->cluster, options->group, g, b->proc, options->topics,
-                           options->topic_count);
+    g->member =
+        group_join(b->cluster, options->group, g, b->proc, options->topics, options->topic_count);
     return g;
 }
 
@@ -317,8 +317,7 @@ void bus_read(struct bus_group *g, const char *topic, int32_t partition, int64_t
     s->credit = credit;
     s->from_us = g->bus->world->now_us + world_delay(g->bus->world);
     stream_wake(s);
-    if (offset > s->part->end || offset < s->part->start)
-        proc_wake(g->bus->proc, s->from_us);
+    if (offset > s->part->end || offset < s->part->start) proc_wake(g->bus->proc, s->from_us);
 }
 
 void bus_credit(struct bus_group *g, const char *topic, int32_t partition, uint32_t more)
@@ -342,7 +341,7 @@ void bus_commit(struct bus_group *g, const char *topic, int32_t partition, int64
 }
 
 struct committed {
-    struct answer answer; /* first */
+    struct answer answer;    /* first */
     struct bus_group *group; /* NULL: it has left */
     char *topic;
     int32_t partition;
@@ -377,8 +376,9 @@ void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
                    void *user)
 {
     struct committed *c = xcalloc(1, sizeof *c);
-    *c = (struct committed){ .group = g, .topic = xstrdup(topic), .partition = partition,
-                             .done = done, .user = user };
+    *c = (struct committed){
+        .group = g, .topic = xstrdup(topic), .partition = partition, .done = done, .user = user
+    };
     c->answer.deliver = committed_answered;
     c->answer.close = committed_closed;
     bus_answer(g->bus, &c->answer, g->bus->world->now_us + 2 * world_delay(g->bus->world));

@@ -31,8 +31,7 @@ struct record *record_new(const struct bus_message *m)
         if (m->header[h].data) size += m->header[h].len + 1;
     for (size_t i = 0; i < m->extra_count; i++)
         size += strlen(m->extra[i].name) + m->extra[i].value.len + 2;
-    struct record *r =
-        xmalloc(sizeof *r + m->extra_count * sizeof(struct bus_extra_header) + size);
+    struct record *r = xmalloc(sizeof *r + m->extra_count * sizeof(struct bus_extra_header) + size);
     *r = (struct record){ .refs = 1, .extra_count = m->extra_count };
     r->extra = (struct bus_extra_header *)(void *)(r + 1);
     char *at = (char *)(r->extra + m->extra_count);
@@ -117,8 +116,7 @@ struct log_part *cluster_part(struct cluster *c, const char *topic, int32_t part
     return &t->parts[partition];
 }
 
-int64_t log_append(struct world *w, struct log_part *part, struct record *r,
-                   const struct proc *by)
+int64_t log_append(struct world *w, struct log_part *part, struct record *r, const struct proc *by)
 {
     if ((size_t)part->end == part->cap) {
         part->cap = part->cap ? 2 * part->cap : 64;
@@ -151,8 +149,7 @@ void log_compact(struct log_part *part)
         if (!r) continue;
         bool newer = false;
         for (int64_t n = o + 1; n < part->end && !newer; n++)
-            newer = part->records[n] &&
-                    bytes_equal(part->records[n]->message.key, r->message.key);
+            newer = part->records[n] && bytes_equal(part->records[n]->message.key, r->message.key);
         if (!newer) continue;
         record_unref(part->records[o]);
         part->records[o] = NULL;

@@ -48,8 +48,7 @@ struct topic *cluster_topic_make(struct cluster *c, const struct bus_topic_spec 
 struct log_part *cluster_part(struct cluster *c, const char *topic, int32_t partition);
 /* Appends; r belongs to the log afterwards. Readers are woken, oracles told. by: who sent it, NULL
  * for the world outside. Returns the offset. */
-int64_t log_append(struct world *w, struct log_part *part, struct record *r,
-                   const struct proc *by);
+int64_t log_append(struct world *w, struct log_part *part, struct record *r, const struct proc *by);
 /* Forgets what lies below the offset. */
 void log_truncate(struct log_part *part, int64_t start);
 /* Of records with one key in a compacted topic keeps the last, and drops old tombstones. */

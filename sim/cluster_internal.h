@@ -34,9 +34,9 @@ struct member {
     struct group *group;
     struct bus_group *user; /* NULL: its process is gone */
     struct proc *proc;
-    uint32_t refs;  /* happenings that name it, and its user */
-    bool out;       /* the coordinator does not count it any more */
-    size_t shares;  /* that it owns */
+    uint32_t refs; /* happenings that name it, and its user */
+    bool out;      /* the coordinator does not count it any more */
+    size_t shares; /* that it owns */
     char **topics;
     size_t topic_count;
 };

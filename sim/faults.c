@@ -209,15 +209,16 @@ static bool number_of(struct redis *r, uint32_t p, const char *field, int64_t *r
     return true;
 }
 
-/* All orchestrators die amid a recovery and are away for so long that the log is deleted up to where
- * the state stands: what was in doubt is named by no log any more. */
+/* All orchestrators die amid a recovery and are away for so long that the log is deleted up to
+ * where the state stands: what was in doubt is named by no log any more. */
 static void deep_retention(struct world *w)
 {
     for (uint32_t p = 0; p < w->options.partitions; p++) {
         struct log_part *events = cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
         int64_t from, off;
         if (!events || !number_of(w->redis, p, "replay_from", &from) ||
-            number_of(w->redis, p, "rebuild", &off) || !number_of(w->redis, p, "off", &off) || from >= off || off <= events->start)
+            number_of(w->redis, p, "rebuild", &off) || !number_of(w->redis, p, "off", &off) ||
+            from >= off || off <= events->start)
             continue;
         for (size_t i = 0; i < w->proc_count; i++)
             if (w->procs[i].kind == PROC_ORCHESTRATOR && w->procs[i].state != PROC_DOWN)

@@ -135,8 +135,12 @@ struct member *group_join(struct cluster *c, const char *group, struct bus_group
 {
     struct world *w = c->world;
     struct member *m = xcalloc(1, sizeof *m);
-    *m = (struct member){ .group = group_of(c, group), .user = user, .proc = p, .refs = 2,
-                          .out = true, .topic_count = topic_count };
+    *m = (struct member){ .group = group_of(c, group),
+                          .user = user,
+                          .proc = p,
+                          .refs = 2,
+                          .out = true,
+                          .topic_count = topic_count };
     m->topics = xcalloc(topic_count, sizeof(char *));
     for (size_t i = 0; i < topic_count; i++) m->topics[i] = xstrdup(topics[i]);
     world_in(w, prng_range(&w->net, MS, 20 * MS), joined, m);

@@ -49,8 +49,7 @@ struct loop *loop_new(struct err *e)
 
 static void bury(struct loop *loop)
 {
-    for (size_t i = 0; i < loop->deferred_count; i++)
-        loop->deferred[i].fn(loop->deferred[i].ptr);
+    for (size_t i = 0; i < loop->deferred_count; i++) loop->deferred[i].fn(loop->deferred[i].ptr);
     loop->deferred_count = 0;
 }
 
@@ -187,8 +186,7 @@ void loop_arm(struct loop *loop, struct loop_timer *t, uint64_t delay_ms)
 static void run_timers(struct loop *loop)
 {
     uint64_t newest = loop->order; /* what is armed now waits for the next turn */
-    while (loop->count && loop->heap[0]->due_ms <= loop->now_ms &&
-           loop->heap[0]->order <= newest) {
+    while (loop->count && loop->heap[0]->due_ms <= loop->now_ms && loop->heap[0]->order <= newest) {
         struct loop_timer *t = loop->heap[0];
         loop_disarm(loop, t);
         loop->proc->world->counters.steps++;

@@ -47,7 +47,8 @@ static bool parse(int argc, char **argv, struct request *q)
     static const struct option options[] = {
         { "seeds", 1, NULL, 'n' },   { "seconds", 1, NULL, 't' }, { "seed", 1, NULL, 's' },
         { "first", 1, NULL, 'f' },   { "faults", 1, NULL, 'l' },  { "trace", 0, NULL, 'T' },
-        { "mutants", 0, NULL, 'm' }, { "mutant", 1, NULL, 'M' }, { "json", 0, NULL, 'j' },    { NULL, 0, NULL, 0 }
+        { "mutants", 0, NULL, 'm' }, { "mutant", 1, NULL, 'M' },  { "json", 0, NULL, 'j' },
+        { NULL, 0, NULL, 0 }
     };
     struct campaign *c = &q->campaign;
     uint64_t n = 0;
@@ -89,10 +90,9 @@ static void show(const struct verdict *v)
     printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " violations; a seed: %.1f events in the log, "
            "%.0f deliveries, %.1f faults, %.1f runs, %.1f calls; %.0f seeds/s; calls begun between "
            "a lease check and a result: %" PRIu64 "; results sent again: %" PRIu64 "\n",
-           v->seeds, v->seconds, v->violations, (double)v->sum.events / n,
-           (double)v->sum.steps / n, (double)v->sum.faults / n, (double)v->sum.runs / n,
-           (double)v->sum.calls / n, (double)v->seeds / s, v->sum.repeated,
-           v->sum.results_doubled);
+           v->seeds, v->seconds, v->violations, (double)v->sum.events / n, (double)v->sum.steps / n,
+           (double)v->sum.faults / n, (double)v->sum.runs / n, (double)v->sum.calls / n,
+           (double)v->seeds / s, v->sum.repeated, v->sum.results_doubled);
 }
 
 static void show_json(const struct verdict *v, size_t mutants, size_t killed)
@@ -121,8 +121,7 @@ static int hunt(const struct request *q)
 {
 #ifdef TUTTI_MUTANTS
     struct hunt h = mutants_hunt(q->campaign.count, 1000, q->campaign.processes, q->only);
-    if (q->json)
-        printf("{\"mutants\":%zu,\"mutants_killed\":%zu}\n", h.mutants, h.killed);
+    if (q->json) printf("{\"mutants\":%zu,\"mutants_killed\":%zu}\n", h.mutants, h.killed);
     return h.mutants > 0 && h.all_killed && h.all_calm ? 0 : 1;
 #else
     (void)q;

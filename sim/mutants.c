@@ -55,7 +55,8 @@ static const struct rewrite {
     { MUTANT_NO_OFFSET_CHECK, "commit", "if e ~= me or o ~= from", "if e ~= me" },
     { MUTANT_NO_REPLAY_FROM, "takeover", "tonumber(h[3] or h[2] or -1)", "tonumber(h[2] or -1)" },
     { MUTANT_RULE_2, "commit", "if e ~= me or o ~= from", "if o ~= from" },
-    { MUTANT_RULE_3, "takeover", "if off < start or h[6] then", "if off < start then" },
+    { MUTANT_RULE_3, "takeover", "if off < start or h[6] then",
+      "if h[6] then redis.call('HDEL', KEYS[1], 'rebuild') end if off < start then" },
 };
 
 static _Thread_local struct {
@@ -118,10 +119,15 @@ struct profile {
 #define KIND(name) (1u << FAULT_##name)
 
 static const struct profile profiles[] = {
-    { .mutant = MUTANT_RULE_6, .level = FAULTS_MANY, .kinds = KIND(REDIS_WIPE), .lost_ppm = 30000,
+    { .mutant = MUTANT_RULE_6,
+      .level = FAULTS_MANY,
+      .kinds = KIND(REDIS_WIPE),
+      .lost_ppm = 30000,
       .hasty = true },
-    { .mutant = MUTANT_RULE_7, .level = FAULTS_MANY,
-      .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE), .crash_ppm = 20000 },
+    { .mutant = MUTANT_RULE_7,
+      .level = FAULTS_MANY,
+      .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE),
+      .crash_ppm = 20000 },
 };
 
 static void adjust(struct options *o, const void *user)
@@ -151,16 +157,21 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
                      struct hunt *ret)
 {
     const struct profile *p = profile_of(mutant);
-    struct campaign c = { .first = 1, .count = count, .processes = processes, .mutant = mutant,
-                          .level = p ? p->level : FAULTS_MANY, .stop_at_violation = true,
-                          .adjust = adjust, .user = p };
+    struct campaign c = { .first = 1,
+                          .count = count,
+                          .processes = processes,
+                          .mutant = mutant,
+                          .level = p ? p->level : FAULTS_MANY,
+                          .stop_at_violation = true,
+                          .adjust = adjust,
+                          .user = p };
     struct verdict *v = xcalloc(1, sizeof *v);
     campaign_run(&c, v);
     bool killed = v->violations > 0;
     printf("%-16s %s", mutant_name(mutant), killed ? "killed" : "SURVIVES");
     if (killed)
-        printf(" after %" PRIu64 " seeds by seed %" PRIu64 ", \"%s\"", v->seeds,
-               v->found[0].seed, v->found[0].oracle);
+        printf(" after %" PRIu64 " seeds by seed %" PRIu64 ", \"%s\"", v->seeds, v->found[0].seed,
+               v->found[0].oracle);
     else
         printf(" %" PRIu64 " seeds", v->seeds);
     double hunted_s = v->seconds;
@@ -171,7 +182,9 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
     printf("; without faults %s %" PRIu64 " (%.1f + %.1f s)  %s\n",
            quiet ? "it survives" : "IT DIES WITHIN", v->seeds, hunted_s, v->seconds,
            mutant_text(mutant));
-    if (!quiet) printf("    SEED=%" PRIu64 " %s: %s\n", v->found[0].seed, v->found[0].oracle, v->found[0].text);
+    if (!quiet)
+        printf("    SEED=%" PRIu64 " %s: %s\n", v->found[0].seed, v->found[0].oracle,
+               v->found[0].text);
     fflush(stdout);
     ret->mutants++;
     ret->killed += killed;

@@ -34,8 +34,9 @@ static void draw_faults(struct prng *p, struct options *o)
         [FAULT_STORE_CUT] = 8 * SECOND,      [FAULT_STORE_BREAK] = 3 * SECOND,
         [FAULT_REDIS_RESTART] = 8 * SECOND,  [FAULT_REDIS_REWIND] = 8 * SECOND,
         [FAULT_REDIS_DUMP] = 10 * SECOND,    [FAULT_REDIS_WIPE] = 10 * SECOND,
-        [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,   [FAULT_RETENTION] = 5 * SECOND,
-        [FAULT_CLOCK] = 10 * SECOND,         [FAULT_EXTERNAL] = 5 * SECOND,
+        [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,
+        [FAULT_RETENTION] = 5 * SECOND,      [FAULT_CLOCK] = 10 * SECOND,
+        [FAULT_EXTERNAL] = 5 * SECOND,
     };
     bool many = o->level == FAULTS_MANY;
     for (int kind = 0; kind < FAULT_COUNT; kind++)
@@ -83,7 +84,8 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.cancels_ppm = swarm(p, 200000);
     o.keyed_ppm = swarm(p, 500000);
     o.doubled_ppm = swarm(p, 300000);
-    /* A run that left early could be started again by a doubled start: start idempotency ends then. */
+    /* A run that left early could be started again by a doubled start: start idempotency ends then.
+     */
     if (!o.doubled_ppm && prng_below(p, 2)) o.retention_bytes_max = prng_range(p, 1000, 100000);
     if (level != FAULTS_NONE) draw_faults(p, &o);
     return o;

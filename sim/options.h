@@ -10,21 +10,21 @@ enum fault_level { FAULTS_NONE, FAULTS_SOME, FAULTS_MANY, FAULTS_MIXED /* some o
 
 /* Kinds of faults; the mean time between two of a kind is drawn for each seed, and some kinds are
  * left out of it. X(enumerator, name) */
-#define FAULTS(X)                \
-    X(CRASH, "crash")            \
-    X(STOP, "stop")              \
-    X(REBALANCE, "rebalance")    \
-    X(BUS_CUT, "bus_cut")        \
-    X(STORE_CUT, "store_cut")    \
-    X(STORE_BREAK, "store_break") \
-    X(REDIS_RESTART, "redis_restart") \
-    X(REDIS_REWIND, "redis_rewind") \
-    X(REDIS_DUMP, "redis_dump")  \
-    X(REDIS_WIPE, "redis_wipe")  \
-    X(REDIS_REFUSE, "redis_refuse") \
-    X(RETENTION, "retention")    \
+#define FAULTS(X)                       \
+    X(CRASH, "crash")                   \
+    X(STOP, "stop")                     \
+    X(REBALANCE, "rebalance")           \
+    X(BUS_CUT, "bus_cut")               \
+    X(STORE_CUT, "store_cut")           \
+    X(STORE_BREAK, "store_break")       \
+    X(REDIS_RESTART, "redis_restart")   \
+    X(REDIS_REWIND, "redis_rewind")     \
+    X(REDIS_DUMP, "redis_dump")         \
+    X(REDIS_WIPE, "redis_wipe")         \
+    X(REDIS_REFUSE, "redis_refuse")     \
+    X(RETENTION, "retention")           \
     X(DEEP_RETENTION, "deep_retention") \
-    X(CLOCK, "clock")            \
+    X(CLOCK, "clock")                   \
     X(EXTERNAL, "external")
 enum fault_kind {
 #define X(name, text) FAULT_##name,
@@ -44,15 +44,15 @@ struct options {
     uint64_t cache_bytes_max, retention_bytes_max;
     uint32_t lease_ms, session_timeout_ms, message_timeout_ms, command_timeout_ms;
     /* the world */
-    uint64_t faults_us;     /* how long it is hostile */
-    uint64_t delay_us;      /* of a hop, typically */
-    uint32_t slow_ppm;      /* hops that take a thousand times as long */
-    uint64_t lazy_us;       /* how late a timer may be */
-    uint64_t turn_us;       /* what a turn costs */
-    uint64_t every_us[FAULT_COUNT]; /* mean time between two of a kind; 0: none */
-    uint32_t crash_output_ppm;      /* a crash right behind an output */
+    uint64_t faults_us;                      /* how long it is hostile */
+    uint64_t delay_us;                       /* of a hop, typically */
+    uint32_t slow_ppm;                       /* hops that take a thousand times as long */
+    uint64_t lazy_us;                        /* how late a timer may be */
+    uint64_t turn_us;                        /* what a turn costs */
+    uint64_t every_us[FAULT_COUNT];          /* mean time between two of a kind; 0: none */
+    uint32_t crash_output_ppm;               /* a crash right behind an output */
     uint32_t send_lost_ppm, send_landed_ppm; /* reported as failed: not in the log; in the log */
-    uint32_t send_late_ppm;         /* lands seconds later */
+    uint32_t send_late_ppm;                  /* lands seconds later */
     uint32_t takeover_copy_ppm; /* a takeover that comes a second time, by a way of its own */
     uint32_t tool_fail_ppm, tool_slow_ppm, tool_hang_ppm;
     /* the work */

@@ -127,13 +127,14 @@ static void judge_output(struct oracle *o, struct bytes id, const struct record 
 {
     struct output *out = map_get(&o->outputs, id);
     if (!out || out->result == task) {
-        world_violation(o->world, "no output without a cause", "%s is sent by %s, but no run issued it",
-                        r->message.key.data, by ? by->name : "?");
+        world_violation(o->world, "no output without a cause",
+                        "%s is sent by %s, but no run issued it", r->message.key.data,
+                        by ? by->name : "?");
         return;
     }
-    uint64_t hash = task ? record_hash(r->message.key, r->message.value, r->message.header, NULL, 0)
-                         : record_hash(r->message.key, r->message.value, NULL, r->extra,
-                                       r->extra_count);
+    uint64_t hash =
+        task ? record_hash(r->message.key, r->message.value, r->message.header, NULL, 0)
+             : record_hash(r->message.key, r->message.value, NULL, r->extra, r->extra_count);
     if (hash != out->hash)
         world_violation(o->world, "same bytes", "%s is sent with other content than the fold says",
                         out->id);
@@ -159,8 +160,7 @@ static struct trial *trial_of(struct shadow_part *part, int64_t offset)
 {
     for (size_t i = 0; i < part->trial_count; i++)
         if (part->trials[i].offset == offset) return &part->trials[i];
-    part->trials =
-        xrealloc(part->trials, (part->trial_count + 1) * sizeof *part->trials);
+    part->trials = xrealloc(part->trials, (part->trial_count + 1) * sizeof *part->trials);
     struct trial *t = &part->trials[part->trial_count++];
     *t = (struct trial){ .offset = offset };
     return t;
@@ -199,8 +199,7 @@ static void judge_dead_letter(struct oracle *o, const struct record *r, const st
         if (strcmp(r->extra[i].name, "dlq-partition") == 0)
             p = strtoul(r->extra[i].value.data, NULL, 10);
     }
-    uint32_t deaths =
-        offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
+    uint32_t deaths = offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
     if (deaths >= 2)
         o->world->quarantined = true; /* its run is paused now, and the fold does not know */
     else if (++o->dlq_seen > o->dlq_expected)
@@ -245,7 +244,6 @@ void oracle_redis_lost(struct world *w)
     struct oracle *o = w->oracle;
     for (size_t i = 0; i < o->part_count; i++) o->parts[i].recovered_epoch = -1;
 }
-
 
 /* The partition whose p:{p} this key is, or NULL. */
 static struct shadow_part *part_of_key(struct oracle *o, struct bytes key)
@@ -301,7 +299,8 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked[p->index].epoch = t->epoch;
-        out->asked[p->index].unclaimed = mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
+        out->asked[p->index].unclaimed =
+            mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
     }
 }
 
@@ -371,9 +370,9 @@ void oracle_stuck(struct world *w)
             }
         const struct output *out = first_open(part);
         if (out) {
-            world_violation(w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
-                            out->result ? "the result of" : "task", out->id, out->issued_off,
-                            part->id);
+            world_violation(
+                w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
+                out->result ? "the result of" : "task", out->id, out->issued_off, part->id);
             return;
         }
     }

@@ -50,9 +50,8 @@ static void trace_leases(const struct world *w, const struct proc *p, const char
     }
 }
 
-void lease_judge(struct oracle *o, const struct proc *p, const char *name,
-                 const struct bytes *argv, size_t argc, size_t key_count,
-                 const struct store_reply *reply)
+void lease_judge(struct oracle *o, const struct proc *p, const char *name, const struct bytes *argv,
+                 size_t argc, size_t key_count, const struct store_reply *reply)
 {
     (void)argc;
     trace_leases(o->world, p, name, argv, key_count, reply);
@@ -78,8 +77,9 @@ void oracle_called(struct world *w, const struct proc *p, const struct ledger_en
     task_id_make(task_id, bytes_of(call->run_id), bytes_of(call->path), call->attempt);
     struct output *out = map_get(&o->outputs, bytes_of(task_id));
     if (!out) {
-        world_violation(w, "no output without a cause", "%s calls for %s %s attempt %u, which no run issued",
-                        p->name, call->run_id, call->path, call->attempt);
+        world_violation(w, "no output without a cause",
+                        "%s calls for %s %s attempt %u, which no run issued", p->name, call->run_id,
+                        call->path, call->attempt);
         return;
     }
     /* A connection that never reached the tool is tried again under the same, renewed lease. */

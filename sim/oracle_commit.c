@@ -61,7 +61,8 @@ static bool ahead(struct oracle *o, const struct shadow_run *run, int64_t off, b
     AUTO_BUF struct buf key = { 0 };
     struct bytes rebuild;
     (void)partition_key(&key, &o->parts[run->partition]);
-    if (!redis_field(o->world->redis, buf_bytes(&key), BYTES_LIT("rebuild"), &rebuild)) return false;
+    if (!redis_field(o->world->redis, buf_bytes(&key), BYTES_LIT("rebuild"), &rebuild))
+        return false;
     for (size_t i = 0; i < run->moment_count; i++) {
         const struct moment *m = &run->moments[i];
         if (m->off > off && m->exists == there && (!there || m->digest == digest)) return true;
@@ -102,9 +103,10 @@ static void compare_run(struct oracle *o, const struct shadow_run *run, int64_t 
         ahead(o, run, off, there, digest))
         return;
     if (there != want.exists) {
-        world_violation(w, "state = fold", "run %s %s in Redis at offset %" PRId64
-                        " of partition %d, but the fold says that it %s", run->id,
-                        there ? "is" : "is not", off, run->partition,
+        world_violation(w, "state = fold",
+                        "run %s %s in Redis at offset %" PRId64
+                        " of partition %d, but the fold says that it %s",
+                        run->id, there ? "is" : "is not", off, run->partition,
                         want.exists ? "exists" : "does not");
         return;
     }
@@ -129,9 +131,9 @@ static void compare_index(struct oracle *o, const struct shadow_run *run, int64_
     bool in_live = redis_score(w->redis, buf_bytes(&live), bytes_of(run->id), &due);
     bool in_finished = redis_score(w->redis, buf_bytes(&finished), bytes_of(run->id), &expires);
     if (!run->ended && (!in_live || (int64_t)due > run_due_ms(run->run)))
-        world_violation(w, "timers", "run %s has %s in the index of partition %d at offset %" PRId64,
-                        run->id, in_live ? "too late a due time" : "no due time", run->partition,
-                        off);
+        world_violation(w, "timers",
+                        "run %s has %s in the index of partition %d at offset %" PRId64, run->id,
+                        in_live ? "too late a due time" : "no due time", run->partition, off);
     else if (run->ended && (in_live || in_finished != (run->run != NULL)))
         world_violation(w, "timers", "run %s has ended, but stands in the index wrongly", run->id);
 }
@@ -143,22 +145,28 @@ static void judge_place(struct oracle *o, const struct proc *p, struct shadow_pa
 {
     struct world *w = o->world;
     if (!part->before_there || part->before_epoch != epoch)
-        world_violation(w, "fence", "%s commits partition %d under epoch %" PRId64
-                        ", Redis stood at %" PRId64, p->name, part->id, epoch, part->before_epoch);
+        world_violation(w, "fence",
+                        "%s commits partition %d under epoch %" PRId64 ", Redis stood at %" PRId64,
+                        p->name, part->id, epoch, part->before_epoch);
     else if (part->before_off != from || from >= to)
-        world_violation(w, "compare and set", "%s commits partition %d from %" PRId64 " to %" PRId64
-                        ", Redis stood at %" PRId64, p->name, part->id, from, to, part->before_off);
+        world_violation(w, "compare and set",
+                        "%s commits partition %d from %" PRId64 " to %" PRId64
+                        ", Redis stood at %" PRId64,
+                        p->name, part->id, from, to, part->before_off);
     for (size_t i = part->claim_count; i-- > 0 && part->claims[i].offset > epoch;)
         if (part->claims[i].offset < to)
-            world_violation(w, "foreign claims", "%s commits partition %d beyond the claim at %" PRId64
-                            " under epoch %" PRId64, p->name, part->id, part->claims[i].offset, epoch);
+            world_violation(w, "foreign claims",
+                            "%s commits partition %d beyond the claim at %" PRId64
+                            " under epoch %" PRId64,
+                            p->name, part->id, part->claims[i].offset, epoch);
 }
 
 bool output_pending(const struct output *out)
 {
     if (out->result) return true;
     if (!out->run->run) return false;
-    struct fold_context cx = { .topic = PREFIX ".events", .partition = out->run->partition,
+    struct fold_context cx = { .topic = PREFIX ".events",
+                               .partition = out->run->partition,
                                .gen = "" };
     struct effects fx = { 0 };
     engine_reissue(out->run->run, 0, &cx, &fx);
@@ -169,8 +177,8 @@ bool output_pending(const struct output *out)
     return found;
 }
 
-/* Below the doubt that Redis knows of nobody sends anything again: what is in no log then, and not on
- * its way, is lost. */
+/* Below the doubt that Redis knows of nobody sends anything again: what is in no log then, and not
+ * on its way, is lost. */
 void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *part)
 {
     AUTO_BUF struct buf key = { 0 };
@@ -183,7 +191,8 @@ void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *p
         if (out->issued_off < from && out->under_way == 0 && output_pending(out)) {
             world_violation(o->world, "no lost task",
                             "partition %d stands at %" PRId64 " (%s), but %s %s, issued at %" PRId64
-                            ", is in no log", part->id, from, p ? p->name : "",
+                            ", is in no log",
+                            part->id, from, p ? p->name : "",
                             out->result ? "the result of" : "task", out->id, out->issued_off);
             return;
         }

@@ -131,8 +131,8 @@ static void add_output(struct oracle *o, struct shadow_run *run, const struct ef
     out->next_open = part->open;
     part->open = out;
     if (map_put(&o->outputs, bytes_of(out->id), out))
-        world_violation(o->world, "one id, one output", "%s is issued twice, the second time at %lld",
-                        out->id, (long long)offset);
+        world_violation(o->world, "one id, one output",
+                        "%s is issued twice, the second time at %lld", out->id, (long long)offset);
 }
 
 static void take_effects(struct oracle *o, struct shadow_run *run, int64_t offset)

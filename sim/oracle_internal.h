@@ -25,9 +25,9 @@ struct output {
     /* its lease */
     const struct proc *leased_by;
     uint32_t leased_life;
-    uint64_t leased_us; /* last grant or renewal */
+    uint64_t leased_us;              /* last grant or renewal */
     uint32_t called_life[PROCS_MAX]; /* the life in which each process called for it last */
-    struct output *next_open; /* not in any log yet */
+    struct output *next_open;        /* not in any log yet */
 };
 
 /* A step whose result has been applied. */
@@ -97,7 +97,7 @@ struct shadow_part {
     struct claim_at {
         int64_t offset;
         uint64_t gen; /* hash */
-    } *claims;
+    } * claims;
     size_t claim_count, claim_cap;
     struct change *changes;
     size_t change_count, change_cap;
@@ -105,7 +105,7 @@ struct shadow_part {
     struct trial *trials;
     size_t trial_count;
     struct takeover takeover[PROCS_MAX];
-    int64_t recovered_epoch; /* whose recovery has ended; -1: none */
+    int64_t recovered_epoch;          /* whose recovery has ended; -1: none */
     int64_t before_epoch, before_off; /* of Redis, as a script began */
     bool before_there;
 };
@@ -122,7 +122,7 @@ struct oracle {
     struct map outputs; /* by id */
     struct effects fx;
     struct fields fields;
-    size_t live; /* runs that have not ended */
+    size_t live;            /* runs that have not ended */
     struct map definitions; /* by sha256: struct definition, of the workload */
     size_t dlq_expected, dlq_seen;
     bool keeps_fields; /* of a second fold, for explanations */
@@ -154,8 +154,7 @@ bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_e
                  int64_t *ret_off);
 
 /* --- oracle_calls.c: leases and calls --- */
-void lease_judge(struct oracle *o, const struct proc *p, const char *name,
-                 const struct bytes *argv, size_t argc, size_t key_count,
-                 const struct store_reply *reply);
+void lease_judge(struct oracle *o, const struct proc *p, const char *name, const struct bytes *argv,
+                 size_t argc, size_t key_count, const struct store_reply *reply);
 
 #endif

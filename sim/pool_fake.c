@@ -147,8 +147,12 @@ bool http_start(struct http_pool *p, const struct http_request *q, struct http_i
     struct world *w = p->world;
     if (p->count >= p->calls_max) return err_fail(e, ERR_LIMIT, "too many calls");
     struct call *c = xcalloc(1, sizeof *c);
-    *c = (struct call){ .next = p->calls, .serial = ++p->serial, .entry = SIZE_MAX,
-                        .on_done = q->on_done, .on_data = q->on_data, .user = q->user };
+    *c = (struct call){ .next = p->calls,
+                        .serial = ++p->serial,
+                        .entry = SIZE_MAX,
+                        .on_done = q->on_done,
+                        .on_data = q->on_data,
+                        .user = q->user };
     p->calls = c;
     p->count++;
     *ret = (struct http_id){ .slot = 1, .generation = c->serial };

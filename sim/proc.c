@@ -85,8 +85,8 @@ static void start_worker(struct proc *p, const struct log *log)
     p->store = store_open(p->loop, &store, &e);
     p->bus = bus_open(p->loop, &bus, &e);
     p->pool = http_pool_open(p->loop, o->inflight_max + 64, &e);
-    AUTO_JSON *handlers = json_parse(BYTES_LIT("{\"tool\":{\"http\":{\"url\":\"http://tool/\"}}}"),
-                                     NULL);
+    AUTO_JSON *handlers =
+        json_parse(BYTES_LIT("{\"tool\":{\"http\":{\"url\":\"http://tool/\"}}}"), NULL);
     p->worker = worker_open(p->loop, p->bus, p->store, p->pool,
                             &(struct worker_options){ .prefix = PREFIX,
                                                       .name = p->name,

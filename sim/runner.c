@@ -137,8 +137,8 @@ static bool ended_well(struct board *b, struct slot *slot, const struct campaign
 
 void campaign_run(const struct campaign *c, struct verdict *ret)
 {
-    struct board *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                           -1, 0);
+    struct board *b =
+        mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT(b != MAP_FAILED);
     double start_s = now_s(), end_s = start_s + c->seconds;
     struct rusage before, after;
@@ -161,11 +161,10 @@ void campaign_run(const struct campaign *c, struct verdict *ret)
     (void)getrusage(RUSAGE_CHILDREN, &after);
     *ret = (struct verdict){ .violations = atomic_load(&b->violations) };
     ret->seconds = now_s() - start_s;
-    ret->cpu_seconds =
-        (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) +
-        (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec) / 1e6 +
-        (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
-        (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
+    ret->cpu_seconds = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) +
+                       (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec) / 1e6 +
+                       (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
+                       (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
     for (size_t i = 0; i < PROCESSES_MAX; i++) {
         add(&ret->sum, &b->slots[i].sum);
         ret->seeds += b->slots[i].seeds;

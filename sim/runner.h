@@ -11,10 +11,10 @@
 
 struct campaign {
     uint64_t first, count;
-    uint32_t seconds;        /* 0: no limit of time */
-    uint32_t processes;      /* at least 1 */
+    uint32_t seconds;   /* 0: no limit of time */
+    uint32_t processes; /* at least 1 */
     enum fault_level level;
-    enum mutant mutant;      /* MUTANT_NONE: the product as it is */
+    enum mutant mutant; /* MUTANT_NONE: the product as it is */
     bool stop_at_violation;
     void (*adjust)(struct options *o, const void *user); /* may be NULL */
     const void *user;
@@ -29,8 +29,8 @@ struct found {
 struct verdict {
     uint64_t seeds, violations;
     struct counters sum;
-    double seconds;        /* of wall time */
-    double cpu_seconds;    /* over all processes */
+    double seconds;     /* of wall time */
+    double cpu_seconds; /* over all processes */
     struct found found[FOUND_MAX];
     size_t found_count;
 };

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "orchestrator/engine/arena.h"
 #include "common/base/hash.h"
+#include "orchestrator/engine/arena.h"
 #include "sim/fakes.h"
 #include "sim/mutants.h"
 #include "sim/oracle.h"
@@ -17,7 +17,7 @@ struct request {
     struct request *next;
     struct world *world;
     struct proc *proc;
-    struct store *store; /* NULL: nobody waits for the reply any more */
+    struct store *store;  /* NULL: nobody waits for the reply any more */
     struct script script; /* a copy: it may outlive its process; no source: a plain command */
     const char *name;
     size_t key_count, argc;
@@ -236,7 +236,8 @@ static void request_arrives(void *user)
         world_at(w, q->store->last_us, request_arrives, q);
         return;
     }
-    if (w->redis_down_us > w->now_us || q->epoch != w->redis_epoch || (!gone && p->store_cut_us > w->now_us)) {
+    if (w->redis_down_us > w->now_us || q->epoch != w->redis_epoch ||
+        (!gone && p->store_cut_us > w->now_us)) {
         if (gone)
             request_free(q);
         else
@@ -339,8 +340,8 @@ static void try_connect(struct store *s)
 /* What waits for a connection has the command time-out, too. */
 static void expire_waiting(struct store *s)
 {
-    while (s->first && !s->first->sent &&
-           s->world->now_us >= s->first->asked_us + s->timeout_us && s->proc->store == s)
+    while (s->first && !s->first->sent && s->world->now_us >= s->first->asked_us + s->timeout_us &&
+           s->proc->store == s)
         request_lost(take_first(s));
 }
 
@@ -387,8 +388,7 @@ void store_fake_wake(struct store *s)
     if (s->break_us != NEVER) proc_wake(s->proc, s->break_us);
     const struct request *q = s->first;
     if (!q) return;
-    if (q->executed && s->connected)
-        proc_wake(s->proc, MAX(q->reply_us, s->proc->store_cut_us));
+    if (q->executed && s->connected) proc_wake(s->proc, MAX(q->reply_us, s->proc->store_cut_us));
     uint64_t since = q->sent ? MAX(q->asked_us, s->heard_us) : q->asked_us;
     proc_wake(s->proc, since + s->timeout_us);
 }

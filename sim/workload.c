@@ -67,8 +67,7 @@ struct definition *__wrap_definition_load(struct bytes canonical, const char *sh
 struct definition *__real_definition_free(struct definition *d);
 struct definition *__wrap_definition_free(struct definition *d);
 
-struct definition *__wrap_definition_load(struct bytes canonical, const char *sha256,
-                                          struct err *e)
+struct definition *__wrap_definition_load(struct bytes canonical, const char *sha256, struct err *e)
 {
     for (size_t i = 0; i < SHAPES && sha256; i++)
         if (shapes[i] && strcmp(shapes[i]->sha256, sha256) == 0) return shapes[i];
@@ -161,8 +160,7 @@ static void draw_run(struct workload *load, uint32_t number)
         run_id_route_by_key(s.run_id, bytes_of(s.def->name), bytes_of(s.key));
     }
     send_at(load, at, &s);
-    if (prng_chance(p, w->options.doubled_ppm))
-        send_at(load, at + prng_below(p, SECOND), &s);
+    if (prng_chance(p, w->options.doubled_ppm)) send_at(load, at + prng_below(p, SECOND), &s);
     if (!prng_chance(p, w->options.cancels_ppm)) return;
     s.cancel = true;
     send_at(load, at + prng_below(p, 4 * SECOND), &s);
@@ -172,8 +170,8 @@ static void deploy(struct world *w, struct topic *topic, const struct definition
 {
     AUTO_FREE char *key = xasprintf("%s@%s/%s", def->name, def->version, def->sha256);
     log_append(w, &topic->parts[0],
-               record_new(&(struct bus_message){
-                   .key = bytes_of(key), .value = { def->canonical, def->canonical_len } }),
+               record_new(&(struct bus_message){ .key = bytes_of(key),
+                                                 .value = { def->canonical, def->canonical_len } }),
                NULL);
     oracle_definition(w, def);
 }
@@ -186,10 +184,9 @@ void workload_begin(struct world *w)
     struct workload *load = xcalloc(1, sizeof *load);
     load->world = w;
     w->workload = load;
-    struct topic *definitions =
-        cluster_topic_make(w->cluster, &(struct bus_topic_spec){ .name = PREFIX ".definitions",
-                                                                 .partitions = 1,
-                                                                 .config = compact });
+    struct topic *definitions = cluster_topic_make(
+        w->cluster, &(struct bus_topic_spec){
+                        .name = PREFIX ".definitions", .partitions = 1, .config = compact });
     (void)cluster_topic_make(w->cluster,
                              &(struct bus_topic_spec){ .name = PREFIX ".events",
                                                        .partitions = (int32_t)w->options.partitions,

@@ -15,7 +15,7 @@
 #include "tests/sim/redis.h"
 
 #define SETTLE_LIMIT_US (1200 * SECOND) /* after the healing everything must have ended by then */
-#define STEPS_MAX       3000000         /* of one seed: more is a world that does not come to rest */
+#define STEPS_MAX       3000000 /* of one seed: more is a world that does not come to rest */
 
 /* --- happenings --- */
 

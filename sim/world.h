@@ -15,12 +15,12 @@
 #include "sim/options.h"
 #include "sim/prng.h"
 
-#define PROCS_MAX   8
-#define NEVER       UINT64_MAX
-#define PREFIX      "tutti"
-#define MS          1000ull    /* microseconds */
-#define SECOND      1000000ull /* microseconds */
-#define EPOCH_MS    1767225600000 /* the wall clock when the world begins */
+#define PROCS_MAX 8
+#define NEVER     UINT64_MAX
+#define PREFIX    "tutti"
+#define MS        1000ull       /* microseconds */
+#define SECOND    1000000ull    /* microseconds */
+#define EPOCH_MS  1767225600000 /* the wall clock when the world begins */
 
 struct world;
 struct proc;
@@ -46,16 +46,16 @@ struct proc {
     enum proc_kind kind;
     enum proc_state state;
     char name[16];
-    bool dead;     /* crashed within this turn: nothing leaves it any more */
-    bool killed;   /* by a fault, within this turn */
-    uint32_t life; /* counts starts */
-    uint64_t wake_us, free_us; /* when it wants its next turn; when it can have it */
+    bool dead;                      /* crashed within this turn: nothing leaves it any more */
+    bool killed;                    /* by a fault, within this turn */
+    uint32_t life;                  /* counts starts */
+    uint64_t wake_us, free_us;      /* when it wants its next turn; when it can have it */
     uint64_t stopped_us, resume_us; /* of the present stop */
     uint64_t stops;                 /* so far: the call oracle asks whether there was one */
     uint64_t cut_since_us;
     uint64_t bus_cut_us, store_cut_us; /* cut off from Kafka or Redis until then */
-    int64_t skew_ms;                /* of its wall clock */
-    struct prng random;             /* what random_bytes gives it */
+    int64_t skew_ms;                   /* of its wall clock */
+    struct prng random;                /* what random_bytes gives it */
     struct loop *loop;
     struct bus *bus;
     struct store *store;
@@ -91,12 +91,12 @@ struct happening {
 };
 
 struct counters {
-    uint64_t steps;      /* deliveries to processes: records, acknowledgements, replies, timers */
-    uint64_t turns;      /* of all processes */
-    uint64_t events;     /* records appended to the events topic */
-    uint64_t faults;     /* that happened, of all kinds */
-    uint64_t calls;      /* of tools */
-    uint64_t repeated;   /* calls begun between a lease check and the application of a result */
+    uint64_t steps;    /* deliveries to processes: records, acknowledgements, replies, timers */
+    uint64_t turns;    /* of all processes */
+    uint64_t events;   /* records appended to the events topic */
+    uint64_t faults;   /* that happened, of all kinds */
+    uint64_t calls;    /* of tools */
+    uint64_t repeated; /* calls begun between a lease check and the application of a result */
     uint64_t results_doubled; /* the same result emitted twice, where that is legal */
     uint64_t runs, runs_ended;
 };

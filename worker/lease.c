@@ -356,8 +356,7 @@ static void on_learned(void *user, enum store_status status, const struct store_
     struct part *p = b->part;
     char today[GENERATION_MAX];
     p->learning = false;
-    if (status == STORE_ERROR && w->phase != WORKER_LEFT)
-        refused(w, p, "the generation", reply);
+    if (status == STORE_ERROR && w->phase != WORKER_LEFT) refused(w, p, "the generation", reply);
     struct bytes gen = { 0 };
     if (status == STORE_OK && store_count(reply) > 0) gen = store_string(store_at(reply, 0));
     bool known = gen.len > 0;
@@ -382,7 +381,8 @@ static void learn_for_failures(struct worker *w, struct part *p)
     struct batch *b = NULL;
     if (p->learning) return;
     for (struct call *c; (c = call_pop(&p->acked));) {
-        bool settled = c->type == EVENT_TASK_COMPLETED || c->sure || (b && b->count == ASK_TASKS_MAX);
+        bool settled =
+            c->type == EVENT_TASK_COMPLETED || c->sure || (b && b->count == ASK_TASKS_MAX);
         if (settled) {
             call_push(&rest, c);
             continue;

@@ -9,27 +9,27 @@
 #include "common/base/base.h"
 
 /* X(enumerator, what the bug does) */
-#define MUTANTS(X)                                                                           \
-    X(NONE, "nothing")                                                                       \
-    X(NO_FENCE, "commit.lua does not look at the epoch")                                     \
-    X(NO_OFFSET_CHECK, "commit.lua does not look at the offset")                             \
-    X(EARLY_COMMIT, "a batch is committed before its outputs are acknowledged")              \
-    X(REEMIT_ALL, "a recovery sends everything pending again")                               \
-    X(NO_REPLAY_FROM, "takeover.lua forgets where the doubt began")                          \
-    X(FORGET_TIMER, "a new owner does not take over the due times")                          \
-    X(STALE_FAILURE, "a failure of an attempt that is not current counts")                   \
-    X(NO_GENERATION, "a worker does not look at the generation of a task")                   \
-    X(NO_LOST, "a worker calls again when a lease has run out")                              \
-    X(GAP, "a worker commits an offset above tasks that are not done")                       \
-    X(NO_MARKS, "a recovery does not look who has a task")                                   \
-    X(RULE_1, "a read of state does not compare the place it stands for")                    \
-    X(RULE_2, "commit.lua takes what comes from a newer epoch")                              \
-    X(RULE_3, "takeover.lua forgets a rebuild that was not finished")                        \
-    X(RULE_4, "an idle partition does not compare its place")                                \
-    X(RULE_5, "a finished run has no snapshot")                                              \
-    X(RULE_6, "a snapshot below the floor counts")                                           \
-    X(RULE_7, "a doubt below the log start looks at the runs only that the log names")       \
-    X(RULE_8, "a commit of a running partition does not end the doubt")                      \
+#define MUTANTS(X)                                                                     \
+    X(NONE, "nothing")                                                                 \
+    X(NO_FENCE, "commit.lua does not look at the epoch")                               \
+    X(NO_OFFSET_CHECK, "commit.lua does not look at the offset")                       \
+    X(EARLY_COMMIT, "a batch is committed before its outputs are acknowledged")        \
+    X(REEMIT_ALL, "a recovery sends everything pending again")                         \
+    X(NO_REPLAY_FROM, "takeover.lua forgets where the doubt began")                    \
+    X(FORGET_TIMER, "a new owner does not take over the due times")                    \
+    X(STALE_FAILURE, "a failure of an attempt that is not current counts")             \
+    X(NO_GENERATION, "a worker does not look at the generation of a task")             \
+    X(NO_LOST, "a worker calls again when a lease has run out")                        \
+    X(GAP, "a worker commits an offset above tasks that are not done")                 \
+    X(NO_MARKS, "a recovery does not look who has a task")                             \
+    X(RULE_1, "a read of state does not compare the place it stands for")              \
+    X(RULE_2, "commit.lua takes what comes from a newer epoch")                        \
+    X(RULE_3, "takeover.lua forgets a rebuild that was not finished")                  \
+    X(RULE_4, "an idle partition does not compare its place")                          \
+    X(RULE_5, "a finished run has no snapshot")                                        \
+    X(RULE_6, "a snapshot below the floor counts")                                     \
+    X(RULE_7, "a doubt below the log start looks at the runs only that the log names") \
+    X(RULE_8, "a commit of a running partition does not end the doubt")                \
     X(RULE_9, "a failed delivery is a seek back under the old claim")
 
 enum mutant {
