@@ -56,6 +56,7 @@ static void on_queue_created(void *user, const struct err *e)
     if (e)
         log_warn(&queue->catalogue->shard->log, "queue.create", "task topic %s: %s", queue->topic,
                  e->text);
+    if (queue->catalogue->shard->stopping) return; /* the bus is being closed */
     bus_topic_info(queue->catalogue->shard->bus, queue->topic, on_queue_info, queue);
 }
 

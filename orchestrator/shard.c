@@ -532,10 +532,11 @@ struct shard *shard_close(struct shard *shard)
     loop_disarm(shard->loop, &shard->setup_timer);
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_revoke(shard->partitions[p]);
+    shard->stopping = true;
     store_close(shard->store); /* every reply comes, as lost */
+    bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
     triggers_close(shard->triggers);
     catalogue_close(shard->catalogue);
-    bus_close(shard->bus); /* every delivery comes, as failed */
     ASSERT(!shard->buried);
     batches_free_spare(shard);
     effects_done(&shard->effects);

@@ -25,16 +25,22 @@ static struct bus_stream *stream_new(struct bus *b, struct log_part *part)
     return s;
 }
 
-static void stream_free(struct bus_stream *s)
+/* Nothing comes of it any more. */
+static void stream_unlink(struct bus_stream *s)
 {
+    if (!s->bus) return;
     struct bus_stream **link = &s->bus->streams;
     while (*link != s) link = &(*link)->next;
     *link = s->next;
-    if (s->part) {
-        link = &s->part->streams;
-        while (*link != s) link = &(*link)->next_reader;
-        *link = s->next_reader;
-    }
+    link = &s->part->streams;
+    while (*link != s) link = &(*link)->next_reader;
+    *link = s->next_reader;
+    s->bus = NULL;
+}
+
+static void stream_free(struct bus_stream *s)
+{
+    stream_unlink(s);
     free(s);
 }
 
@@ -176,6 +182,7 @@ struct bus_reader *bus_reader_open(struct bus *b, const struct bus_reader_option
 
 void bus_reader_credit(struct bus_reader *r, uint32_t more)
 {
+    if (!r->stream->bus) return;
     r->stream->credit += MIN(more, UINT32_MAX - r->stream->credit);
     stream_wake(r->stream);
 }
@@ -434,6 +441,7 @@ void groups_close(struct bus *b)
         group_vanish(g->member);
         group_free(g);
     }
+    while (b->streams) stream_unlink(b->streams); /* of readers, which are closed later */
 }
 
 /* --- whom a stream belongs to --- */

@@ -55,7 +55,8 @@ static const struct rewrite {
     { MUTANT_NO_OFFSET_CHECK, "commit", "if e ~= me or o ~= from", "if e ~= me" },
     { MUTANT_NO_REPLAY_FROM, "takeover", "tonumber(h[3] or h[2] or -1)", "tonumber(h[2] or -1)" },
     { MUTANT_RULE_2, "commit", "if e ~= me or o ~= from", "if o ~= from" },
-    { MUTANT_RULE_3, "takeover", "if off < start or h[6] then", "if off < start then" },
+    { MUTANT_RULE_3, "takeover", "if off < start or h[6] then",
+      "if h[6] then redis.call('HDEL', KEYS[1], 'rebuild') end if off < start then" },
 };
 
 static _Thread_local struct {
@@ -118,10 +119,15 @@ struct profile {
 #define KIND(name) (1u << FAULT_##name)
 
 static const struct profile profiles[] = {
-    { .mutant = MUTANT_RULE_6, .level = FAULTS_MANY, .kinds = KIND(REDIS_WIPE), .lost_ppm = 30000,
+    { .mutant = MUTANT_RULE_6,
+      .level = FAULTS_MANY,
+      .kinds = KIND(REDIS_WIPE),
+      .lost_ppm = 30000,
       .hasty = true },
-    { .mutant = MUTANT_RULE_7, .level = FAULTS_MANY,
-      .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE), .crash_ppm = 20000 },
+    { .mutant = MUTANT_RULE_7,
+      .level = FAULTS_MANY,
+      .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE),
+      .crash_ppm = 20000 },
 };
 
 static void adjust(struct options *o, const void *user)
