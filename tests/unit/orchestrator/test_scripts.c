@@ -377,7 +377,8 @@ Test(marks, a_task_is_nobodys_leased_ended_or_done)
     EQ(ask(&r, script_marks, "p failed / 9 1"), "10 11 done", "not by another owner");
     EQ(ask(&r, script_marks, "p failed / 10 1"), "10 11 -", "what is in doubt is done again");
     EQ(COMMAND(&r, "EXISTS failed"), "0");
-    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10 0"), "10 11 - live ended done done");
+    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10 0"),
+       "10 11 - live ended done done");
     redis_stop(&r);
 }
 
