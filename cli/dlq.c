@@ -13,9 +13,9 @@
 #include "common/base/limits.h"
 #include "common/proto/keys.h"
 
-#define HANDLED_TYPE   "dlq.handled"
-#define LETTER_ID_MAX  40
-#define OWN_HEADER     "dlq-"
+#define HANDLED_TYPE  "dlq.handled"
+#define LETTER_ID_MAX 40
+#define OWN_HEADER    "dlq-"
 
 struct letter {
     char id[LETTER_ID_MAX]; /* partition/offset in the topic dlq */
@@ -207,8 +207,9 @@ static bool mark_handled(struct client *c, const struct letter *l, const char *a
 {
     AUTO_BUF struct buf topic = { 0 };
     topic_name(&topic, c->cli->config->prefix, "dlq");
-    struct bytes header[HEADER_COUNT] = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-                                          [HEADER_TYPE] = BYTES_LIT(HANDLED_TYPE) };
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION), [HEADER_TYPE] = BYTES_LIT(HANDLED_TYPE)
+    };
     const struct bus_extra_header extra[] = { { "dlq-letter", bytes_of(l->id) },
                                               { "dlq-action", bytes_of(action) } };
     struct bus_message m = { .topic = topic.data,
@@ -322,8 +323,8 @@ static bool check_args(const struct cli *cli, struct err *e)
 int cmd_dlq(struct cli *cli)
 {
     struct err e;
-    CLEANUP(letters_done) struct letters all = { 0 };
     CLEANUP(client_close) struct client client = { 0 };
+    CLEANUP(letters_done) struct letters all = { 0 }; /* goes first: Kafka waits for its records */
     const char *verb = cli->args[0];
     bool again = strcmp(verb, "redrive") == 0;
     if (!check_args(cli, &e) || !client_open(&client, cli, NULL, &e) ||

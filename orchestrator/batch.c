@@ -25,6 +25,7 @@ struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
     b->shard = shard;
     b->part = part;
     b->wave = wave;
+    b->runs_max = wave ? COMMIT_RUNS_MAX : REPLAY_RUNS_MAX;
     if (wave) wave->batches++;
     b->from = b->to = from;
     b->waiter.done = on_delivery;
@@ -89,7 +90,7 @@ void batch_free(struct batch *b)
 bool batch_touch(struct batch *b, struct entry *entry)
 {
     if (entry->in_batch) return true;
-    if (b->touched_count == COMMIT_RUNS_MAX) return false;
+    if (b->touched_count == b->runs_max) return false;
     b->touched[b->touched_count++] = entry;
     entry->in_batch = true;
     entry->pins++;
@@ -99,7 +100,7 @@ bool batch_touch(struct batch *b, struct entry *entry)
 bool batch_touch_key(struct batch *b, struct start_key *key)
 {
     if (key->in_batch) return true;
-    if (b->key_count == COMMIT_RUNS_MAX) return false;
+    if (b->key_count == b->runs_max) return false;
     b->keys[b->key_count++] = key;
     key->in_batch = true;
     key->pins++;

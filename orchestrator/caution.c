@@ -94,8 +94,8 @@ void caution_committed(struct partition *part)
         return;
     part->caution = -1;
     tell(part, 0, "calm");
-    log_info(&part->log, "partition.calm", "%d commits went well: events are folded in batches again",
-             CALM_COMMITS);
+    log_info(&part->log, "partition.calm",
+             "%d commits went well: events are folded in batches again", CALM_COMMITS);
 }
 
 /* --- quarantine --- */

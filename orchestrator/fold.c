@@ -173,7 +173,8 @@ static void dead_letter(struct batch *b, const struct item *item)
 /* How many of the queued items can be in one batch, judged without any state. */
 static size_t batch_span(struct partition *part, int64_t until)
 {
-    size_t max = MIN(part->inbox_count, (size_t)BATCH_EVENTS_MAX), n = 0;
+    size_t most = part->recovery ? REPLAY_EVENTS_MAX : BATCH_EVENTS_MAX;
+    size_t max = MIN(part->inbox_count, most), n = 0;
     for (; n < max; n++) {
         const struct item *item = partition_item(part, n);
         if (item->offset >= until || item->verdict == EVENT_NEWER) break;

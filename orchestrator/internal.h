@@ -22,7 +22,8 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define CREDIT_RECORDS  512 /* read ahead of the fold, a partition */
+#define CREDIT_RECORDS  512  /* read ahead of the fold, a partition */
+#define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define LOAD_PAGE         64    /* runs read by one script */
@@ -140,6 +141,7 @@ struct batch {
     struct partition *part; /* NULL: abandoned, waits only for its acknowledgements */
     struct batch *next;     /* in order of the log */
     int64_t from, to;
+    size_t runs_max;
     bool recovered; /* the replay is over with this commit */
     bool has_claim; /* fold_gen changed */
     bool strange;   /* a claim of another generation than ours: failures may have been ignored */
@@ -148,9 +150,9 @@ struct batch {
     bool failed;    /* an output was not delivered */
     size_t acks_missing;
     struct bus_waiter waiter;
-    struct entry *touched[COMMIT_RUNS_MAX];
+    struct entry *touched[REPLAY_RUNS_MAX];
     size_t touched_count;
-    struct start_key *keys[COMMIT_RUNS_MAX];
+    struct start_key *keys[REPLAY_RUNS_MAX];
     size_t key_count;
     /* The script's keys and arguments, in parts: collected while folding, completed by
      * batch_seal, and never joined, because they are copied often enough on their way. */
@@ -166,7 +168,7 @@ void batches_free_spare(struct shard *shard);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
 void batch_mark(struct batch *b, const struct effect *effect);
-bool batch_touch(struct batch *b, struct entry *entry); /* false: COMMIT_RUNS_MAX reached */
+bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many as it may */
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
 void batch_seal(struct batch *b);
@@ -233,6 +235,7 @@ struct partition {
 
     struct item *inbox; /* ring */
     size_t inbox_first, inbox_count, inbox_cap;
+    size_t credit_extra;   /* of a recovery, not to be given back */
     size_t prepared;       /* items at the front whose states were asked for */
     struct map runs, keys; /* cached: by run id, by route */
     uint32_t load_round;   /* raised when what was asked for is to be asked for again */
@@ -433,6 +436,7 @@ enum script_id {
 enum setup_step {
     SETUP_TOPICS,
     SETUP_EVENTS,
+    SETUP_SNAPSHOTS,
     SETUP_RESULTS,
     SETUP_DLQ,
     SETUP_REDIS,

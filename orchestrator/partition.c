@@ -134,6 +134,11 @@ void partition_consume(struct partition *part, size_t count)
     part->inbox_count -= count;
     part->prepared -= MIN(part->prepared, count);
     part->inbox_first = part->inbox_count ? (part->inbox_first + count) % part->inbox_cap : 0;
+    if (part->state == PARTITION_RUNNING) { /* less is read ahead than in its recovery */
+        size_t kept = MIN(part->credit_extra, count);
+        part->credit_extra -= kept;
+        count -= kept;
+    }
     if (count) bus_credit(part->shard->group, part->shard->events_topic, part->id, (uint32_t)count);
 }
 

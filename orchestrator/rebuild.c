@@ -384,8 +384,8 @@ static void finish(struct partition *part)
     struct rebuild *rb = part->rebuilding;
     int64_t place = rb->place;
     log_info(&part->log, "rebuild.restored",
-             "%zu runs are back from snapshots, the log is replayed from offset %lld",
-             rb->restored, (long long)place);
+             "%zu runs are back from snapshots, the log is replayed from offset %lld", rb->restored,
+             (long long)place);
     snprintf(part->fold_gen, sizeof part->fold_gen, "%s", rb->floor ? rb->floor->gen : "");
     rebuild_abandon(part);
     part->off = part->sent_off = part->fold_off = part->replay_from = place;
@@ -464,17 +464,17 @@ static void read_topic(struct rebuild *rb, uint32_t credit,
     struct err e;
     struct partition *part = rb->part;
     bus_reader_close(rb->reader);
-    rb->reader = bus_reader_open(part->shard->bus,
-                                 &(struct bus_reader_options){ .topic =
-                                                                   part->shard->snapshots_topic,
-                                                               .partition = part->id,
-                                                               .offset = BUS_START,
-                                                               .credit = credit,
-                                                               .on_record = on_record,
-                                                               .on_end = on_end,
-                                                               .on_error = on_read_error,
-                                                               .user = rb },
-                                 &e);
+    rb->reader =
+        bus_reader_open(part->shard->bus,
+                        &(struct bus_reader_options){ .topic = part->shard->snapshots_topic,
+                                                      .partition = part->id,
+                                                      .offset = BUS_START,
+                                                      .credit = credit,
+                                                      .on_record = on_record,
+                                                      .on_end = on_end,
+                                                      .on_error = on_read_error,
+                                                      .user = rb },
+                        &e);
     if (!rb->reader) partition_reload(part, 5 * RETRY_MS, e.text);
 }
 

@@ -43,7 +43,8 @@ void recovery_begin(struct partition *part)
                                : "taken over",
                  (long long)part->off, (long long)part->epoch, (long long)part->replay_from);
     bus_read(shard->group, shard->events_topic, part->id, MAX(part->replay_from, part->log_start),
-             CREDIT_RECORDS);
+             REPLAY_CREDIT);
+    part->credit_extra = REPLAY_CREDIT - CREDIT_RECORDS;
 }
 
 void recovery_free(struct partition *part)

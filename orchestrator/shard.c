@@ -102,26 +102,40 @@ static void setup_topics(struct shard *shard)
     bus_create_topics(shard->bus, specs, ARRAY_LEN(specs), on_topics, shard);
 }
 
+/* A topic whose partitions are ours: as many as the option says. */
+static bool partitions_good(struct shard *shard, const char *topic, int32_t partitions,
+                            const struct err *e)
+{
+    if (e || partitions == 0) {
+        setup_retry(shard, topic, e ? e->text : "the topic does not exist");
+        return false;
+    }
+    if (partitions == shard->options.partitions) return true;
+    struct err why;
+    err_fail(&why, ERR_CONFLICT,
+             "topic %s has %d partitions, but this orchestrator is set up for %d (option "
+             "partitions). The number is fixed for the life of an "
+             "installation: set the option to %d, or use another prefix",
+             topic, partitions, shard->options.partitions, partitions);
+    shard_fail(shard, &why);
+    return false;
+}
+
 static void on_events_info(void *user, int32_t partitions, const char *cluster_id,
                            const struct err *e)
 {
     struct shard *shard = user;
-    if (e || partitions == 0) {
-        setup_retry(shard, shard->events_topic, e ? e->text : "the topic does not exist");
-        return;
-    }
-    if (partitions != shard->options.partitions) {
-        struct err why;
-        err_fail(&why, ERR_CONFLICT,
-                 "topic %s has %d partitions, but this orchestrator is set up for %d (option "
-                 "partitions). The number is fixed for the life of an "
-                 "installation: set the option to %d, or use another prefix",
-                 shard->events_topic, partitions, shard->options.partitions, partitions);
-        shard_fail(shard, &why);
-        return;
-    }
+    if (!partitions_good(shard, shard->events_topic, partitions, e)) return;
     snprintf(shard->cluster_id, sizeof shard->cluster_id, "%s", cluster_id ? cluster_id : "");
     setup_done(shard);
+}
+
+static void on_snapshots_info(void *user, int32_t partitions, const char *cluster_id,
+                              const struct err *e)
+{
+    struct shard *shard = user;
+    (void)cluster_id;
+    if (partitions_good(shard, shard->snapshots_topic, partitions, e)) setup_done(shard);
 }
 
 /* A topic that the fold writes to: how many partitions it has. */
@@ -332,6 +346,9 @@ static void setup_next(struct shard *shard)
     case SETUP_EVENTS:
         bus_topic_info(shard->bus, shard->events_topic, on_events_info, shard);
         break;
+    case SETUP_SNAPSHOTS:
+        bus_topic_info(shard->bus, shard->snapshots_topic, on_snapshots_info, shard);
+        break;
     case SETUP_RESULTS:
         bus_topic_info(shard->bus, shard->results_topic, on_results_info, shard);
         break;
@@ -438,6 +455,14 @@ static char *topic_of(const struct shard *shard, const char *name)
     return buf_take(&topic, NULL);
 }
 
+/* Who does not answer for a session is replaced, and its successor looks at what is there: nothing
+ * may be older in the queue of a process that was only stopped, and wakes up. */
+static uint32_t output_timeout_ms(const struct bus_options *bus)
+{
+    return bus->session_timeout_ms ? MIN(bus->message_timeout_ms, bus->session_timeout_ms / 4 * 3)
+                                   : bus->message_timeout_ms;
+}
+
 struct shard *shard_open(struct loop *loop, const struct shard_options *options, struct err *e)
 {
     CLEANUP(shard_close_p) struct shard *shard = xcalloc(1, sizeof *shard);
@@ -458,6 +483,7 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
 #undef X
     struct bus_options bus = options->bus;
     bus.log = &shard->log;
+    bus.message_timeout_ms = output_timeout_ms(&options->bus);
     shard->bus = bus_open(loop, &bus, e);
     if (!shard->bus) return NULL;
     struct store_options store = options->store;

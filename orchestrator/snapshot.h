@@ -12,7 +12,9 @@
 #define SNAPSHOT_FLOOR       "floor"
 #define SNAPSHOT_QUARANTINE  "quarantine"
 #define SNAPSHOT_CHUNK_BYTES (768 * 1024)
-#define SNAPSHOT_ENTRY_MAX   80
+/* More than the largest value needs; what Redis or the topic claim beyond it is damage. */
+#define SNAPSHOT_CHUNKS_MAX (64 * 1024)
+#define SNAPSHOT_ENTRY_MAX  80
 
 struct snapshot_key {
     char id[RUN_ID_MAX]; /* a run, or one of the two names above */
@@ -22,9 +24,9 @@ struct snapshot_key {
 };
 struct snapshot_record {
     struct snapshot_key key;
-    int64_t off;         /* it stands for everything below */
-    uint32_t chunks;     /* 0: a tombstone */
-    struct bytes value;  /* data NULL: a tombstone */
+    int64_t off;             /* it stands for everything below */
+    uint32_t chunks;         /* 0: a tombstone */
+    struct bytes value;      /* data NULL: a tombstone */
     struct bytes gen, claim; /* of a floor */
 };
 /* Both are false for what is none of ours. */

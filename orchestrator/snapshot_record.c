@@ -17,15 +17,17 @@
 
 #include "orchestrator/snapshot.h"
 
-static bool take_number(struct bytes *text, int64_t *ret)
+/* Decimal digits up to the end of the text, or up to a divider with something behind it. */
+static bool take_number(struct bytes *text, char divider, int64_t *ret)
 {
     size_t n = 0;
     int64_t value = 0;
     while (n < text->len && text->data[n] >= '0' && text->data[n] <= '9' && n < 18)
         value = value * 10 + (text->data[n++] - '0');
-    if (n == 0 || (n < text->len && text->data[n] != '/')) return false;
+    bool all = n == text->len;
+    if (n == 0 || (!all && (text->data[n] != divider || n + 1 == text->len))) return false;
     *ret = value;
-    size_t skip = n + (n < text->len);
+    size_t skip = n + !all;
     *text = (struct bytes){ .data = text->data + skip, .len = text->len - skip };
     return true;
 }
@@ -34,16 +36,18 @@ bool snapshot_key_parse(struct bytes key, struct snapshot_key *ret)
 {
     size_t n = 0;
     while (n < key.len && key.data[n] != '/') n++;
-    if (n == 0 || n + 1 >= key.len || n >= sizeof ret->id) return false;
+    if (n == 0 || n + 1 >= key.len || n >= sizeof ret->id || key.data[key.len - 1] == '/')
+        return false;
     *ret = (struct snapshot_key){ .off = -1 };
     memcpy(ret->id, key.data, n);
     struct bytes id = { key.data, n }, rest = { key.data + n + 1, key.len - n - 1 };
     if (!bytes_is(id, SNAPSHOT_FLOOR) && !bytes_is(id, SNAPSHOT_QUARANTINE) && !run_id_check(id))
         return false;
-    if (!take_number(&rest, &ret->epoch)) return false;
+    if (!take_number(&rest, '/', &ret->epoch)) return false;
     if (rest.len == 0) return true;
     int64_t chunk;
-    if (!take_number(&rest, &ret->off) || !take_number(&rest, &chunk) || rest.len) return false;
+    if (!take_number(&rest, '/', &ret->off) || !take_number(&rest, '/', &chunk) || rest.len)
+        return false;
     ret->chunk = (uint32_t)MIN(chunk, (int64_t)UINT32_MAX);
     return true;
 }
@@ -60,7 +64,8 @@ static int64_t extra_number(const struct bus_record *r, const char *name)
     for (size_t i = 0; i < r->extra_count; i++) {
         struct bytes text = r->extra[i].value;
         int64_t value;
-        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, &value)) return value;
+        if (strcmp(r->extra[i].name, name) == 0 && take_number(&text, '/', &value) && !text.len)
+            return value;
     }
     return -1;
 }
@@ -75,7 +80,7 @@ bool snapshot_parse(const struct bus_record *r, struct snapshot_record *ret)
     ret->off = extra_number(r, "off");
     ret->gen = r->message.header[HEADER_GEN];
     ret->claim = r->message.header[HEADER_CLAIM];
-    if (ret->off < 0 || chunks < 1 || chunks > UINT32_MAX) return false;
+    if (ret->off < 0 || chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
     ret->chunks = (uint32_t)chunks;
     return ret->chunks > 1 ? ret->key.off == ret->off && ret->key.chunk < ret->chunks
                            : ret->key.off < 0;
@@ -111,8 +116,9 @@ uint32_t snapshot_send(struct partition *part, const char *id, int64_t epoch, in
     snprintf(chunks_text, sizeof chunks_text, "%u", chunks);
     const struct bus_extra_header extra[] = { { "off", bytes_of(off_text) },
                                               { "chunks", bytes_of(chunks_text) } };
-    struct bytes header[HEADER_COUNT] = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-                                          [HEADER_TYPE] = BYTES_LIT("snapshot") };
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION), [HEADER_TYPE] = BYTES_LIT("snapshot")
+    };
     if (gen) {
         header[HEADER_GEN] = bytes_of(gen);
         header[HEADER_CLAIM] = bytes_of(part->token);
@@ -181,8 +187,8 @@ bool snapshot_decode(struct bytes value, struct field **ret, size_t *ret_count)
             cap = cap ? 2 * cap : 32;
             list = xrealloc(list, cap * sizeof *list);
         }
-        list[count++] = (struct field){ .name = { value.data, name },
-                                        .value = { value.data + name, len } };
+        list[count++] =
+            (struct field){ .name = { value.data, name }, .value = { value.data + name, len } };
         value = (struct bytes){ value.data + name + len, value.len - name - len };
     }
     *ret = list;
@@ -205,14 +211,15 @@ void snapshot_entry_make(char ret[SNAPSHOT_ENTRY_MAX], int64_t epoch, int64_t of
 
 bool snapshot_entry_parse(struct bytes text, struct snapshot_entry *ret)
 {
-    char copy[SNAPSHOT_ENTRY_MAX];
-    if (text.len == 0 || text.len >= sizeof copy) return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    long long epoch, off;
+    int64_t epoch, off, chunks;
     *ret = (struct snapshot_entry){ 0 };
-    if (sscanf(copy, "%lld %lld %u %16s", &epoch, &off, &ret->chunks, ret->hash) != 4) return false;
+    if (!take_number(&text, ' ', &epoch) || !take_number(&text, ' ', &off) ||
+        !take_number(&text, ' ', &chunks) || text.len != sizeof ret->hash - 1)
+        return false;
+    if (chunks < 1 || chunks > SNAPSHOT_CHUNKS_MAX) return false;
     ret->epoch = epoch;
     ret->off = off;
-    return ret->chunks >= 1;
+    ret->chunks = (uint32_t)chunks;
+    memcpy(ret->hash, text.data, text.len);
+    return true;
 }

@@ -8,10 +8,10 @@
  * cannot be read goes to the dead-letter topic. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "common/base/clock.h"
 #include "orchestrator/internal.h"
+#include "orchestrator/trigger_start.h"
 
 #define TRIGGER_CREDIT 256
 
@@ -112,93 +112,21 @@ static void on_appended(struct bus_waiter *w, const struct bus_delivery *d)
         source_advance(p->source);
 }
 
-/* --- the record as an event --- */
-
-static const struct bus_extra_header *find_header(const struct bus_record *r, const char *name)
-{
-    for (size_t i = 0; i < r->extra_count; i++)
-        if (strcasecmp(r->extra[i].name, name) == 0) return &r->extra[i];
-    return NULL;
-}
-
-static json_t *text_value(struct bytes text)
-{
-    json_t *value = json_stringn(text.data ? text.data : "", text.len);
-    return value ? value : json_null(); /* not UTF-8 */
-}
-
-static json_t *data_value(struct bytes value, struct err *e)
-{
-    if (!value.data || value.len == 0) return json_null();
-    return json_parse(value, e);
-}
-
-/* CloudEvents Kafka binding: structured iff content-type begins with application/cloudevents, else
- * binary where ce_ headers stand. */
-static json_t *event_of(const struct bus_record *r, struct err *e)
-{
-    const struct bus_extra_header *type = find_header(r, "content-type");
-    if (type && type->value.len >= 23 &&
-        strncasecmp(type->value.data, "application/cloudevents", 23) == 0) {
-        json_t *event = json_parse(r->message.value, e);
-        if (event && !json_is_object(event)) {
-            json_decref(event);
-            err_fail(e, ERR_INVALID, "a structured CloudEvent is an object");
-            return NULL;
-        }
-        return event;
-    }
-    json_t *data = data_value(r->message.value, e);
-    if (!data) return NULL;
-    json_t *event = json_object();
-    for (size_t i = 0; i < r->extra_count; i++)
-        if (strncasecmp(r->extra[i].name, "ce_", 3) == 0)
-            json_object_set_new(event, r->extra[i].name + 3, text_value(r->extra[i].value));
-    json_object_set_new(event, "data", data);
-    json_object_set_new(event, "topic", json_string(r->topic));
-    json_object_set_new(event, "partition", json_integer(r->partition));
-    json_object_set_new(event, "offset", json_integer(r->offset));
-    if (r->message.key.data) json_object_set_new(event, "key", text_value(r->message.key));
-    return event;
-}
-
-static bool resolve_event(void *user, const char *const *names, size_t count, size_t *ret_used,
-                          json_t **ret, struct err *e)
-{
-    (void)count;
-    if (strcmp(names[0], "event") != 0)
-        return err_fail(e, ERR_INVALID, "unknown name '%s': a trigger sees only 'event'", names[0]);
-    *ret_used = 1;
-    *ret = json_incref(user);
-    return true;
-}
-
 /* --- one start --- */
 
-static bool send_start(struct pending *p, const struct definition *def, const char *run_id,
-                       struct bytes key, struct bytes input, struct err *e)
+static bool send_start(struct pending *p, const struct definition *def,
+                       const struct trigger_start *start, struct err *e)
 {
     struct shard *shard = p->source->triggers->shard;
-    struct bytes header[HEADER_COUNT] = {
-        [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-        [HEADER_TYPE] = bytes_of(event_type_name(EVENT_RUN_START)),
-        [HEADER_RUN_ID] = bytes_of(run_id),
-        [HEADER_DEFINITION] = bytes_of(def->sha256),
-        [HEADER_WORKFLOW] = bytes_of(def->name),
-        [HEADER_VERSION] = bytes_of(def->version),
-        [HEADER_KEY] = key,
-        [HEADER_ACTOR] = BYTES_LIT("trigger"),
-    };
-    struct bytes route = run_id_route(bytes_of(run_id));
-    if (input.len > PAYLOAD_BYTES_MAX)
-        return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", input.len,
-                        PAYLOAD_BYTES_MAX);
+    struct bytes header[HEADER_COUNT];
+    trigger_start_headers(def, start, header);
+    struct bytes route = run_id_route(bytes_of(start->run_id));
     if (!bus_send(
             shard->bus,
             &(struct bus_message){ .topic = shard->events_topic,
                                    .partition = partition_of(route, shard->options.partitions),
                                    .key = route,
-                                   .value = input,
+                                   .value = buf_bytes(&start->input),
                                    .header = header },
             &p->waiter, e))
         return false;
@@ -211,43 +139,15 @@ static bool start_by(struct pending *p, const struct definition *def,
                      const struct trigger_def *trigger, json_t *event, const struct bus_record *r,
                      struct err *e)
 {
-    struct template_env env = { .cel = { .resolve = resolve_event, .user = event } };
-    if (trigger->filter) {
-        AUTO_JSON *holds = NULL;
-        if (!cel_eval(trigger->filter, &env.cel, &holds, e))
-            return err_prefix(e, "filter of workflow %s", def->name);
-        if (!json_is_true(holds)) return true;
-    }
-    AUTO_BUF struct buf input = { 0 };
-    if (!trigger->input)
-        json_write(&input,
-                   json_object_get(event, "data") ? json_object_get(event, "data") : json_null());
-    else if (!template_eval(trigger->input, &env, PAYLOAD_BYTES_MAX, &input, e))
-        return err_prefix(e, "input of workflow %s", def->name);
-    AUTO_JSON *key = NULL;
-    if (trigger->key && !template_eval_json(trigger->key, &env, &key, e))
-        return err_prefix(e, "key of workflow %s", def->name);
-    AUTO_BUF struct buf key_text = { 0 };
-    if (json_is_string(key))
-        buf_add(&key_text, json_string_value(key), json_string_length(key));
-    else if (key && !json_is_null(key))
-        json_write(&key_text, key);
-    if (key_text.len > START_KEY_BYTES_MAX)
-        return err_fail(e, ERR_LIMIT, "the start key has %zu bytes, the limit is %d", key_text.len,
-                        START_KEY_BYTES_MAX);
-    AUTO_FREE char *origin =
-        xasprintf("%s/%d/%lld/%s", r->topic, r->partition, (long long)r->offset, def->name);
-    char run_id[RUN_ID_MAX];
-    run_id_from_origin(run_id, bytes_of(origin));
-    if (key_text.len) run_id_route_by_key(run_id, bytes_of(def->name), buf_bytes(&key_text));
-    return send_start(p, def, run_id, key_text.len ? buf_bytes(&key_text) : (struct bytes){ 0 },
-                      buf_bytes(&input), e);
+    CLEANUP(trigger_start_done) struct trigger_start start = { 0 };
+    return trigger_start_make(def, trigger, event, r, &start, e) &&
+           (!start.wanted || send_start(p, def, &start, e));
 }
 
 static bool start_all(struct pending *p, const struct bus_record *r, struct err *e)
 {
     struct shard *shard = p->source->triggers->shard;
-    json_t *event = event_of(r, e);
+    json_t *event = trigger_event(r, e);
     if (!event) return err_prefix(e, "the value is no JSON");
     size_t pos = 0;
     bool ok = true;

@@ -76,6 +76,23 @@ python() {
     tell "$name" "${p:-0}" $wrong
 }
 
+# fuzzed NAME ARGUMENTS...: each target is a test
+fuzzed() {
+    name=$1
+    shift
+    begin
+    ./run fuzz "$@" >"$log.part" 2>&1
+    code=$?
+    cat "$log.part" >>"$log"
+    line=$(tail -n 1 "$log.part" | grep '^[0-9]* passed, [0-9]* failed$')
+    p=$(echo "$line" | cut -d' ' -f1)
+    f=$(echo "$line" | cut -d' ' -f3)
+    wrong=${f:-0}
+    if [ $code != 0 ] && [ "$wrong" = 0 ]; then wrong=1; fi
+    [ "$wrong" = 0 ] || tail -n 60 "$log.part"
+    tell "$name" "${p:-0}" "$wrong"
+}
+
 if ! tests/venv.sh >>"$log" 2>&1; then
     tail -n 20 "$log"
     say "tests: the Python environment could not be made (see above)"
@@ -101,6 +118,11 @@ one "threads under TSan" tests/stress.sh
 TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
 one "simulator" ./run sim --seconds 120 --seeds 1000000 --json
+fuzzed "fuzzing finds planted bugs" --planted
+# Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
+fuzzed "fuzzing, 30 s a target" --seconds 30
+TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
+one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
 one "bench (smoke)" python3 bench/steps.py --quick --json
 say "the whole log is in build/test.log"
 say "$passed passed, $failed failed"

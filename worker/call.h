@@ -80,7 +80,7 @@ struct call {
     enum event_type type;
     struct bytes value; /* a view of the task's value, or of owned */
     struct buf owned, usage;
-    struct letter *letter; /* LETTER only */
+    struct letter *letter;          /* LETTER only */
     char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
                                      * else it goes out once more, under this one */
     bool sure;                      /* it went out under the generation of today */
@@ -122,7 +122,7 @@ struct part {
     uint64_t hold_ms;         /* loop time before which Redis is not asked again */
     uint64_t served_ms;       /* loop time at which its lists were last emptied */
     struct call_list fresh, results, acked;
-    bool learning; /* which generation is today's, for failures that are acknowledged */
+    bool learning;          /* which generation is today's, for failures that are acknowledged */
     struct call_list again; /* results whose delivery failed: sent again at the next tick */
 };
 

@@ -358,7 +358,7 @@ static void on_learned(void *user, enum store_status status, const struct store_
     p->learning = false;
     if (status == STORE_ERROR && w->phase != WORKER_LEFT) refused(w, p, "the generation", reply);
     struct bytes gen = { 0 };
-    if (status == STORE_OK && store_count(reply) > 0) gen = store_string(store_at(reply, 0));
+    if (status == STORE_OK) gen = store_string(store_at(reply, 0));
     bool known = gen.len > 0;
     generation_make(today, store_run_id(w->store), gen);
     if (status == STORE_OK && !known) p->hold_ms = loop_now_ms(w->loop) + NO_OWNER_MS;

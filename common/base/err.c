@@ -5,6 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/json.h"
+
+void text_one_line(char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t n = 1;
+        while (n < 4 && n < left && !utf8_check(text, n)) n++;
+        if (!utf8_check(text, n)) {
+            bool cut = left < 4 && (unsigned char)*text >= 0xC2;
+            *text = cut ? '\0' : '?';
+            if (cut) return;
+            n = 1;
+        } else if ((unsigned char)*text < 0x20 || *text == 0x7F) {
+            *text = ' ';
+        }
+        text += n;
+        left -= n;
+    }
+}
+
 bool err_fail_at(struct err *e, enum err_kind kind, const char *file, int line, const char *fmt,
                  ...)
 {
@@ -18,6 +39,7 @@ bool err_fail_at(struct err *e, enum err_kind kind, const char *file, int line, 
                        .retriable = kind == ERR_UNAVAILABLE || kind == ERR_TIMEOUT,
                        .file = file,
                        .line = line };
+    text_one_line(text);
     memcpy(e->text, text, sizeof text);
     return false;
 }
@@ -33,6 +55,7 @@ bool err_prefix(struct err *e, const char *fmt, ...)
     if (n >= 0 && (size_t)n + 2 < sizeof text)
         snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)(sizeof text - (size_t)n - 3),
                  e->text);
+    text_one_line(text);
     memcpy(e->text, text, sizeof text);
     return false;
 }

@@ -28,7 +28,7 @@ struct err {
     bool retriable;
     const char *file; /* source position, static */
     int line;
-    char text[400]; /* one line, UTF-8, no trailing newline */
+    char text[400]; /* one line, UTF-8, no trailing newline, whatever its arguments quoted */
 };
 
 /* Fills e (if not NULL) and returns false. */
@@ -38,6 +38,11 @@ bool err_fail_at(struct err *e, enum err_kind kind, const char *file, int line, 
 
 /* Puts "prefix: " before the text that is there; returns false, for use in a return. */
 bool err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Makes text, which may quote what users and servers sent and be cut within a character, one line
+ * of valid UTF-8: a space for each control character, a ? for each foreign byte. err_fail and
+ * err_prefix do it. */
+void text_one_line(char *text);
 
 /* The kind's name, as in "not_found". Static. */
 const char *err_kind_name(enum err_kind kind);

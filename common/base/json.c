@@ -13,9 +13,25 @@
 
 static_assert(JSON_DEPTH_MAX <= JSON_PARSER_MAX_DEPTH, "what we accept, jansson can parse");
 
+/* jansson (2.14) overlooks a NUL behind a number: to it [1\0,2] is [1,2]. */
+static bool refuse_nul(struct bytes text, struct err *e)
+{
+    const char *nul = memchr(text.data, '\0', text.len), *line = text.data;
+    if (!nul) return true;
+    int lines = 1;
+    for (const char *p = text.data; p < nul; p++) {
+        if (*p != '\n') continue;
+        lines++;
+        line = p + 1;
+    }
+    size_t column = utf8_count(line, (size_t)(nul - line)) + 1;
+    return err_fail(e, ERR_INVALID, "line %d, column %zu: a NUL character", lines, column);
+}
+
 json_t *json_parse(struct bytes text, struct err *e)
 {
     json_error_t je;
+    if (text.len && !refuse_nul(text, e)) return NULL;
     json_t *value = json_loadb(text.data ? text.data : "", text.len,
                                JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &je);
     if (!value) err_fail(e, ERR_INVALID, "line %d, column %d: %s", je.line, je.column, je.text);

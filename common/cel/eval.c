@@ -23,7 +23,6 @@ bool eval_fail(struct eval *ev, uint32_t offset, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    text_one_line(text);
     ev->err_offset = offset;
     return err_fail(&ev->err, ERR_INVALID, "%s", text);
 }

@@ -177,8 +177,6 @@ bool source_fail(struct bytes source, size_t offset, struct err *e);
 /* "%.*s" arguments that show the beginning of a text in a message, cut between characters. */
 int shown_len(const char *text);
 #define SHOWN(text) shown_len(text), (text)
-/* Control characters of a message, which may quote a source or a key, become spaces. */
-void text_one_line(char *text);
 
 /* --- the lexer --- */
 

@@ -33,12 +33,6 @@ int shown_len(const char *text)
     return (int)len;
 }
 
-void text_one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20) *text = ' ';
-}
-
 bool lex_fail(struct lexer *l, size_t offset, enum err_kind kind, const char *fmt, ...)
 {
     char text[300];
@@ -46,7 +40,6 @@ bool lex_fail(struct lexer *l, size_t offset, enum err_kind kind, const char *fm
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    text_one_line(text);
     l->fault = offset;
     err_fail(l->e, kind, "%s", text);
     return source_fail(l->source, offset, l->e);

@@ -58,6 +58,7 @@ void fault_add(struct faults *faults, uint32_t line, uint32_t column, const char
         free(text);
         return;
     }
+    text_one_line(text); /* it may quote the file */
     if (!faults->list) faults->list = xcalloc(FAULTS_MAX, sizeof *faults->list);
     faults->list[faults->count++] =
         (struct fault){ .line = line, .column = column, .pointer = xstrdup(pointer), .text = text };

@@ -2,7 +2,8 @@
  *
  * The idempotent producer. A send is a message whose opaque pointer is the caller's waiter; its
  * delivery report comes over the main queue. After a fatal error (librdkafka #4438: the idempotent
- * producer lost track of what the broker has) the whole handle is replaced. */
+ * producer lost track of what the broker has), and after a message that timed out, the whole handle
+ * is replaced: nothing of the old one is sent any more. */
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -175,6 +176,9 @@ static void on_reports(struct bus *bus, rd_kafka_event_t *event)
         ASSERT(bus->producer.pending > 0);
         bus->producer.pending--;
         if (!m->err) bus_is_up(bus);
+        /* What it gave up may have been on its way: librdkafka 2.0.2 then begins a new epoch and
+         * sends again under it what the broker may have already, and does not know any more. */
+        if (m->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT) bus->producer.broken = true;
         loop_work(bus->loop, 1);
         w->done(w, &d);
     }
@@ -234,7 +238,7 @@ static void replace(struct bus *bus)
     bool opened = bus_producer_open(bus, &e);
     ASSERT(opened);
     log_warn(&bus->log, "kafka.producer_replaced",
-             "fatal producer error; continuing with a new one");
+             "the producer may not know what the brokers have; continuing with a new one");
 }
 
 void bus_producer_poll(struct bus *bus)

@@ -51,8 +51,9 @@ struct bus_reader *bus_reader_open(struct bus *bus, const struct bus_reader_opti
                                         .on_error = on_error,
                                         .user = r,
                                     });
-    if (!bus_stream_read(r->stream, options->offset,
-                         options->credit ? options->credit : UINT32_MAX, e)) return NULL;
+    if (!bus_stream_read(r->stream, options->offset, options->credit ? options->credit : UINT32_MAX,
+                         e))
+        return NULL;
     return TAKE(r);
 }
 

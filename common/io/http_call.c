@@ -132,7 +132,8 @@ static void add_header(struct http_call *call, const char *line, size_t len)
         buf_add_char(&call->header_text, (char)tolower((unsigned char)*p));
     buf_add_char(&call->header_text, '\0');
     h->value = call->header_text.len;
-    buf_add(&call->header_text, value, (size_t)(end - value));
+    for (const char *p = value; p < end; p++) /* RFC 9112, 2.2: a bare CR is a space */
+        buf_add_char(&call->header_text, *p == '\r' ? ' ' : *p);
     buf_add_char(&call->header_text, '\0');
 }
 

@@ -62,6 +62,8 @@ int64_t store_integer(const struct store_reply *r); /* also of a string of digit
 struct bytes
 store_string(const struct store_reply *r);       /* empty for other types; the text of an error */
 size_t store_count(const struct store_reply *r); /* elements of an array, 0 for other types */
+/* NULL where there is none, as for a lost reply: every function above takes that for nil, so that
+ * an answer which is not what was asked for is an empty one and not the end of the process. */
 const struct store_reply *store_at(const struct store_reply *r, size_t i);
 
 typedef void (*store_fn)(void *user, enum store_status status, const struct store_reply *reply);

@@ -107,7 +107,7 @@ size_t store_count(const struct store_reply *r)
 
 const struct store_reply *store_at(const struct store_reply *r, size_t i)
 {
-    ASSERT(i < store_count(r));
+    if (i >= store_count(r)) return NULL;
     return (const struct store_reply *)(const void *)raw(r)->element[i];
 }
 

@@ -3,9 +3,9 @@
  * Names in Redis and Kafka. Everything of a partition lies under one hash tag, so that one script
  * may touch it all. prefix is the installation's (option `prefix`, default "tutti").
  *
- *   <prefix>:p:{<p>}            hash     epoch, off, claim, replay_from, replay_until, tries, tries_off,
- *                                        rebuild, gen, fold_gen, gen_seen, fin_bytes, floor, caution,
- *                                        try_off, try_count, accept_loss
+ *   <prefix>:p:{<p>}            hash     epoch, off, claim, replay_from, replay_until, tries,
+ *                                        tries_off, rebuild, gen, fold_gen, gen_seen, fin_bytes,
+ *                                        floor, caution, try_off, try_count, accept_loss
  *   <prefix>:tm:{<p>}           zset     live runs by earliest due time
  *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)

@@ -89,7 +89,14 @@ static bool all_of(struct bytes text, size_t len, const char *allowed)
 
 static bool short_text(struct bytes text, size_t max)
 {
-    return text.data && text.len > 0 && text.len <= max && utf8_check(text.data, text.len);
+    return text.data && text.len > 0 && text.len <= max && !memchr(text.data, '\0', text.len) &&
+           utf8_check(text.data, text.len);
+}
+
+/* What a run's stored head takes over as it is: text, or nothing. */
+static bool optional_text(struct bytes text)
+{
+    return text.len == 0 || short_text(text, START_KEY_BYTES_MAX);
 }
 
 /* What identifies an attempt: path, attempt (from 1), task id. The engine knows which ids it
@@ -156,6 +163,9 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!all_of(ev->definition, 64, "0123456789abcdef")) return missing(e, HEADER_DEFINITION);
     if (!short_text(ev->workflow, NAME_BYTES_MAX)) return missing(e, HEADER_WORKFLOW);
     if (ev->key.data && !short_text(ev->key, START_KEY_BYTES_MAX)) return missing(e, HEADER_KEY);
+    if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
+    if (!optional_text(ev->actor)) return missing(e, HEADER_ACTOR);
+    if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
     if (ev->value.len > PAYLOAD_BYTES_MAX)
         return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", ev->value.len,
                         PAYLOAD_BYTES_MAX);

@@ -104,10 +104,10 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
  * may have to be marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx);
-/* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes for
- * it is kept (a result settles its step), but nothing is begun; its timeout and a cancel still end
- * it. Tasks that are out are not emitted again until then, because what paused it may have been their
- * result. A run that has ended or is paused already stays as it is. */
+/* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes
+ * for it is kept (a result settles its step), but nothing is begun; its timeout and a cancel still
+ * end it. Tasks that are out are not emitted again until then, because what paused it may have been
+ * their result. A run that has ended or is paused already stays as it is. */
 void engine_pause(struct run *run, const char *why, const struct fold_context *cx,
                   struct effects *fx);
 /* Emits again what is issued and without a result (and the CloudEvent of a finished run) where
@@ -162,7 +162,8 @@ void run_changes(struct run *run, struct fields *ret);
 /* Changes that run_changes would return at least: 0 means none. */
 bool run_changed(const struct run *run);
 /* A run from its stored fields (t: fields are not needed). def: of its head's definition
- * (fields_definition). NULL with ERR_INVALID if the fields are damaged. */
+ * (fields_definition). NULL with ERR_INVALID if head or skeleton are damaged,
+ * or a field belongs to no step; payloads are taken as they are. */
 MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
                                 const struct field *fields, size_t count, struct err *e);
 /* The definition's sha256 in stored fields, copied. false: no head. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A run from its stored fields. What Redis hands back is input like any other: a damaged field is
- * refused, never guessed at. */
+ * A run from its stored fields. What Redis hands back is input like any other: a damaged head or
+ * skeleton, on which every decision rests, is refused, never guessed at. Payloads (i, v, o:, q:)
+ * are taken as they are: they were checked on their way in, and who looks into one parses it. */
 #include "orchestrator/engine/state.h"
 
 #include <stdlib.h>
@@ -102,8 +103,8 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, 7, 0, INT64_MAX, &in) || !number_at(s, 8, 0, INT64_MAX, &out) ||
         !number_at(s, 9, 0, INT64_MAX, &usd) || !json_is_array(json_array_get(s, SKELETON_STEPS)))
         return err_fail(e, ERR_INVALID, "field s is damaged");
-    if (state != RUN_RUNNING && state != RUN_PAUSED && state != RUN_COMPLETED && state != RUN_FAILED &&
-        state != RUN_CANCELLED)
+    if (state != RUN_RUNNING && state != RUN_PAUSED && state != RUN_COMPLETED &&
+        state != RUN_FAILED && state != RUN_CANCELLED)
         return err_fail(e, ERR_INVALID,
                         "field s: the run is %s, which this program cannot go on "
                         "with",
@@ -132,7 +133,7 @@ static void load_bytes(const struct field *field, char **ret, uint32_t *ret_len)
 static bool load_of_path(struct run *run, const struct field *field, struct err *e)
 {
     struct bytes name = field->name, path = { .data = name.data + 2, .len = name.len - 2 };
-    if (path.len == 0) {
+    if (path.len == 0 && !run->result) { /* a damaged snapshot may have a field twice */
         load_bytes(field, &run->result, &run->result_len);
         return true;
     }

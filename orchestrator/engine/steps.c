@@ -374,9 +374,9 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
     f->touched = true;
 }
 
-/* Whether a failure counts: of the attempt that is current, and issued under the generation that is.
- * What a worker of an older generation failed at was issued again meanwhile, and that task has yet
- * to be answered. */
+/* Whether a failure counts: of the attempt that is current, and issued under the generation that
+ * is. What a worker of an older generation failed at was issued again meanwhile, and that task has
+ * yet to be answered. */
 static bool counts(const struct fold *f, const struct step *s, const struct event *ev)
 {
     if (MUTANT(STALE_FAILURE)) return s->state == STEP_STATE_ISSUED;

@@ -104,6 +104,64 @@ def test_a_start_key_is_not_free_after_a_wipe(installation, fake, redis):
     assert fake.count("/fast") == 2, "the key started a second run"
 
 
+def test_a_large_run_that_slept_over_many_floors_comes_back(installation, fake, redis):
+    """Its snapshot is older than the floor and in pieces; the owner that wrote it is gone."""
+    slow = Slow(fake)
+    fake.on("/fast", lambda c: {})
+    inst = installation()
+    first = inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(first)
+    path = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{slow.url}/a"},
+                                 {"name": "b", "type": "set", "vars": {"n": 1}}]})
+    quick = inst.write({"steps": [{"name": "a", "type": "http", "url": f"{fake.url}/fast"}]})
+    run = inst.start(path, {"text": "x" * 850_000})
+    until(lambda: slow.count() == 1, 20, "the slow call")
+    wait_snapshot(inst, redis, run)
+    p = partition_of(inst, run)
+    written = redis.command("HGET", f"{inst.prefix}:snap:{{{p}}}", run)
+    assert written.split()[2] == "2", f"in two pieces: {written}"
+    first.stop()
+    inst.orchestrator(*SNAPSHOTS)
+    for _ in range(2):
+        before = floors(inst, redis)[p]
+
+        def moved():
+            inst.finish(inst.start(quick))
+            return floors(inst, redis)[p] > before
+        until(moved, 60, "a later floor")
+    assert redis.command("HGET", f"{inst.prefix}:snap:{{{p}}}", run) == written, "not written again"
+    state = stored(inst, redis, run)
+    redis.command("FLUSHALL")
+    until(lambda: stored(inst, redis, run) == state, 60, "the state from before")
+    slow.open.set()
+    assert inst.finish(run, 60)["status"] == "completed"
+    assert slow.count() == 1
+    inst.check_once(run)
+
+
+def test_an_expired_run_leaves_the_topic_and_stays_away_after_a_wipe(installation, fake, redis):
+    fake.on("/fast", lambda c: {})
+    inst = installation()
+    inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    path = inst.write({"retention": "6s", "steps": [
+        {"name": "a", "type": "http", "url": f"{fake.url}/fast"}]})
+    run = inst.start(path, {}, "--key", "k")
+    inst.finish(run)
+    wait_snapshot(inst, redis, run)
+    until(lambda: any(r.key.startswith(run) and r.value for r in inst.topics.of("snapshots")), 10,
+          "its snapshot")
+    until(lambda: inst.topics.of("events", run_id=run, type="run.expired"), 30, "its end")
+    until(lambda: any(r.key.startswith(run) and r.value is None
+                      for r in inst.topics.of("snapshots")), 30, "its tombstone")
+    redis.command("FLUSHALL")
+    again = inst.start(path, {}, "--key", "k")
+    assert again != run and inst.finish(again, 60)["status"] == "completed"
+    assert inst.tutti("status", run).code == 3
+
+
 @pytest.mark.parametrize("backend", ["kafka"], indirect=True)
 def test_a_log_that_is_cut_below_the_floor_is_not_missed(installation, fake, redis, backend):
     slow = Slow(fake)
@@ -180,6 +238,17 @@ def test_a_topic_that_was_made_anew_is_refused(installation, fake, redis, backen
     inst.malformed.add(None)
     assert second.wait(60) == 1
     assert "is not in the log" in second.events("shard.failed")[0]["msg"]
+
+
+@pytest.mark.parametrize("backend", ["kafka"], indirect=True)
+def test_a_redis_of_another_cluster_is_refused_at_start(installation, redis, backend):
+    inst = installation()
+    inst.orchestrator().stop()
+    assert redis.command("HGET", f"{inst.prefix}:sys", "cluster")
+    redis.command("HSET", f"{inst.prefix}:sys", "cluster", "another")
+    second = inst.orchestrator(wait=False)
+    assert second.wait(30) == 1
+    assert "cluster" in second.events("shard.failed")[0]["msg"]
 
 
 POISON = "orchestrator-poison"

@@ -5,6 +5,7 @@
 #ifndef TUTTI_TESTS_REDIS_SERVER_H
 #define TUTTI_TESTS_REDIS_SERVER_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/base/base.h"
@@ -12,6 +13,11 @@
 struct redis_server {
     pid_t pid;                /* 0: does not run */
     char dir[48], socket[64]; /* empty before the first start */
+    /* The path of the built tests/redis/clock.c, for a server that lives in the test's time; NULL:
+     * in ours. */
+    const char *clock_module;
+    char clock[64];    /* a file in dir */
+    int64_t *clock_ms; /* its wall clock, to be set at any time; NULL without a clock_module */
 };
 
 /* Starts it, the second time in the same place. more: further arguments up to a NULL; may be NULL.

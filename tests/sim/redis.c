@@ -12,26 +12,50 @@
 #include "tests/sim/redis_internal.h"
 #include "tests/unit/base/prng.h"
 
-#define NAME_SLOTS 256
+static const struct redis_command commands[] = {
+#define X(name, fn, arity, flags) { #name, redis_cmd_##fn, arity, flags },
+    REDIS_COMMANDS(X)
+#undef X
+};
 
 /* --- life --- */
 
-void redis_new_run_id(struct redis *r)
+static void new_run_id(struct redis *r)
 {
     uint64_t words[3] = { prng_next(&r->prng), prng_next(&r->prng), prng_next(&r->prng) };
     hex_encode((const unsigned char *)words, 20, r->run_id);
+}
+
+/* What a seed decides; the rest is zero. */
+static void sow(struct redis *r, uint64_t seed)
+{
+    r->options.seed = seed;
+    r->prng = (seed ^ 0x5DEECE66D) * 0x9E3779B97F4A7C15ULL | 1;
+    r->hash_seed = (uint32_t)prng_next(&r->prng);
+    r->now_ms = 1;
+    new_run_id(r);
 }
 
 struct redis *redis_new(const struct redis_options *options)
 {
     struct redis *r = xcalloc(1, sizeof *r);
     r->options = *options;
-    r->prng = (options->seed ^ 0x5DEECE66D) * 0x9E3779B97F4A7C15ULL | 1;
-    r->hash_seed = (uint32_t)prng_next(&r->prng);
-    r->now_ms = 1;
-    redis_new_run_id(r);
+    sow(r, options->seed);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        (void)map_put(&r->commands, bytes_of(commands[i].name), (void *)(uintptr_t)&commands[i]);
     scripts_open(r);
     return r;
+}
+
+void redis_reset(struct redis *r, uint64_t seed)
+{
+    ASSERT(!r->in_script);
+    journal_done(r);
+    keyspace_done(&r->keys);
+    scripts_forget(r);
+    r->refusing = REDIS_WILLING;
+    r->calls = 0;
+    sow(r, seed);
 }
 
 struct redis *redis_free(struct redis *r)
@@ -40,6 +64,7 @@ struct redis *redis_free(struct redis *r)
     journal_done(r);
     keyspace_done(&r->keys);
     scripts_close(r);
+    map_done(&r->commands);
     free(r);
     return NULL;
 }
@@ -61,7 +86,7 @@ const char *redis_run_id(const struct redis *r)
 
 void redis_restart(struct redis *r)
 {
-    redis_new_run_id(r);
+    new_run_id(r);
     scripts_forget(r);
 }
 
@@ -77,17 +102,17 @@ void redis_set_refusing(struct redis *r, enum redis_refusal kind)
 
 /* --- commands --- */
 
-static const struct redis_command commands[] = {
-#define X(name, fn, arity, flags) { #name, #fn, redis_cmd_##fn, arity, flags },
-    REDIS_COMMANDS(X)
-#undef X
-};
+#define NAME_BYTES_MAX 24
 
-const struct redis_command *redis_command_find(struct bytes name)
+const struct redis_command *redis_command_find(const struct redis *r, struct bytes name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (word_is(name, commands[i].name)) return &commands[i];
-    return NULL;
+    char upper[NAME_BYTES_MAX];
+    if (name.len > sizeof upper) return NULL;
+    for (size_t i = 0; i < name.len; i++) {
+        char ch = name.data[i];
+        upper[i] = ch >= 'a' && ch <= 'z' ? (char)(ch - 'a' + 'A') : ch;
+    }
+    return map_get(&r->commands, (struct bytes){ .data = upper, .len = name.len });
 }
 
 bool redis_arity_ok(const struct redis_command *command, size_t argc)
@@ -106,7 +131,7 @@ const char *redis_refused(const struct redis *r, const struct redis_command *com
     case REDIS_READONLY:
         return writes ? "READONLY You can't write against a read only replica." : NULL;
     case REDIS_MISCONF:
-        return writes || command->run == redis_cmd_ping
+        return writes || (command->run == redis_cmd_ping && !r->in_script)
                    ? "MISCONF Redis is configured to save RDB snapshots, but it's currently unable "
                      "to persist to disk. Commands that may modify the data set are disabled, "
                      "because this instance is configured to report errors during writes if RDB "
@@ -130,6 +155,14 @@ void redis_not_implemented(const struct redis *r, struct bytes what)
     abort();
 }
 
+static void wrong_arity(struct call *c, const char *name)
+{
+    char lower[32];
+    size_t len = 0;
+    for (; name[len]; len++) lower[len] = (char)tolower((unsigned char)name[len]);
+    reply_error(c, "ERR wrong number of arguments for '%.*s' command", (int)len, lower);
+}
+
 static void unknown(struct call *c)
 {
     AUTO_BUF struct buf args = { 0 };
@@ -145,14 +178,14 @@ const struct store_reply *redis_call(struct redis *r, const struct bytes *argv, 
     ASSERT(argc > 0 && !r->in_script);
     struct store_reply *root = arena_alloc(arena, sizeof *root);
     struct call c = { .r = r, .argv = argv, .argc = argc, .arena = arena, .root = root };
-    const struct redis_command *command = redis_command_find(argv[0]);
+    const struct redis_command *command = redis_command_find(r, argv[0]);
     r->calls++;
     const char *refusal = NULL;
     if (!command) {
         redis_not_implemented(r, argv[0]);
         unknown(&c);
     } else if (!redis_arity_ok(command, argc)) {
-        reply_error(&c, "ERR wrong number of arguments for '%s' command", command->lower);
+        wrong_arity(&c, command->name);
     } else if ((refusal = redis_refused(r, command))) {
         reply_error(&c, "%s", refusal);
     } else {

@@ -46,6 +46,10 @@ struct redis *redis_new(const struct redis_options *options);
 struct redis *redis_free(struct redis *r);
 DEFINE_CLEANUP(struct redis *, redis_free)
 
+/* As new with this seed; of the options only the seed changes. Much faster than a new one, which
+ * has to compile its scripts. Marks are void. */
+void redis_reset(struct redis *r, uint64_t seed);
+
 /* The wall clock in ms since 1970: of TIME and of every expiry. It may go back. 1 at first. */
 void redis_set_time(struct redis *r, int64_t wall_ms);
 

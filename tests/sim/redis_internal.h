@@ -32,6 +32,7 @@ struct redis {
     struct journal journal;
 
     lua_State *lua;
+    struct map commands;          /* by name */
     struct map scripts;           /* by SHA-1; compiled once, also over restarts */
     struct redis_script *last;    /* of the last call: its SHA-1 is often the next one's */
     bool in_script, script_dirty; /* dirty: a write of this script has passed */
@@ -42,7 +43,7 @@ struct redis {
 
 /* --- a call and its reply (redis_reply.c) --- */
 
-#define REPLY_DEPTH_MAX 4
+#define REPLY_DEPTH_MAX 8
 
 /* A command under way. Its reply goes to the Lua stack, or into an arena: one value, arrays by
  * reply_array(n) followed by n values. */
@@ -84,6 +85,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(SET, set, -3, WRITES | DENY_OOM)               \
     X(DEL, del, -2, WRITES)                          \
     X(UNLINK, del, -2, WRITES)                       \
+    X(MGET, mget, -2, 0)                             \
     X(EXISTS, exists, -2, 0)                         \
     X(TYPE, type, 2, 0)                              \
     X(INCR, incr, 2, WRITES | DENY_OOM)              \
@@ -136,7 +138,7 @@ enum { WRITES = 1, DENY_OOM = 2, NO_SCRIPT = 4, WHILE_LOADING = 8 };
     X(EVALSHA, evalsha, -3, NO_SCRIPT)
 
 struct redis_command {
-    const char *name, *lower;
+    const char *name;
     void (*run)(struct call *c);
     int arity;
     unsigned flags;
@@ -147,7 +149,7 @@ REDIS_COMMANDS(X)
 #undef X
 
 /* NULL: not one of ours. */
-const struct redis_command *redis_command_find(struct bytes name);
+const struct redis_command *redis_command_find(const struct redis *r, struct bytes name);
 bool redis_arity_ok(const struct redis_command *command, size_t argc);
 /* Why it may not run now; NULL: it may. */
 const char *redis_refused(const struct redis *r, const struct redis_command *command);
@@ -171,7 +173,7 @@ bool make_typed(struct call *c, struct bytes key, enum redis_type type, struct e
 struct entry *find_live(struct redis *r, struct bytes key);
 static inline bool is_expired(const struct redis *r, const struct entry *e)
 {
-    return e->expire_ms >= 0 && e->expire_ms <= r->now_ms;
+    return e->expire_ms >= 0 && e->expire_ms < r->now_ms; /* its last ms is alive */
 }
 /* As Redis' string2ll: no sign +, no leading zeros, no spaces. */
 bool parse_integer(struct bytes text, int64_t *ret);
@@ -204,6 +206,5 @@ void journal_done(struct redis *r);
 void scripts_open(struct redis *r);
 void scripts_close(struct redis *r);
 void scripts_forget(struct redis *r);
-void redis_new_run_id(struct redis *r);
 
 #endif

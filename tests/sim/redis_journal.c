@@ -124,6 +124,7 @@ void data_set_field(struct redis *r, struct entry *e, struct field *at, struct b
 void data_set_score(struct redis *r, struct entry *e, struct field *at, struct bytes member,
                     uint32_t hash, double score)
 {
+    score += 0.0; /* a small sorted set of Redis keeps no -0 */
     if (at) {
         struct field was = { .name = also(r, at->name), .score = at->score };
         zset_rescore(e->zset, at, score);
@@ -241,7 +242,7 @@ void redis_forget(struct redis *r, uint64_t mark)
 
 void journal_done(struct redis *r)
 {
-    if (r->options.journal) redis_forget(r, redis_mark(r));
+    while (r->journal.head < r->journal.used) undo_release(&r->journal.list[r->journal.head++]);
     free(r->journal.list);
     r->journal = (struct journal){ 0 };
 }

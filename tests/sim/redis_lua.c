@@ -13,8 +13,6 @@
 #include "orchestrator/engine/arena.h"
 #include "tests/sim/redis_internal.h"
 
-#define NESTING_MAX 16 /* of arrays that a script returns */
-
 struct redis_script {
     char sha1[SHA1_HEX];
     int function; /* a reference in Lua's registry */
@@ -50,7 +48,7 @@ static bool take_words(lua_State *L, struct redis *r, size_t argc)
         if (type == LUA_TNUMBER) {
             double value = lua_tonumber(L, (int)i + 1);
             char *at = r->digits.data + r->digits.len;
-            if (value == (double)(int64_t)value && fabs(value) < 1e15 && value != 0)
+            if (fabs(value) < 1e15 && value == trunc(value) && value != 0)
                 buf_add_int(&r->digits, (int64_t)value);
             else
                 buf_addf(&r->digits, "%.17g", value);
@@ -82,12 +80,12 @@ static int call_redis(lua_State *L, bool raise)
     struct redis *r = redis_of(L);
     size_t argc = (size_t)lua_gettop(L);
     if (argc == 0)
-        return raise_text(L, "ERR Please specify at least one argument for this redis.call() call",
+        return raise_text(L, "ERR Please specify at least one argument for this redis lib call",
                           raise);
     if (!take_words(L, r, argc))
         return raise_text(L, "ERR Lua redis lib command arguments must be strings or integers",
                           raise);
-    const struct redis_command *command = redis_command_find(r->words[0]);
+    const struct redis_command *command = redis_command_find(r, r->words[0]);
     if (!command) redis_not_implemented(r, r->words[0]);
     const char *why = script_refused(r, command, argc);
     if (why) return raise_text(L, why, raise);
@@ -118,15 +116,13 @@ static int single_field(lua_State *L, const char *field)
     return 1;
 }
 
-/* An error text that names no code gets ERR, as of Redis 7. */
+/* The first word is the code; a text of one word has none, and gets ERR. */
 static int lua_error_reply(lua_State *L)
 {
     if (lua_gettop(L) == 1 && lua_type(L, 1) == LUA_TSTRING) {
         const char *text = lua_tostring(L, 1);
-        if (text[0] == '-')
-            lua_pushstring(L, text + 1);
-        else
-            lua_pushfstring(L, "ERR %s", text);
+        if (text[0] == '-') text++;
+        lua_pushfstring(L, strchr(text, ' ') ? "%s" : "ERR %s", text);
         lua_replace(L, 1);
     }
     return single_field(L, "err");
@@ -187,6 +183,23 @@ static int lua_on_error(lua_State *L)
     return 1;
 }
 
+/* Redis' own pcall: of an error { err } it gives the text. */
+static int lua_plain_pcall(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
+    if (!ok && lua_istable(L, -1)) {
+        lua_getfield(L, -1, "err");
+        if (lua_isstring(L, -1))
+            lua_replace(L, -2);
+        else
+            lua_pop(L, 1);
+    }
+    lua_pushboolean(L, ok);
+    lua_insert(L, 1);
+    return lua_gettop(L);
+}
+
 /* --- the interpreter --- */
 
 static void push_function(struct redis *r, lua_CFunction fn)
@@ -215,6 +228,8 @@ static void open_libraries(lua_State *L)
         lua_pushnil(L);
         lua_setglobal(L, absent[i]);
     }
+    lua_pushcfunction(L, lua_plain_pcall);
+    lua_setglobal(L, "pcall");
     lua_getglobal(L, "math"); /* Redis has its own; a script of ours has no use for chance */
     lua_pushnil(L);
     lua_setfield(L, -2, "random");
@@ -321,6 +336,12 @@ static bool push_raw_field(lua_State *L, const char *name, int type)
     return false;
 }
 
+/* Truncated; what does not fit is what x86's conversion makes of it. */
+static int64_t to_integer(double value)
+{
+    return value >= -0x1p63 && value < 0x1p63 ? (int64_t)value : INT64_MIN;
+}
+
 static void answer_value(struct call *c, lua_State *L, size_t nesting);
 
 /* Up to the first nil, as Redis. */
@@ -361,7 +382,7 @@ static void answer_value(struct call *c, lua_State *L, size_t nesting)
         text.data = lua_tolstring(L, -1, &text.len);
         reply_bytes(c, text);
         break;
-    case LUA_TNUMBER: reply_integer(c, (int64_t)lua_tonumber(L, -1)); break;
+    case LUA_TNUMBER: reply_integer(c, to_integer(lua_tonumber(L, -1))); break;
     case LUA_TBOOLEAN:
         if (lua_toboolean(L, -1))
             reply_integer(c, 1);
@@ -483,7 +504,7 @@ const struct store_reply *redis_script(struct redis *r, const char *sha1, const 
     struct call c = { .r = r, .arena = arena, .root = root };
     r->calls++;
     if (r->refusing == REDIS_LOADING) {
-        reply_error(&c, "%s", redis_refused(r, redis_command_find(BYTES_LIT("EVAL"))));
+        reply_error(&c, "%s", redis_refused(r, redis_command_find(r, BYTES_LIT("EVAL"))));
         return root;
     }
     struct redis_script *s = script_find(r, bytes_of(sha1));

@@ -30,6 +30,5 @@ size_t store_count(const struct store_reply *r)
 
 const struct store_reply *store_at(const struct store_reply *r, size_t i)
 {
-    ASSERT(i < store_count(r));
-    return &r->items[i];
+    return i < store_count(r) ? &r->items[i] : NULL;
 }

@@ -137,9 +137,49 @@ void redis_cmd_ttl(struct call *c)
     answer_ttl(c, true);
 }
 
+struct expire_options {
+    bool nx, xx, gt, lt;
+};
+
+static bool parse_expire_options(struct call *c, struct expire_options *o)
+{
+    for (size_t i = 3; i < c->argc; i++) {
+        struct bytes word = c->argv[i];
+        if (word_is(word, "NX")) {
+            o->nx = true;
+        } else if (word_is(word, "XX")) {
+            o->xx = true;
+        } else if (word_is(word, "GT")) {
+            o->gt = true;
+        } else if (word_is(word, "LT")) {
+            o->lt = true;
+        } else {
+            reply_error(c, "ERR Unsupported option %.*s", (int)word.len, word.data);
+            return false;
+        }
+    }
+    if (o->nx && (o->xx || o->gt || o->lt))
+        reply_error(c, "ERR NX and XX, GT or LT options at the same time are not compatible");
+    else if (o->gt && o->lt)
+        reply_error(c, "ERR GT and LT options at the same time are not compatible");
+    else
+        return true;
+    return false;
+}
+
+static bool expire_wanted(const struct expire_options *o, int64_t was, int64_t at)
+{
+    if (o->nx && was >= 0) return false;
+    if (o->xx && was < 0) return false;
+    if (o->gt && (was < 0 || at <= was)) return false;
+    return !(o->lt && was >= 0 && at >= was);
+}
+
 static void expire(struct call *c, bool seconds)
 {
+    struct expire_options o = { 0 };
     int64_t value, at;
+    if (!parse_expire_options(c, &o)) return;
     if (!parse_integer(c->argv[2], &value)) {
         reply_error(c, NOT_INTEGER);
         return;
@@ -149,13 +189,13 @@ static void expire(struct call *c, bool seconds)
         reply_error(c, "ERR invalid expire time in '%s' command", seconds ? "expire" : "pexpire");
         return;
     }
-    if (c->argc > 3) redis_not_implemented(c->r, BYTES_LIT("PEXPIRE with options"));
     struct entry *e = find_live(c->r, c->argv[1]);
-    if (e && at <= c->r->now_ms)
+    bool wanted = e && expire_wanted(&o, e->expire_ms, at);
+    if (wanted && at <= c->r->now_ms)
         data_remove(c->r, e);
-    else if (e)
+    else if (wanted)
         data_set_expire(c->r, e, at);
-    reply_integer(c, e != NULL);
+    reply_integer(c, wanted);
 }
 
 void redis_cmd_pexpire(struct call *c)
@@ -190,30 +230,63 @@ void redis_cmd_get(struct call *c)
         reply_nil(c);
 }
 
+void redis_cmd_mget(struct call *c)
+{
+    reply_array(c, c->argc - 1);
+    for (size_t i = 1; i < c->argc; i++) {
+        const struct entry *e = find_live(c->r, c->argv[i]);
+        if (e && e->type == REDIS_STRING)
+            reply_bytes(c, text_bytes(e->string));
+        else
+            reply_nil(c);
+    }
+}
+
+struct expiry {
+    const char *word;
+    int64_t unit_ms;
+    bool absolute;
+};
+
 struct set_options {
-    bool nx, xx, get, keep_ttl, expires;
+    bool nx, xx, get, keep_ttl;
+    const struct expiry *expiry; /* NULL: none */
+    struct bytes number;         /* of expiry */
     int64_t expire_ms;
 };
 
-/* EX, PX, EXAT, PXAT and their number. */
+/* A kind of expiry with its number: once, or the same kind again. */
 static bool parse_expiry(struct call *c, size_t i, struct set_options *o)
 {
-    static const struct {
-        const char *word;
-        int unit;
-        bool absolute;
-    } kinds[] = {
+    static const struct expiry kinds[] = {
         { "EX", 1000, false }, { "PX", 1, false }, { "EXAT", 1000, true }, { "PXAT", 1, true }
     };
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         if (!word_is(c->argv[i], kinds[k].word)) continue;
-        if (o->expires || o->keep_ttl || i + 1 >= c->argc) return false;
-        o->expires = true;
-        /* Redis reads the number after all words, so that a syntax error comes first. */
-        o->expire_ms = (int64_t)((i + 1) * 8 + k);
+        if (o->keep_ttl || i + 1 >= c->argc) return false;
+        if (o->expiry && o->expiry != &kinds[k]) return false;
+        o->expiry = &kinds[k];
+        o->number = c->argv[i + 1];
         return true;
     }
     return false;
+}
+
+/* After all words, so that an error of syntax comes first. */
+static bool parse_number(struct call *c, struct set_options *o)
+{
+    int64_t ms;
+    if (!parse_integer(o->number, &ms)) {
+        reply_error(c, NOT_INTEGER);
+        return false;
+    }
+    if (ms <= 0 || __builtin_mul_overflow(ms, o->expiry->unit_ms, &ms) ||
+        (!o->expiry->absolute && __builtin_add_overflow(ms, c->r->now_ms, &ms))) {
+        reply_error(c, "ERR invalid expire time in 'set' command");
+        return false;
+    }
+    o->expire_ms = ms;
+    return true;
 }
 
 static bool parse_set(struct call *c, struct set_options *o)
@@ -226,7 +299,7 @@ static bool parse_set(struct call *c, struct set_options *o)
             o->xx = true;
         } else if (word_is(word, "GET")) {
             o->get = true;
-        } else if (word_is(word, "KEEPTTL") && !o->expires) {
+        } else if (word_is(word, "KEEPTTL") && !o->expiry) {
             o->keep_ttl = true;
         } else if (parse_expiry(c, i, o)) {
             i++;
@@ -235,23 +308,12 @@ static bool parse_set(struct call *c, struct set_options *o)
             return false;
         }
     }
-    if (!o->expires) return true;
-    size_t at = (size_t)o->expire_ms / 8, kind = (size_t)o->expire_ms % 8;
-    int64_t value, ms;
-    if (!parse_integer(c->argv[at], &value)) {
-        reply_error(c, NOT_INTEGER);
-        return false;
-    }
-    if (value <= 0 || __builtin_mul_overflow(value, kind % 2 ? 1 : 1000, &ms) ||
-        (kind < 2 && __builtin_add_overflow(ms, c->r->now_ms, &ms))) {
-        reply_error(c, "ERR invalid expire time in 'set' command");
-        return false;
-    }
-    o->expire_ms = ms;
-    return true;
+    return !o->expiry || parse_number(c, o);
 }
 
-static void store_string_at(struct call *c, struct entry *e, struct bytes key, struct bytes value)
+/* e: what is there, of any type; NULL: nothing. */
+static struct entry *set_string(struct call *c, struct entry *e, struct bytes key,
+                                struct bytes value)
 {
     if (e && e->type != REDIS_STRING) {
         data_remove(c->r, e);
@@ -259,6 +321,7 @@ static void store_string_at(struct call *c, struct entry *e, struct bytes key, s
     }
     if (!e) e = data_create(c->r, key, REDIS_STRING);
     data_set_string(c->r, e, value);
+    return e;
 }
 
 void redis_cmd_set(struct call *c)
@@ -279,12 +342,10 @@ void redis_cmd_set(struct call *c)
         if (!o.get) reply_nil(c);
         return;
     }
-    store_string_at(c, e, c->argv[1], c->argv[2]);
-    e = keyspace_find(&c->r->keys, c->argv[1], hash_of(c->r, c->argv[1]));
-    if (o.expires)
-        data_set_expire(c->r, e, o.expire_ms);
-    else if (!o.keep_ttl && c->r->options.bug != REDIS_BUG_SET_KEEPS_TTL)
-        data_set_expire(c->r, e, -1);
+    bool keep = o.keep_ttl || c->r->options.bug == REDIS_BUG_SET_KEEPS_TTL;
+    int64_t was_ms = e ? e->expire_ms : -1;
+    e = set_string(c, e, c->argv[1], c->argv[2]);
+    data_set_expire(c->r, e, o.expiry ? o.expire_ms : keep ? was_ms : -1);
     if (!o.get) reply_status(c, "OK");
 }
 
@@ -302,7 +363,7 @@ static void increment(struct call *c, int64_t by)
         return;
     }
     char digits[24];
-    store_string_at(c, e, c->argv[1], int_text(digits, value));
+    (void)set_string(c, e, c->argv[1], int_text(digits, value));
     reply_integer(c, value);
 }
 

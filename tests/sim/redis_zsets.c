@@ -2,6 +2,7 @@
  *
  * The fake Redis' commands on sorted sets. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/sim/redis_internal.h"
 
@@ -134,11 +135,17 @@ struct bound {
     bool open;
 };
 
+/* Redis is laxer here than with a score: spaces may lead, and nothing is zero. */
 static bool parse_bound(struct bytes text, struct bound *ret)
 {
+    char copy[64], *end;
     ret->open = text.len && text.data[0] == '(';
-    if (ret->open) text = (struct bytes){ .data = text.data + 1, .len = text.len - 1 };
-    return parse_double(text, &ret->score);
+    size_t skip = ret->open ? 1 : 0;
+    if (text.len - skip >= sizeof copy) return false;
+    if (text.len) memcpy(copy, text.data + skip, text.len - skip);
+    copy[text.len - skip] = '\0';
+    ret->score = strtod(copy, &end);
+    return *end == '\0' && !isnan(ret->score);
 }
 
 static bool parse_bounds(struct call *c, struct bytes low, struct bytes high, struct bound ret[2])

@@ -152,8 +152,9 @@ static bool wait_for_runs(struct world *w, uint32_t count, struct err *e)
 static bool story(struct world *w, struct err *e)
 {
     w->loop = loop_new(e);
-    if (!w->loop || !mock_start(w, e)) return false;
+    if (!w->loop) return false;
     if (!redis_server_start(&w->redis, NULL)) return err_fail(e, ERR_IO, "no redis-server");
+    if (!mock_start(w, e)) return false;
     for (unsigned i = 0; i < SHARDS; i++) {
         struct member *m = &w->members[i];
         m->world = w;

@@ -321,6 +321,38 @@ Test(err, a_prefix_stands_before_the_text_and_both_are_cut_to_fit)
     cr_assert_not(err_fail(NULL, ERR_INVALID, "nobody asks"));
 }
 
+Test(err, a_text_is_one_line_of_utf8_whatever_it_quotes)
+{
+    static const struct {
+        const char *quoted, *text;
+    } rows[] = {
+        { "a\nb\x7f", "at 'a b '" },
+        { "Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80",
+          "at 'Zo\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80'" },
+        { "\xFF-\xC3(\x80", "at '?-?(?'" },
+        { "\xED\xA0\x80", "at '?"
+                          "?"
+                          "?'" },
+    };
+    struct err e;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        (void)err_fail(&e, ERR_INVALID, "at '%s'", rows[i].quoted);
+        cr_expect_str_eq(e.text, rows[i].text);
+    }
+    char many[sizeof e.text + 8];
+    for (size_t shift = 0; shift < 3; shift++) { /* cut within a character: it goes as a whole */
+        memset(many, 'x', sizeof many);
+        for (size_t i = shift; i + 3 < sizeof many; i += 3) memcpy(many + i, "\xE2\x82\xAC", 3);
+        many[sizeof many - 1] = '\0';
+        (void)err_fail(&e, ERR_INVALID, "%s", many);
+        cr_expect(utf8_check(e.text, strlen(e.text)));
+        cr_expect_gt(strlen(e.text), sizeof e.text - 4);
+        (void)err_prefix(&e, "a\nb");
+        cr_expect(utf8_check(e.text, strlen(e.text)));
+        cr_expect_eq(strncmp(e.text, "a b: ", 5), 0);
+    }
+}
+
 /* --- log --- */
 
 static json_t *logged(const char *service, const char *field, const char *text)

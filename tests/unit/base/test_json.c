@@ -187,6 +187,25 @@ Test(json, the_parser_refuses_a_key_that_stands_twice_and_says_where)
     cr_assert(strstr(e.text, "line 3"), "%s", e.text);
 }
 
+Test(json, the_parser_refuses_a_nul_wherever_it_stands)
+{
+    static const struct bytes rows[] = {
+        BYTES_LIT("5\0"), BYTES_LIT("[1\0,2]"), BYTES_LIT("{\n\"a\": 1.5\0}"),
+        BYTES_LIT("\0"),  BYTES_LIT("\"a\0\""), BYTES_LIT("[1]\0")
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err e;
+        AUTO_JSON *value = json_parse(rows[i], &e);
+        cr_expect_null(value, "row %zu", i);
+        cr_expect(strstr(e.text, "a NUL character"), "%s", e.text);
+        cr_expect_not(json_check(rows[i]));
+    }
+    struct err e;
+    AUTO_JSON *value = json_parse(rows[2], &e);
+    cr_expect_null(value);
+    cr_expect_str_eq(e.text, "line 2, column 9: a NUL character");
+}
+
 Test(json, the_sorted_form_does_not_depend_on_the_order_of_keys)
 {
     AUTO_JSON *a = json_parse(BYTES_LIT("{\"b\":[1,{\"y\":0,\"x\":1}],\"a\":\"€\"}"), NULL);

@@ -137,3 +137,9 @@ Test(broken, no_more_than_fifty_faults_are_collected)
     cr_expect_eq(faults.count, 50);
     faults_done(&faults);
 }
+
+Test(faults, each_is_one_line_of_text_whatever_it_quotes)
+{
+    expect_step_fault("  - { name: a, type: \"co\\ndi\\u001b[31m\\u007f\" }\n",
+                      "4:22: there is no step type 'co di [31m '");
+}

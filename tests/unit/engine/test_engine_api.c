@@ -198,6 +198,23 @@ Test(engine_api, a_run_does_not_load_with_another_definition)
     cr_assert_null(run_load(def, "x", w.store, w.stored, &e));
 }
 
+Test(engine_api, a_run_with_two_results_does_not_load)
+{
+    AUTO_DEFINITION *def = parse_definition(ONE_STEP);
+    AUTO_WORLD w = world_new(def);
+    world_start(&w, "{}");
+    struct field fields[64];
+    cr_assert_leq(w.stored + 2, ARRAY_LEN(fields));
+    memcpy(fields, w.store, w.stored * sizeof *fields);
+    fields[w.stored] = fields[w.stored + 1] =
+        (struct field){ .name = BYTES_LIT("o:"), .value = BYTES_LIT("1") };
+    struct err e;
+    CLEANUP(run_free_p) struct run *one = run_load(def, RUN_ID, fields, w.stored + 1, &e);
+    cr_assert(one);
+    cr_assert_null(run_load(def, RUN_ID, fields, w.stored + 2, &e));
+    cr_assert_eq(e.kind, ERR_INVALID);
+}
+
 Test(engine_api, without_its_definition_a_run_is_shown_by_paths)
 {
     AUTO_DEFINITION *def =

@@ -458,3 +458,32 @@ Test(bus, settings_that_cannot_be_are_refused_in_words)
     cr_assert_eq(e.kind, ERR_INVALID);
     fixture_close(&f);
 }
+
+Test(bus, a_reader_with_a_credit_reads_no_further_until_it_is_given_more)
+{
+    struct fixture f = fixture_open(1);
+    struct counter c = new_counter();
+    send_numbers(&f, &c, 0, 0, 10);
+    AWAIT(&f, c.done == 10);
+    struct seen s = { .next = 0 };
+    struct err e;
+    struct bus_reader *r = bus_reader_open(f.bus,
+                                           &(struct bus_reader_options){ .topic = TOPIC,
+                                                                         .offset = BUS_START,
+                                                                         .credit = 3,
+                                                                         .on_record = on_record,
+                                                                         .on_end = on_end,
+                                                                         .on_error = on_error,
+                                                                         .user = &s },
+                                           &e);
+    cr_assert(r, "%s", e.text);
+    AWAIT(&f, s.count == 3);
+    idle(&f, 100);
+    cr_assert_eq(s.count, 3, "read without credit");
+    bus_reader_credit(r, 100);
+    AWAIT(&f, s.count == 10 && s.ends > 0);
+    cr_assert_eq(s.end, 10);
+    bus_reader_close(r);
+    buf_done(&s.text);
+    fixture_close(&f);
+}

@@ -69,7 +69,8 @@ static bool behave(const struct connection *c, const char *request, const char *
 {
     static const char part[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome";
     if (strncmp(path, "/echo", 5) == 0) {
-        answer(c->fd, "200 OK", "X-Reply:  Spaced \r\nX-EMPTY:\r\n", bytes_of(request));
+        answer(c->fd, "200 OK", "X-Reply:  Spaced \r\nX-EMPTY:\r\nX-Bare: a\rb\r\n",
+               bytes_of(request));
         return true;
     }
     if (strncmp(path, "/to/", 4) == 0) {
@@ -325,6 +326,9 @@ Test(http_pool, a_get_brings_status_headers_and_body)
     w.header_name = "x-empty";
     EXPECT_OUTCOME(run(&w, &r), HTTP_DONE);
     cr_assert_str_eq(w.header, "");
+    w.header_name = "x-bare";
+    EXPECT_OUTCOME(run(&w, &r), HTTP_DONE);
+    cr_assert_str_eq(w.header, "a b", "a bare CR is no part of a value");
     w.header_name = "x-absent";
     EXPECT_OUTCOME(run(&w, &r), HTTP_DONE);
     cr_assert_str_eq(w.header, "(none)");

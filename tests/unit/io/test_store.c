@@ -192,6 +192,8 @@ static void check_types(void *user, enum store_status status, const struct store
     cr_assert_eq(status, STORE_OK);
     cr_assert_eq(store_type(r), STORE_ARRAY);
     cr_assert_eq(store_count(r), 4);
+    cr_assert_null(store_at(r, store_count(r)), "what is not there is nil");
+    cr_assert_null(store_at(NULL, 0));
     cr_assert_eq(store_type(store_at(r, 0)), STORE_INTEGER);
     cr_assert_eq(store_integer(store_at(r, 0)), 7);
     cr_assert_eq(store_type(store_at(r, 1)), STORE_STRING);

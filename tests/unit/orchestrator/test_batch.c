@@ -150,7 +150,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
 {
     struct world *w = world_new();
     struct entry *first = NULL;
-    for (unsigned i = 0; i < COMMIT_RUNS_MAX; i++) {
+    for (unsigned i = 0; i < REPLAY_RUNS_MAX; i++) {
         char id[RUN_ID_MAX];
         snprintf(id, sizeof id, "%016x-%024x", i, i);
         struct entry *entry = deleted_run(w, id);
@@ -161,7 +161,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
     cr_assert_not(batch_touch(w->batch, more));
     cr_assert(batch_touch(w->batch, first));
     cr_assert_eq(more->pins, 0);
-    for (size_t i = 0; i < COMMIT_RUNS_MAX; i++) let_go(w->batch->touched[i]);
+    for (size_t i = 0; i < REPLAY_RUNS_MAX; i++) let_go(w->batch->touched[i]);
     world_free(w);
 }
 

@@ -10,7 +10,8 @@
 #include "tests/redis/ask.h"
 
 extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
-    script_timers[], script_generation[], script_installation[];
+    script_timers[], script_generation[], script_installation[], script_purge[], script_restore[],
+    script_survey[], script_snapped[], script_trying[];
 
 #define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
@@ -327,7 +328,7 @@ Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
 /* Steps may each have an output and a task's making, events a transition each; and h i s v. */
 Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
 {
-    enum { FIELDS = 2 * DEFINITION_STEPS_MAX + BATCH_EVENTS_MAX + 4 };
+    enum { FIELDS = 2 * DEFINITION_STEPS_MAX + REPLAY_EVENTS_MAX + 4 };
     struct redis r = redis_owned();
     static char names[FIELDS][8];
     static struct bytes argv[4 + 15 + 3 * FIELDS];
@@ -353,7 +354,7 @@ Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
 
 /* --- what is read --- */
 
-Test(load, it_reads_runs_and_start_keys_with_the_place_and_absent_ones_are_empty)
+Test(load, it_reads_runs_and_start_keys_with_the_place_and_tells_what_is_absent)
 {
     struct redis r = redis_owned();
     COMMAND(&r, "HSET r1 a 1 b 2");
@@ -439,5 +440,151 @@ Test(installation, a_broker_without_a_cluster_id_leaves_it_to_the_next)
     EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 - 1");
     EQ(ask(&r, script_installation, "sys / 64 c1 1"), "64 c1 1");
     EQ(ask(&r, script_installation, "sys / 64 - 1"), "64 c1 1");
+    redis_stop(&r);
+}
+
+/* --- a rebuild --- */
+
+Test(purge, it_deletes_only_amid_a_rebuild_of_its_own_epoch)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    COMMAND(&r, "MSET a 1 b 2");
+    EQ(ask(&r, script_purge, "p a / 9"), "RELOAD");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_purge, "p a b / 10"), "RELOAD", "an owner that was stopped amid its rebuild");
+    EQ(COMMAND(&r, "EXISTS a b"), "2");
+    EQ(ask(&r, script_purge, "p a b / 20"), "OK");
+    EQ(COMMAND(&r, "EXISTS a b"), "0");
+    restored(&r);
+    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    COMMAND(&r, "SET a 1");
+    EQ(ask(&r, script_purge, "p a / 20"), "RELOAD", "the rebuild is over");
+    EQ(COMMAND(&r, "EXISTS a"), "1");
+    redis_stop(&r);
+}
+
+Test(restore, runs_come_back_with_their_indexes_and_start_keys)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    COMMAND(&r, "HSET r1 old 1");
+    EQ(ask(&r, script_restore,
+           "p tm fin snap r1 k1 r2 k2 / 10 - - 70 run1 1 500 0 e1 2 s a i b run2 0 600 1 e2 1 s c"),
+       "OK");
+    EQ(COMMAND(&r, "HGETALL r1"), "s a i b", "nothing of an older state is left");
+    EQ(COMMAND(&r, "HGETALL r2"), "s c");
+    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "run1 500");
+    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "run2 600");
+    EQ(COMMAND(&r, "MGET k1 k2"), "nil run2");
+    EQ(COMMAND(&r, "HMGET snap run1 run2"), "e1 e2");
+    EQ(COMMAND(&r, "HMGET p fin_bytes off fold_gen"), "70 0 nil");
+    redis_stop(&r);
+}
+
+Test(restore, the_last_call_sets_the_place_and_the_generation_of_the_fold)
+{
+    struct redis r = redis_start();
+    takeover(&r, 90, 4);
+    EQ(ask(&r, script_restore, "p tm fin snap / 90 40 g 0"), "OK");
+    EQ(COMMAND(&r, "HMGET p off replay_from fold_gen rebuild"), "40 40 g 2");
+    EQ(commit(&r, 90, 40, 91, 1), "OK 90 91");
+    redis_stop(&r);
+}
+
+Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_restore, "p tm fin snap r k / 10 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
+    restored(&r);
+    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    EQ(ask(&r, script_restore, "p tm fin snap r k / 20 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
+    EQ(COMMAND(&r, "EXISTS tm fin snap r k"), "0");
+    EQ(COMMAND(&r, "HGET p fin_bytes"), "nil");
+    redis_stop(&r);
+}
+
+/* --- snapshots --- */
+
+Test(survey, it_names_runs_with_their_entries_and_skeletons)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "ZADD tm 1 a 2 b 3 gone");
+    COMMAND(&r, "HSET run:a s [1]");
+    COMMAND(&r, "HSET run:b s [2]");
+    COMMAND(&r, "HSET snap b e");
+    EQ(ask(&r, script_survey, "p snap tm / 0 64 run:"), "10 11 - 0 3 [a - [1]] [b e [2]]");
+    EQ(ask(&r, script_survey, "p snap fin / 0 64 run:"), "10 11 - 0 0");
+    redis_stop(&r);
+}
+
+Test(survey, of_the_snapshots_it_names_those_whose_runs_are_gone)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET run:a s 1");
+    COMMAND(&r, "HSET snap a e1 b e2");
+    EQ(ask(&r, script_survey, "p snap snap / 0 64 run:"), "10 11 - 0 2 [b e2 -]");
+    redis_stop(&r);
+}
+
+Test(snapped, it_remembers_and_forgets_for_the_owner_only)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_snapped, "p snap / 9 5 1 a e"), "RELOAD");
+    EQ(COMMAND(&r, "EXISTS snap"), "0");
+    EQ(ask(&r, script_snapped, "p snap / 10 5 2 a e1 b e2"), "OK");
+    EQ(ask(&r, script_snapped, "p snap / 10 - 0 a never"), "OK");
+    EQ(COMMAND(&r, "HGETALL snap"), "b e2");
+    EQ(COMMAND(&r, "HGET p floor"), "5");
+    redis_stop(&r);
+}
+
+/* --- caution --- */
+
+Test(trying, each_owner_marks_an_event_once_however_often_it_asks)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 2");
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "RELOAD 0");
+    takeover(&r, 30, 0);
+    EQ(ask(&r, script_trying, "p / 30 11 trying"), "OK 3");
+    EQ(ask(&r, script_trying, "p / 30 12 trying"), "OK 1", "another event begins anew");
+    redis_stop(&r);
+}
+
+Test(trying, what_was_survived_is_not_held_against_an_event)
+{
+    struct redis r = redis_owned();
+    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 survived"), "OK 0");
+    takeover(&r, 20, 0);
+    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 1");
+    redis_stop(&r);
+}
+
+Test(trying, caution_lasts_over_takeovers_until_it_is_ended)
+{
+    struct redis r = redis_owned();
+    for (int epoch = 20; epoch < 50; epoch += 10) takeover(&r, epoch, 0);
+    EQ(commit(&r, 40, 11, 30, 1), "OK 40 30");
+    EQ(takeover(&r, 50, 0), "OK 30 30 1 gen10 - - 30", "from where it stands now");
+    EQ(ask(&r, script_trying, "p / 50 0 calm"), "OK 0");
+    EQ(takeover(&r, 60, 0), "OK 30 30 2 gen10 - - -");
+    redis_stop(&r);
+}
+
+Test(trying, a_rebuild_is_cautious_from_where_the_last_one_got_to)
+{
+    struct redis r = redis_start();
+    takeover(&r, 10, 0);
+    takeover(&r, 20, 0);
+    restored(&r);
+    EQ(commit(&r, 20, 0, 700, 0), "OK 20 700");
+    EQ(takeover(&r, 1000, 0), "REBUILD 0 0 3 gen10 - - 700");
     redis_stop(&r);
 }

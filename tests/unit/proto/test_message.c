@@ -123,6 +123,23 @@ Test(event, a_start_is_decoded_with_all_it_carries)
     cr_expect_null(ev.key.data);
 }
 
+/* They go into the run's stored head as they are. */
+Test(event, a_start_by_what_is_no_text_is_malformed)
+{
+    static const enum message_header headers[] = { HEADER_KEY, HEADER_ACTOR, HEADER_NAMESPACE,
+                                                   HEADER_TRACEPARENT };
+    static const struct bytes bad[] = { { "a\0b", 3 }, { "\xff", 1 }, { "a\xc3", 2 } };
+    struct event ev;
+    struct err e;
+    for (size_t h = 0; h < ARRAY_LEN(headers); h++) {
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+            struct message m = start();
+            m.header[headers[h]] = bad[i];
+            cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED, "%zu %zu", h, i);
+        }
+    }
+}
+
 Test(event, a_result_is_decoded_with_what_it_cost)
 {
     struct message m = completed("[1,2]");
@@ -178,6 +195,9 @@ Test(event, a_header_that_is_missing_or_wrong_is_malformed_and_named)
         { 1, HEADER_WORKFLOW, "" },
         { 1, HEADER_KEY, "" },
         { 1, HEADER_KEY, "\xc3" },
+        { 1, HEADER_ACTOR, "\xff" },
+        { 1, HEADER_NAMESPACE, "a\xc3" },
+        { 1, HEADER_TRACEPARENT, "\xed\xa0\x80" },
         { 2, HEADER_CLAIM, NULL },
         { 2, HEADER_GEN, NULL },
         { 2, HEADER_LOGIC, NULL },
@@ -194,6 +214,26 @@ Test(event, a_header_that_is_missing_or_wrong_is_malformed_and_named)
         cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED, "row %zu", i);
         cr_expect(strstr(e.text, message_header_name(table[i].header)), "row %zu: %s", i, e.text);
     }
+}
+
+/* Such a start would make a head that nobody can read again, and take its owner down with it. */
+Test(event, a_start_with_a_nul_in_what_its_run_would_keep_is_malformed)
+{
+    static const enum message_header kept[] = { HEADER_KEY, HEADER_ACTOR, HEADER_NAMESPACE,
+                                                HEADER_TRACEPARENT, HEADER_WORKFLOW };
+    struct event ev;
+    struct err e;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        struct message m = start();
+        m.header[kept[i]] = BYTES_LIT("a\0b");
+        cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED, "%zu", i);
+        cr_expect(strstr(e.text, message_header_name(kept[i])), "%s", e.text);
+    }
+    struct message m = start(), result = completed("1");
+    m.header[HEADER_ACTOR] = BYTES_LIT("");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_OK);
+    result.header[HEADER_ACTOR] = BYTES_LIT("\xff"); /* not kept: no result is lost for it */
+    cr_expect_eq(event_decode(&result, &ev, &e), EVENT_OK);
 }
 
 Test(event, what_is_not_ours_is_malformed_and_what_is_newer_is_not)

@@ -38,6 +38,7 @@ struct fake {
     struct loop *loop;
     struct bus_group_options group;
     bool joined, up, hold;
+    int lose; /* replies of the store that do not come */
     int fail;
     struct buf journal;
     struct sent sent[QUEUE];
@@ -149,22 +150,23 @@ const char *store_run_id(const struct store *s)
 }
 enum store_type store_type(const struct store_reply *r)
 {
-    return r->type;
+    return r ? r->type : STORE_NIL;
 }
 int64_t store_integer(const struct store_reply *r)
 {
-    return r->integer;
+    return r ? r->integer : 0;
 }
 struct bytes store_string(const struct store_reply *r)
 {
-    return r->string;
+    return r ? r->string : (struct bytes){ 0 };
 }
 size_t store_count(const struct store_reply *r)
 {
-    return r->count;
+    return r ? r->count : 0;
 }
 const struct store_reply *store_at(const struct store_reply *r, size_t i)
 {
+    cr_assert(i < store_count(r), "there is no such element");
     return &r->at[i];
 }
 void store_use_scripts(struct store *s, const struct script *scripts, size_t count)
@@ -223,7 +225,9 @@ static void answer(struct fake *f, struct asked *a)
                 at[r.count++] = text_reply(f->renew[(int)c][0] ? f->renew[(int)c] : "R");
         }
     }
-    a->done(a->user, f->up ? STORE_OK : STORE_LOST, f->up ? &r : NULL);
+    bool lost = !f->up || f->lose > 0;
+    f->lose -= f->lose > 0;
+    a->done(a->user, lost ? STORE_LOST : STORE_OK, lost ? NULL : &r);
 }
 
 static bool answer_all(struct fake *f)
@@ -253,6 +257,10 @@ void fake_renew_verdict(struct fake *f, char task, const char *verdict)
 void fake_gen(struct fake *f, const char *gen)
 {
     snprintf(f->gen, sizeof f->gen, "%s", gen);
+}
+void fake_lose_replies(struct fake *f, int count)
+{
+    f->lose = count;
 }
 void fake_store_up(struct fake *f, bool up)
 {

@@ -161,6 +161,19 @@ Test(executor, a_failure_is_told_again_to_the_generation_that_has_asked_again)
     close_worker(&b);
 }
 
+Test(executor, a_failure_whose_generation_nobody_tells_asks_again)
+{
+    struct bench b = open_worker();
+    fake_hold_acks(b.fake, true);
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 1, .uses = "nobody" });
+    cr_assert(fake_until(b.fake, "send task.failed a", 2000));
+    fake_lose_replies(b.fake, 1);
+    fake_hold_acks(b.fake, false);
+    cr_assert(fake_until(b.fake, "commit 2", 2000));
+    cr_assert_eq(fake_count(b.fake, "done a"), 1);
+    close_worker(&b);
+}
+
 Test(executor, a_partition_without_an_owner_makes_its_tasks_wait)
 {
     struct bench b = open_worker();

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a record of an upstream topic means: an event, and by a definition's trigger a start. */
+#include "orchestrator/trigger_start.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/base/limits.h"
+
+/* --- the record as an event --- */
+
+static const struct bus_extra_header *find_header(const struct bus_record *r, const char *name)
+{
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strcasecmp(r->extra[i].name, name) == 0) return &r->extra[i];
+    return NULL;
+}
+
+/* null for what is no text: not UTF-8, or with a NUL, as keys that are binary numbers have. */
+static json_t *text_value(struct bytes text)
+{
+    if (text.len && memchr(text.data, '\0', text.len)) return json_null();
+    json_t *value = json_stringn(text.data ? text.data : "", text.len);
+    return value ? value : json_null();
+}
+
+static json_t *data_value(struct bytes value, struct err *e)
+{
+    if (!value.data || value.len == 0) return json_null();
+    return json_parse(value, e);
+}
+
+/* CloudEvents Kafka binding: structured iff content-type begins with application/cloudevents, else
+ * binary where ce_ headers stand. */
+json_t *trigger_event(const struct bus_record *r, struct err *e)
+{
+    const struct bus_extra_header *type = find_header(r, "content-type");
+    if (type && type->value.len >= 23 &&
+        strncasecmp(type->value.data, "application/cloudevents", 23) == 0) {
+        json_t *event = json_parse(r->message.value, e);
+        if (event && !json_is_object(event)) {
+            json_decref(event);
+            err_fail(e, ERR_INVALID, "a structured CloudEvent is an object");
+            return NULL;
+        }
+        return event;
+    }
+    json_t *data = data_value(r->message.value, e);
+    if (!data) return NULL;
+    json_t *event = json_object();
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strncasecmp(r->extra[i].name, "ce_", 3) == 0)
+            json_object_set_new(event, r->extra[i].name + 3, text_value(r->extra[i].value));
+    json_object_set_new(event, "data", data);
+    json_object_set_new(event, "topic", json_string(r->topic));
+    json_object_set_new(event, "partition", json_integer(r->partition));
+    json_object_set_new(event, "offset", json_integer(r->offset));
+    if (r->message.key.data) json_object_set_new(event, "key", text_value(r->message.key));
+    return event;
+}
+
+static bool resolve_event(void *user, const char *const *names, size_t count, size_t *ret_used,
+                          json_t **ret, struct err *e)
+{
+    (void)count;
+    if (strcmp(names[0], "event") != 0)
+        return err_fail(e, ERR_INVALID, "unknown name '%s': a trigger sees only 'event'", names[0]);
+    *ret_used = 1;
+    *ret = json_incref(user);
+    return true;
+}
+
+/* --- one start --- */
+
+void trigger_start_done(struct trigger_start *s)
+{
+    buf_done(&s->input);
+    buf_done(&s->key);
+}
+
+/* Whatever the input is made of: a start that nobody could fold is never sent. */
+static bool make_input(const struct trigger_def *trigger, struct template_env *env, json_t *event,
+                       struct buf *ret, struct err *e)
+{
+    const json_t *data = json_object_get(event, "data");
+    if (!trigger->input)
+        json_write(ret, data ? data : json_null());
+    else if (!template_eval(trigger->input, env, PAYLOAD_BYTES_MAX, ret, e))
+        return false;
+    if (ret->len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", ret->len,
+                        PAYLOAD_BYTES_MAX);
+    if (!json_check(buf_bytes(ret)))
+        return err_fail(e, ERR_LIMIT, "the input nests deeper than %d levels", JSON_DEPTH_MAX);
+    return true;
+}
+
+static bool make_key(const struct trigger_def *trigger, struct template_env *env, struct buf *ret,
+                     struct err *e)
+{
+    AUTO_JSON *key = NULL;
+    if (!trigger->key) return true;
+    if (!template_eval_json(trigger->key, env, &key, e)) return false;
+    if (json_is_string(key))
+        buf_add(ret, json_string_value(key), json_string_length(key));
+    else if (!json_is_null(key))
+        json_write(ret, key);
+    if (ret->len <= START_KEY_BYTES_MAX) return true;
+    return err_fail(e, ERR_LIMIT, "the start key has %zu bytes, the limit is %d", ret->len,
+                    START_KEY_BYTES_MAX);
+}
+
+bool trigger_start_make(const struct definition *def, const struct trigger_def *trigger,
+                        json_t *event, const struct bus_record *r, struct trigger_start *ret,
+                        struct err *e)
+{
+    struct template_env env = { .cel = { .resolve = resolve_event, .user = event } };
+    if (trigger->filter) {
+        AUTO_JSON *holds = NULL;
+        if (!cel_eval(trigger->filter, &env.cel, &holds, e))
+            return err_prefix(e, "filter of workflow %s", def->name);
+        if (!json_is_true(holds)) return true;
+    }
+    if (!make_input(trigger, &env, event, &ret->input, e))
+        return err_prefix(e, "input of workflow %s", def->name);
+    if (!make_key(trigger, &env, &ret->key, e))
+        return err_prefix(e, "key of workflow %s", def->name);
+    AUTO_FREE char *origin =
+        xasprintf("%s/%d/%lld/%s", r->topic, r->partition, (long long)r->offset, def->name);
+    run_id_from_origin(ret->run_id, bytes_of(origin));
+    if (ret->key.len) run_id_route_by_key(ret->run_id, bytes_of(def->name), buf_bytes(&ret->key));
+    ret->wanted = true;
+    return true;
+}
+
+void trigger_start_headers(const struct definition *def, const struct trigger_start *s,
+                           struct bytes ret[HEADER_COUNT])
+{
+    memset(ret, 0, HEADER_COUNT * sizeof *ret);
+    ret[HEADER_V] = BYTES_LIT(MESSAGE_VERSION);
+    ret[HEADER_TYPE] = bytes_of(event_type_name(EVENT_RUN_START));
+    ret[HEADER_RUN_ID] = bytes_of(s->run_id);
+    ret[HEADER_DEFINITION] = bytes_of(def->sha256);
+    ret[HEADER_WORKFLOW] = bytes_of(def->name);
+    ret[HEADER_VERSION] = bytes_of(def->version);
+    if (s->key.len) ret[HEADER_KEY] = buf_bytes(&s->key);
+    ret[HEADER_ACTOR] = BYTES_LIT("trigger");
+}
