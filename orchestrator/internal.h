@@ -285,7 +285,9 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
 void partition_halt(struct partition *part, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
 /* The same without a word, where it was said already or is no surprise. */
-void partition_seek_back(struct partition *part); /* of a mutant only */
+#ifdef TUTTI_MUTANTS
+void partition_seek_back(struct partition *part);
+#endif
 void partition_retry_claim(struct partition *part, uint32_t wait_ms);
 /* Frees it if it is revoked and nothing is under way. */
 void partition_bury(struct partition *part);

@@ -40,8 +40,8 @@ static const char *const shape_texts[] = {
     "retry: {max_attempts: 2, initial: 50ms}, on_error: {fallback: "
     "[{name: fa, type: task, uses: noop}]}}, {name: b, type: task, uses: tool}]}",
 
-    "{workflow: hasty, version: 1.0.0, limits: {timeout: 20s}, steps: ["
-    "{name: a, type: task, uses: tool}, {name: b, type: task, uses: tool, timeout: 1s}]}",
+    ("{workflow: hasty, version: 1.0.0, limits: {timeout: 20s}, steps: ["
+     "{name: a, type: task, uses: tool}, {name: b, type: task, uses: tool, timeout: 1s}]}"),
 };
 #define SHAPES ARRAY_LEN(shape_texts)
 
