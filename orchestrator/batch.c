@@ -399,9 +399,9 @@ static void on_commit(void *user, enum store_status status, const struct store_r
         return;
     }
     if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {
-        partition_reload(part, 0,
-                         bytes_is(verdict, "FENCED") ? "another owner has taken over"
-                                                     : "Redis stands at another place");
+        partition_displaced(part, store_integer(store_at(reply, 1)),
+                            bytes_is(verdict, "FENCED") ? "another owner has taken over"
+                                                        : "Redis stands at another place");
         return;
     }
     ASSERT(part->batches == b);

@@ -201,7 +201,8 @@ static void on_load(void *user, enum store_status status, const struct store_rep
         partition_resume_in(part, RETRY_MS);
     } else if (!MUTANT(RULE_1) && (store_integer(store_at(reply, 0)) != part->epoch ||
                                    store_integer(store_at(reply, 1)) != load->expected_off)) {
-        partition_reload(part, 0, "Redis stands at another place than this owner");
+        partition_displaced(part, store_integer(store_at(reply, 0)),
+                            "Redis stands at another place than this owner");
     } else if (!load_take(load, reply)) {
         partition_resume_in(part, RETRY_MS);
     }

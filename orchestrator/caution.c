@@ -40,7 +40,7 @@ static void on_answer(void *user, enum store_status status, const struct store_r
     }
     part->trying = false;
     if (!bytes_is(store_string(store_at(reply, 0)), "OK")) {
-        partition_reload(part, 0, "another owner has taken over");
+        partition_displaced(part, INT64_MAX, "another owner has taken over");
         return;
     }
     part->tried_off = ask.offset;

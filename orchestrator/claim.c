@@ -115,7 +115,8 @@ static void on_index(void *user, enum store_status status, const struct store_re
     if (!part || refused(part, status, reply)) return;
     if (!MUTANT(RULE_1) && (store_integer(store_at(reply, 0)) != part->epoch ||
                             store_integer(store_at(reply, 1)) != part->off)) {
-        partition_reload(part, 0, "Redis moved while the timers were read");
+        partition_displaced(part, store_integer(store_at(reply, 0)),
+                            "Redis moved while the timers were read");
         return;
     }
     const struct store_reply *list = store_at(reply, 2);
@@ -183,9 +184,7 @@ static void on_takeover(void *user, enum store_status status, const struct store
     if (!part || refused(part, status, reply)) return;
     struct bytes verdict = store_string(store_at(reply, 0));
     if (bytes_is(verdict, "FENCED")) {
-        unsigned char jitter;
-        random_bytes(&jitter, 1);
-        partition_reload(part, 1000 + 8u * jitter, "a newer claim stands in Redis");
+        partition_displaced(part, INT64_MAX, "a newer claim stands in Redis");
         return;
     }
     char gen[GENERATION_MAX], seen[GENERATION_MAX];

@@ -89,7 +89,8 @@ static void on_place(void *user, enum store_status status, const struct store_re
     if (status != STORE_OK || part->commits_fail) return; /* asked again in a moment */
     if (!MUTANT(RULE_4) && (store_integer(store_at(reply, 0)) != part->epoch ||
                             store_integer(store_at(reply, 1)) != check.expected_off)) {
-        partition_reload(part, 0, "Redis stands at another place than this owner");
+        partition_displaced(part, store_integer(store_at(reply, 0)),
+                            "Redis stands at another place than this owner");
         return;
     }
     part->overfull = store_integer(store_at(reply, 3)) > 2 * finished_bytes_max(part);

@@ -285,6 +285,11 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
 void partition_halt(struct partition *part, const char *why);
 void partition_set_state(struct partition *part, enum partition_state state);
 /* The same without a word, where it was said already or is no surprise. */
+/* Redis stands elsewhere than this owner: with the epoch that it holds (INT64_MAX: of another
+ * owner). A rewind is answered at once; where another has claimed, 1 to 3 s later, or two owners
+ * that both believe to be assigned would fence each other without a pause and nobody would get to
+ * run. */
+void partition_displaced(struct partition *part, int64_t epoch, const char *why);
 #ifdef TUTTI_MUTANTS
 void partition_seek_back(struct partition *part);
 #endif

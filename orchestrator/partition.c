@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "orchestrator/internal.h"
 
 static const char *const state_names[] = {
@@ -176,6 +177,14 @@ void partition_reload(struct partition *part, uint32_t wait_ms, const char *why)
     log_warn(&part->log, "partition.reload",
              "%s: memory is dropped and the partition claimed again", why);
     partition_retry_claim(part, wait_ms);
+}
+
+void partition_displaced(struct partition *part, int64_t epoch, const char *why)
+{
+    unsigned char jitter = 0;
+    bool other = epoch > part->epoch;
+    if (other) random_bytes(&jitter, 1);
+    partition_reload(part, other ? 1000 + 8u * jitter : 0, why);
 }
 
 #ifdef TUTTI_MUTANTS

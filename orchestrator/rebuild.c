@@ -83,7 +83,7 @@ static struct partition *answered_ok(struct ask *ask, enum store_status status,
 {
     struct partition *part = answered(ask, status, reply);
     if (!part || bytes_is(store_string(store_at(reply, 0)), "OK")) return part;
-    partition_reload(part, 0, "another owner took over during the rebuild");
+    partition_displaced(part, INT64_MAX, "another owner took over during the rebuild");
     return NULL;
 }
 

@@ -283,7 +283,8 @@ static void on_marks(void *user, enum store_status status, const struct store_re
     }
     if (store_integer(store_at(reply, 0)) != part->epoch ||
         store_integer(store_at(reply, 1)) != ask.expected_off) {
-        partition_reload(part, 0, "Redis moved while the marks of tasks were read");
+        partition_displaced(part, store_integer(store_at(reply, 0)),
+                            "Redis moved while the marks of tasks were read");
         return;
     }
     page_emit(part, reply);
