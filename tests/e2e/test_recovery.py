@@ -70,8 +70,9 @@ def test_a_wiped_redis_is_filled_from_snapshots(installation, fake, redis):
     redis.command("FLUSHALL")
     until(lambda: all(stored(inst, redis, run) == before[run] for run in before), 60,
           "the states from before")
-    restored = inst.orchestrators[0].events("rebuild.restored")
-    assert any(not line["msg"].startswith("0 runs") for line in restored), restored
+    until(lambda: any(not line["msg"].startswith("0 runs")
+                      for line in inst.orchestrators[0].events("rebuild.restored")),
+          20, "the word that runs were restored from snapshots")
     assert inst.start(done_file, {"x": 1}, "--key", "k1") == done or \
         inst.tutti("status", done).code == 0
     slow.open.set()
