@@ -119,9 +119,9 @@ static void check_worker(const struct worker_config *c)
     struct worker_options options;
     struct worker_lists lists;
     const struct log log = { 0 };
-    struct catalogue *models = catalogue_open(c->models, &e);
+    struct catalogue *models = models_open(c->models, &e);
     if (!models) fuzz_check_error(&e);
-    catalogue_free(models);
+    models_free(models);
     if (!worker_options_make(c, &log, &options, &lists, &e)) {
         fuzz_check_error(&e);
         return;

@@ -11,7 +11,7 @@
     "2500000,\"price_out_micro_usd_per_mtok\":10000000},\"plain\":{\"base_url\":\"http://h\","    \
     "\"model\":\"p\",\"json_schema\":false}}"
 
-DEFINE_CLEANUP(struct catalogue *, catalogue_free)
+DEFINE_CLEANUP(struct catalogue *, models_free)
 
 struct answer {
     struct http_response r;
@@ -134,14 +134,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_INPUT in = fuzz_split(data, size);
     struct err e = { 0 };
     AUTO_JSON *models = json_parse(BYTES_LIT(MODELS), &e);
-    CLEANUP(catalogue_free_p) struct catalogue *catalogue = catalogue_open(models, &e);
+    CLEANUP(models_free_p) struct catalogue *catalogue = models_open(models, &e);
     FUZZ_CHECK(catalogue, "%s", e.text);
     AUTO_JSON *value = json_check(in.part[1]) ? json_parse(in.part[1], NULL) : NULL;
     if (!value)
         value =
             json_parse(BYTES_LIT("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"), NULL);
-    const struct model *m = catalogue_find(catalogue, json_text(value, "model"));
-    if (!m) m = catalogue_find(catalogue, NULL);
+    const struct model *m = models_find(catalogue, json_text(value, "model"));
+    if (!m) m = models_find(catalogue, NULL);
     AUTO_BUF struct buf request = { 0 };
     struct model_call call = { 0 };
     if (!openai_encode(m, value, &request, &call, &e)) {
