@@ -234,7 +234,7 @@ bool worker_options_make(const struct worker_config *c, const struct log *log,
                          struct worker_options *ret, struct worker_lists *l, struct err *e)
 {
     *l = (struct worker_lists){ .name = c->name ? xstrdup(c->name) : default_name(),
-                                .queue_text = xstrdup(c->queues) };
+                                .queue_text = xstrdup(c->queues ? c->queues : "") };
     size_t count = 0;
     if (!split_queues(l, &count, e) || !private_hosts(c->hosts_private, l, e)) {
         worker_lists_done(l);

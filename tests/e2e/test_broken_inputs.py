@@ -204,3 +204,8 @@ def test_a_wrong_option_is_named(name, args, word):
 def test_wrong_values_in_the_workers_configuration_are_named(steady, flag, value):
     done = run_program("tutti-worker", flag, value, "--group", "none", env=steady.env)
     assert done.code != 0 and flag.strip("-").split("-")[0] in done.err, (flag, done)
+
+
+def test_a_worker_without_a_queue_says_so():
+    done = run_program("tutti-worker", "--queues=")
+    assert done.code > 0 and "queues: at least one name is needed" in done.err, done
