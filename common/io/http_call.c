@@ -397,6 +397,12 @@ static bool follow(struct http_call *call, char *text, size_t text_size)
         return false;
     }
     call->hops++;
+    /* A handle that is used again keeps a pointer to the last header of the answer before, and reads
+     * it after it was freed if the next answer begins with a folded line (libcurl 7.88). */
+    curl_easy_cleanup(call->easy);
+    call->easy = curl_easy_init();
+    ASSERT(call->easy);
+    set_options(call);
     if (strcmp(next.origin, call->target.origin) != 0) keep_headers(call, is_harmless);
     http_target_done(&call->target);
     call->target = next;
