@@ -397,8 +397,8 @@ static bool follow(struct http_call *call, char *text, size_t text_size)
         return false;
     }
     call->hops++;
-    /* A handle that is used again keeps a pointer to the last header of the answer before, and reads
-     * it after it was freed if the next answer begins with a folded line (libcurl 7.88). */
+    /* A handle that is used again keeps a pointer to the last header of the answer before, and
+     * reads it after it was freed if the next answer begins with a folded line (libcurl 7.88). */
     curl_easy_cleanup(call->easy);
     call->easy = curl_easy_init();
     ASSERT(call->easy);
