@@ -25,8 +25,9 @@
 #define INPUT_SIZE  512
 #define PARTITIONS  16
 #define RESULTS_MAX 64
-#define REFILL_MS   20 /* at high load: new runs leave in batches, as from any client that is busy \
-                        */
+#define REFILL_MS                                                                  \
+    20 /* at high load: new runs leave in batches, as from any client that is busy \
+        */
 #define REFILL_RUNS 1000
 
 struct driver {
