@@ -37,6 +37,13 @@ void args_add_int(struct args *a, int64_t value)
     args_end(a);
 }
 
+void args_add_key(struct args *a, const struct partition *part,
+                  void (*key)(struct buf *, const char *, int32_t))
+{
+    key(&a->text, part->shard->prefix, part->id);
+    args_end(a);
+}
+
 void args_append(struct args *a, const struct args *more)
 {
     size_t base = a->text.len, from = a->count;

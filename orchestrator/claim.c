@@ -66,14 +66,6 @@ static void call(struct partition *part, enum script_id script, size_t keys, str
     args_done(args);
 }
 
-static void add_key(struct args *args, struct partition *part,
-                    void (*key)(struct buf *, const char *, int32_t))
-{
-    AUTO_BUF struct buf text = { 0 };
-    key(&text, part->shard->prefix, part->id);
-    args_add(args, buf_bytes(&text));
-}
-
 static void random_text(char ret[13])
 {
     unsigned char bytes[6];
@@ -135,8 +127,8 @@ static void on_index(void *user, enum store_status status, const struct store_re
 static void ask_index(struct partition *part, size_t page, bool finished)
 {
     struct args args = { 0 };
-    add_key(&args, part, key_partition);
-    add_key(&args, part, finished ? key_finished : key_timers);
+    args_add_key(&args, part, key_partition);
+    args_add_key(&args, part, finished ? key_finished : key_timers);
     args_add_int(&args, (int64_t)(page * TIMER_PAGE));
     args_add_int(&args, (int64_t)((page + 1) * TIMER_PAGE - 1));
     struct ask *ask = ask_new(part);
@@ -215,7 +207,7 @@ static void take_over(struct partition *part)
     char value[13];
     random_text(value);
     struct args args = { 0 };
-    add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_partition);
     args_add_int(&args, part->epoch);
     args_add_int(&args, part->log_start);
     args_add(&args, bytes_of(value));
@@ -329,7 +321,7 @@ void partition_claim(struct partition *part)
     char value[13];
     random_text(value);
     struct args args = { 0 };
-    add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_partition);
     args_add(&args, bytes_of(value));
     call(part, SCRIPT_GENERATION, 1, &args, on_generation, ask_new(part));
 }

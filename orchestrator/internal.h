@@ -110,6 +110,7 @@ void cache_load(struct partition *part, struct entry **entries, size_t entry_cou
 
 /* --- args.c: the arguments of a script, kept because a commit may be asked again --- */
 
+struct partition;
 struct args {
     struct buf text;
     size_t *ends;
@@ -119,6 +120,9 @@ void args_done(struct args *a);
 void args_reset(struct args *a);
 void args_add(struct args *a, struct bytes value);
 void args_add_int(struct args *a, int64_t value);
+/* The name of a key of the partition, made by one of the key_ functions. */
+void args_add_key(struct args *a, const struct partition *part,
+                  void (*key)(struct buf *, const char *, int32_t));
 void args_append(struct args *a, const struct args *more);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);

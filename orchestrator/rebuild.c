@@ -87,14 +87,6 @@ static struct partition *answered_ok(struct ask *ask, enum store_status status,
     return NULL;
 }
 
-static void add_key(struct args *args, const struct partition *part,
-                    void (*key)(struct buf *, const char *, int32_t))
-{
-    AUTO_BUF struct buf text = { 0 };
-    key(&text, part->shard->prefix, part->id);
-    args_add(args, buf_bytes(&text));
-}
-
 static void call(struct partition *part, enum script_id script, size_t keys, struct args *args,
                  store_fn done)
 {
@@ -323,10 +315,10 @@ static void restore(struct partition *part, const struct args *keys, const struc
 {
     struct rebuild *rb = part->rebuilding;
     struct args args = { 0 };
-    add_key(&args, part, key_partition);
-    add_key(&args, part, key_timers);
-    add_key(&args, part, key_finished);
-    add_key(&args, part, key_snapshots);
+    args_add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_timers);
+    args_add_key(&args, part, key_finished);
+    args_add_key(&args, part, key_snapshots);
     args_append(&args, keys);
     size_t key_count = args.count;
     args_add_int(&args, part->epoch);
@@ -491,7 +483,7 @@ static void purge(struct partition *part, const struct store_reply *names)
 {
     struct args args = { 0 };
     if (store_count(names) == 0) return;
-    add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_partition);
     for (size_t i = 0; i < store_count(names); i++)
         args_add(&args, store_string(store_at(names, i)));
     size_t keys = args.count;

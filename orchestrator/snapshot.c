@@ -103,14 +103,6 @@ static void ask(struct round *r, enum script_id script, size_t keys, struct args
     args_done(args);
 }
 
-static void add_key(struct args *args, const struct partition *part,
-                    void (*key)(struct buf *, const char *, int32_t))
-{
-    AUTO_BUF struct buf text = { 0 };
-    key(&text, part->shard->prefix, part->id);
-    args_add(args, buf_bytes(&text));
-}
-
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
 {
     struct round *r = CONTAINER_OF(w, struct round, waiter);
@@ -145,8 +137,8 @@ static void on_noted(void *user, enum store_status status, const struct store_re
 /* floor < 0: unchanged */
 static void note_begin(struct round *r, struct args *args, int64_t floor, size_t sets)
 {
-    add_key(args, r->part, key_partition);
-    add_key(args, r->part, key_snapshots);
+    args_add_key(args, r->part, key_partition);
+    args_add_key(args, r->part, key_snapshots);
     args_add_int(args, r->part->epoch);
     if (floor >= 0)
         args_add_int(args, floor);
@@ -210,7 +202,7 @@ static void read_slice(struct round *r)
     struct args args = { 0 };
     r->slice = MIN(r->page_count - r->next, (size_t)SLICE_RUNS);
     r->noted = false;
-    add_key(&args, r->part, key_partition);
+    args_add_key(&args, r->part, key_partition);
     AUTO_BUF struct buf key = { 0 };
     for (size_t i = 0; i < r->slice; i++) {
         buf_reset(&key);
@@ -328,9 +320,9 @@ static void survey(struct round *r)
         [PHASE_GONE] = key_snapshots, [PHASE_LIVE] = key_timers, [PHASE_FINISHED] = key_finished
     };
     struct args args = { 0 };
-    add_key(&args, r->part, key_partition);
-    add_key(&args, r->part, key_snapshots);
-    add_key(&args, r->part, index_key[r->phase]);
+    args_add_key(&args, r->part, key_partition);
+    args_add_key(&args, r->part, key_snapshots);
+    args_add_key(&args, r->part, index_key[r->phase]);
     AUTO_BUF struct buf key = { 0 };
     key_run(&key, r->part->shard->prefix, r->part->id, (struct bytes){ .data = "" });
     args_add(&args, bytes_of(r->cursor));
