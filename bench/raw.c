@@ -51,7 +51,7 @@ static rd_kafka_t *handle(rd_kafka_type_t type, const char *brokers)
         set(conf, "group.id", "raw");
         set(conf, "fetch.wait.max.ms", "100");
     }
-    rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
+    rd_kafka_t *rk = kafka_new(type, conf, text, sizeof text);
     if (!rk) {
         fprintf(stderr, "raw: %s\n", text);
         exit(1);

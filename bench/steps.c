@@ -29,6 +29,8 @@
     20 /* at high load: new runs leave in batches, as from any client that is busy \
         */
 #define REFILL_RUNS 1000
+#define STICKY_RUNS \
+    64 /* that many in turn go to one partition: Kafka's sticky partitioner (KIP-480) */
 
 struct driver {
     struct loop *loop;
@@ -74,12 +76,22 @@ static void on_ack(struct bus_waiter *w, const struct bus_delivery *d)
     }
 }
 
+/* A run id without a key is free: at high load it is drawn until it lies in the partition whose
+ * batch is being filled. */
+static void draw_id(struct driver *d, char ret[RUN_ID_MAX])
+{
+    int32_t wanted = (int32_t)(d->sent / STICKY_RUNS % PARTITIONS);
+    do {
+        unsigned char random[6];
+        random_bytes(random, sizeof random);
+        run_id_random(ret, clock_wall_ms(), random);
+    } while (d->gathers && partition_of(run_id_route(bytes_of(ret)), PARTITIONS) != wanted);
+}
+
 static void start_one(struct driver *d)
 {
-    unsigned char random[6];
     struct flight *flight = xcalloc(1, sizeof *flight);
-    random_bytes(random, sizeof random);
-    run_id_random(flight->id, clock_wall_ms(), random);
+    draw_id(d, flight->id);
     flight->started_us = clock_mono_us();
     struct bytes route = run_id_route(bytes_of(flight->id));
     struct bytes header[HEADER_COUNT] = {
@@ -235,8 +247,8 @@ static void drive(struct driver *d, uint32_t in_flight, uint32_t seconds)
     uint64_t now = clock_mono_us();
     d->warm_us = now + 2000000;
     d->end_us = d->warm_us + seconds * 1000000ull;
-    for (uint32_t i = 0; i < in_flight; i++) start_one(d);
     d->gathers = in_flight >= REFILL_RUNS;
+    for (uint32_t i = 0; i < in_flight; i++) start_one(d);
     d->refill_timer = (struct loop_timer){ .on_due = on_refill, .user = d };
     if (d->gathers) loop_arm(d->loop, &d->refill_timer, REFILL_MS);
     wait_for(d, timed_out, (seconds + 10) * 1000, "phase");

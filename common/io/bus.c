@@ -159,7 +159,7 @@ rd_kafka_conf_t *bus_conf(const struct bus *bus, struct err *e)
 rd_kafka_t *bus_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e)
 {
     char text[256];
-    rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
+    rd_kafka_t *rk = kafka_new(type, conf, text, sizeof text);
     if (rk) {
         (void)rd_kafka_set_log_queue(rk, NULL); /* its main queue */
         return rk;
