@@ -17,8 +17,10 @@
 #include <sds.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "common/base/clock.h"
+#include "common/base/limits.h"
 #include "common/base/secret.h"
 #include "common/io/resolve.h"
 #include "common/io/sigpipe.h"
@@ -29,7 +31,7 @@
 #define RECONNECT_MS_MAX     500
 #define AUTH_RETRY_FACTOR    10 /* refused credentials are asked again this much more slowly */
 #define WAITING_MAX          10000
-#define UNSENT_BYTES_MAX     (256 * 1024)
+#define UNSENT_BYTES_MAX     (256 * KIB)
 #define SPARE_CALLS_MAX      4096
 #define SPARE_CALL_BYTES_MAX (16 * 1024)
 #define RUN_ID_HEX           40
@@ -542,6 +544,11 @@ static void write_out(struct link *link)
     link->writing = false;
 }
 
+void store_push(struct store *s)
+{
+    if (s->state == READY && unsent(s) > 0) write_out(s->link);
+}
+
 static void on_flush_due(struct loop_timer *t)
 {
     struct store *s = t->user;
@@ -618,6 +625,9 @@ static void link_open(struct store *s, const char *address)
         return;
     }
     (void)fcntl(ac->c.fd, F_SETFD, FD_CLOEXEC);
+    /* The kernel sizes that of a TCP connection itself, better than we could. */
+    if (address[0] == '/')
+        (void)setsockopt(ac->c.fd, SOL_SOCKET, SO_SNDBUF, &(int){ MIB }, sizeof(int));
     struct link *link = xcalloc(1, sizeof *link);
     link->store = s;
     link->ac = ac;

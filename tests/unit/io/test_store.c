@@ -347,6 +347,22 @@ Test(store, ten_thousand_commands_of_one_turn_are_answered_in_order)
     world_done(&w);
 }
 
+Test(store, pushing_keeps_the_order_and_does_nothing_without_a_connection)
+{
+    struct world w = { 0 };
+    open_unix(&w);
+    command_of(&w, (const char *[]){ "INCR", "n", NULL }, in_order);
+    store_push(w.store);
+    UNTIL(&w, connected);
+    for (int i = 0; i < 100; i++) {
+        command_of(&w, (const char *[]){ "INCR", "n", NULL }, in_order);
+        if (i % 3 == 0) store_push(w.store);
+    }
+    await(&w, 101);
+    cr_assert_not(w.out_of_order);
+    world_done(&w);
+}
+
 /* More than the socket takes at once. */
 static char large[200 * 1024 + 1];
 
