@@ -54,6 +54,8 @@ static void batch_destroy(struct batch *b)
 {
     struct args *const all[] = BATCH_ARGS(b);
     for (size_t i = 0; i < ARRAY_LEN(all); i++) args_done(all[i]);
+    free(b->touched);
+    free(b->keys);
     free(b);
 }
 
@@ -81,7 +83,11 @@ void batch_free(struct batch *b)
         args_reset(all[i]);
         kept[i] = *all[i];
     }
-    *b = (struct batch){ .next = shard->spare };
+    *b = (struct batch){ .next = shard->spare,
+                         .touched = b->touched,
+                         .touched_cap = b->touched_cap,
+                         .keys = b->keys,
+                         .key_cap = b->key_cap };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) *all[i] = kept[i];
     shard->spare = b;
     shard->spare_count++;
@@ -91,6 +97,10 @@ bool batch_touch(struct batch *b, struct entry *entry)
 {
     if (entry->in_batch) return true;
     if (b->touched_count == b->runs_max) return false;
+    if (b->touched_count == b->touched_cap) {
+        b->touched_cap = b->touched_cap ? 2 * b->touched_cap : COMMIT_RUNS_MAX;
+        b->touched = xrealloc(b->touched, b->touched_cap * sizeof(struct entry *));
+    }
     b->touched[b->touched_count++] = entry;
     entry->in_batch = true;
     entry->pins++;
@@ -101,6 +111,10 @@ bool batch_touch_key(struct batch *b, struct start_key *key)
 {
     if (key->in_batch) return true;
     if (b->key_count == b->runs_max) return false;
+    if (b->key_count == b->key_cap) {
+        b->key_cap = b->key_cap ? 2 * b->key_cap : COMMIT_RUNS_MAX;
+        b->keys = xrealloc(b->keys, b->key_cap * sizeof(struct start_key *));
+    }
     b->keys[b->key_count++] = key;
     key->in_batch = true;
     key->pins++;
@@ -328,6 +342,7 @@ void batch_seal(struct batch *b)
     for (size_t i = 0; i < b->touched_count; i++) {
         seal_run(b, b->touched[i]);
         b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;
+        b->touched[i]->batch_events = 0;
         cache_account(b->touched[i]);
     }
     seal_keys(b);

@@ -28,7 +28,11 @@ static bool want_run(struct partition *part, struct want *want, struct bytes id)
 {
     struct entry *entry = cache_find(part, id);
     if (entry && !entry->loading) return true;
-    if (!entry) entry = cache_add(part, id);
+    if (!entry) {
+        entry = cache_add(part, id);
+        entry->loading = !recovery_lacks(part, id);
+        if (!entry->loading) return true;
+    }
     if (entry->asked == part->load_round) return false;
     entry->asked = part->load_round;
     want->entries[want->entry_count++] = entry;
@@ -215,8 +219,8 @@ static void stand_still(struct partition *part, int64_t until)
     }
 }
 
-/* Whether the item can join: what it touches must fit, and a deleted run is not made again within
- * one commit. */
+/* Whether the item can join: what it touches and changes must fit, and a deleted run is not made
+ * again within one commit. */
 static bool joins(struct batch *b, const struct item *item, struct entry **ret)
 {
     *ret = NULL;
@@ -224,7 +228,10 @@ static bool joins(struct batch *b, const struct item *item, struct entry **ret)
     struct entry *entry = cache_find(b->part, item->ev.run_id);
     ASSERT(entry && !entry->loading);
     *ret = entry;
-    return !entry->deleted && batch_touch(b, entry);
+    if (entry->deleted || entry->batch_events == RUN_EVENTS_MAX || !batch_touch(b, entry))
+        return false;
+    entry->batch_events++;
+    return true;
 }
 
 /* Amid a rebuild: the run's snapshot has the event already. */
@@ -248,6 +255,18 @@ static void keep_marks(struct batch *b, struct effects *fx)
     effects_reset(fx);
 }
 
+static bool replay_full(const struct batch *b)
+{
+    return b->to - b->from >= REPLAY_EVENTS_MAX || b->replayed_bytes >= REPLAY_BYTES_MAX;
+}
+
+/* Of a run that ended where Kafka was told that all is acknowledged nothing is in doubt. */
+static void note_folded(struct partition *part, const struct entry *entry, const struct item *item)
+{
+    bool ended = !entry->run || run_state_terminal(run_state_of(entry->run));
+    recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -256,7 +275,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
     for (; n < count; n++) {
         const struct item *item = partition_item(part, n);
         struct entry *entry;
-        if (!joins(b, item, &entry)) break;
+        if ((silent && replay_full(b)) || !joins(b, item, &entry)) break;
         struct fold_context cx = { .record_ms = item->record_ms,
                                    .offset = item->offset,
                                    .topic = part->shard->events_topic,
@@ -272,16 +291,40 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                    MIN(item->ev.gen.len, sizeof part->fold_gen - 1));
             part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
         } else {
-            if (part->recovery) recovery_note(part, item->ev.run_id);
             if (caution_quarantines(part, item->offset))
                 caution_quarantine(b, entry, item, &cx, fx);
             else if (!below_snapshot(part, item))
                 fold_event(b, entry, item, &cx, fx);
+            if (part->recovery) note_folded(part, entry, item);
         }
         if (silent) keep_marks(b, fx);
         b->to = item->offset + 1;
+        b->replayed_bytes += item->record.message.value.len;
     }
     return n;
+}
+
+struct batch *fold_open(const struct partition *part)
+{
+    struct batch *b = part->batches_last;
+    return b && !b->sealed ? b : NULL;
+}
+
+void fold_close(struct partition *part)
+{
+    struct batch *b = fold_open(part);
+    if (!b) return;
+    batch_seal(b);
+    batches_advance(part);
+}
+
+static struct batch *batch_under_way(struct partition *part, struct wave *wave)
+{
+    struct batch *b = fold_open(part);
+    if (b) return b;
+    b = batch_new(part, part->fold_off, wave);
+    batch_link(b);
+    return b;
 }
 
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until)
@@ -301,17 +344,17 @@ bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t 
     if (span == 0) return false;
     int64_t first = partition_item(part, 0)->offset;
     bool cautious = caution_holds(part, first);
+    if (cautious) fold_close(part);
     if (cautious && !caution_passes(part, first)) return false;
-    struct batch *b = batch_new(part, part->fold_off, wave);
+    struct batch *b = batch_under_way(part, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);
-    ASSERT(folded > 0);
+    ASSERT(b->to > b->from);
     if (cautious) caution_survived(part);
     part->fold_off = b->to;
     shard->folded += folded;
-    batch_link(b);
     batch_produce(b, &shard->effects);
-    batch_seal(b);
+    if (!silent || cautious || folded < span) batch_seal(b);
     partition_consume(part, folded);
     if (b->failed) {
         partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");

@@ -113,12 +113,19 @@ static void check_place(struct partition *part)
     struct check *check = xcalloc(1, sizeof *check);
     *check = (struct check){ .part = part, .life = part->life, .expected_off = part->sent_off };
     part->checking = true;
-    part->checked_ms = loop_now_ms(shard->loop);
     partition_await(part);
     AUTO_FREE struct bytes *argv = args_views(&args);
     store_script(shard->store, shard_script(shard, SCRIPT_PLACE), 2, argv, args.count, on_place,
                  check);
     args_done(&args);
+}
+
+/* The checks of a shard's partitions are spread over the time between two, so that a wipe, which
+ * concerns all of them, is noticed by the next one soon. */
+static uint64_t check_phase(const struct partition *part)
+{
+    const struct shard_options *o = &part->shard->options;
+    return (uint64_t)part->id * CHECK_MS / (uint64_t)o->partitions;
 }
 
 void partition_housekeep(struct partition *part)
@@ -131,7 +138,10 @@ void partition_housekeep(struct partition *part)
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;
     /* Only when no commit is under way and failing: a commit that is asked again tells the same. */
     bool due = now - part->checked_ms >= CHECK_MS || (part->overfull && part->expiring == 0);
-    if (!part->checking && due && store_connected(shard->store)) check_place(part);
+    if (!part->checking && due && store_connected(shard->store)) {
+        part->checked_ms = now - (now - check_phase(part)) % CHECK_MS;
+        check_place(part);
+    }
     if (part->off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
     part->advised_ms = now;
     char note[BUS_NOTE_MAX];

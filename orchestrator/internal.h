@@ -26,12 +26,13 @@
 #define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
-#define LOAD_PAGE         64    /* runs read by one script */
-#define SPARE_MAX         64    /* batches kept for reuse */
-#define WAVE_MS           50    /* a wave that takes longer does not hold the next one back */
-#define HALT_MS           10000 /* before a halted partition is looked at again */
-#define RETRY_MS          200   /* before Redis or Kafka is asked again after a refusal */
-#define SHARD_PENDING_MAX 50000 /* messages under way before the fold waits for the broker */
+#define REPLAY_PIPELINE_MAX 2     /* the same of a replay, whose batches are large */
+#define LOAD_PAGE           64    /* runs read by one script */
+#define SPARE_MAX           64    /* batches kept for reuse */
+#define WAVE_MS             50    /* a wave that takes longer does not hold the next one back */
+#define HALT_MS             10000 /* before a halted partition is looked at again */
+#define RETRY_MS            200   /* before Redis or Kafka is asked again after a refusal */
+#define SHARD_PENDING_MAX   50000 /* messages under way before the fold waits for the broker */
 
 /* X(enumerator, text) */
 #define PARTITION_STATES(X)       \
@@ -77,11 +78,12 @@ struct entry {
     size_t memory;
     uint32_t pins; /* uncommitted batches and recoveries that hold it */
     bool loading;
-    uint32_t asked;       /* in which load_round */
-    bool in_batch;        /* touched by the batch that is being folded */
-    bool deleted;         /* by the batch that is being folded */
-    bool retime;          /* its timer fired: the index is to be corrected */
-    int64_t stored_bytes; /* of a finished run: what it counts in fin_bytes */
+    uint32_t asked;        /* in which load_round */
+    uint32_t batch_events; /* of it in the batch that is being folded */
+    bool in_batch;         /* touched by the batch that is being folded */
+    bool deleted;          /* by the batch that is being folded */
+    bool retime;           /* its timer fired: the index is to be corrected */
+    int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
     char id[RUN_ID_MAX];
 };
 struct start_key {
@@ -154,10 +156,10 @@ struct batch {
     bool failed;    /* an output was not delivered */
     size_t acks_missing;
     struct bus_waiter waiter;
-    struct entry *touched[REPLAY_RUNS_MAX];
-    size_t touched_count;
-    struct start_key *keys[REPLAY_RUNS_MAX];
-    size_t key_count;
+    struct entry **touched; /* kept like the arguments, for the next batch */
+    struct start_key **keys;
+    size_t touched_count, touched_cap, key_count, key_cap;
+    size_t replayed_bytes; /* values of what a replay has folded into it */
     /* The script's keys and arguments, in parts: collected while folding, completed by
      * batch_seal, and never joined, because they are copied often enough on their way. */
     struct args fixed_keys, mark_keys, start_keys, run_keys;
@@ -223,7 +225,7 @@ struct partition {
     struct genesis *genesis;
     struct rebuild *rebuilding;
     struct args doubtful; /* finished runs that may owe a result, where the log cannot say */
-    struct map skips;     /* by run id: events below its snapshot, until the recovery is over */
+    struct map skips;     /* by run id: what a rebuild has put back, until the recovery is over */
 
     int64_t replay_from;  /* where the doubt begins */
     int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
@@ -268,7 +270,7 @@ struct partition {
 
 struct skip {
     char id[RUN_ID_MAX];
-    int64_t off;
+    int64_t off; /* its snapshot has the events below it already */
 };
 
 struct partition *partition_new(struct shard *shard, int32_t id);
@@ -360,9 +362,14 @@ void fold_probe(const struct event *ev);
 /* --- fold.c --- */
 
 /* Folds one batch of what is queued below offset `until`, hands its outputs to the bus, and puts it
- * on its way. silent: outputs are thrown away (replay). false: nothing could be folded now (nothing
- * there, states still loading, a definition unknown). */
+ * on its way. silent: outputs are thrown away (replay), and the batch stays open until it is as
+ * large as it may be or fold_close says so. false: nothing could be folded now (nothing there,
+ * states still loading, a definition unknown). */
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until);
+/* The batch that a replay has left open; NULL: there is none. */
+struct batch *fold_open(const struct partition *part);
+/* Puts it on its way. */
+void fold_close(struct partition *part);
 /* Asks for the states that the queued items need and that were not asked for yet. */
 void fold_prepare(struct partition *part);
 /* Entries for these run ids, loaded: false while some are under way. */
@@ -378,8 +385,12 @@ void recovery_free(struct partition *part);
  */
 void recovery_note_make(const struct partition *part, char ret[BUS_NOTE_MAX]);
 void recovery_note_take(struct partition *part, const char *note);
-/* A run that the doubtful range names. */
-void recovery_note(struct partition *part, struct bytes run_id);
+/* A run that the doubtful range names; owes: outputs of it may be in doubt. The last word counts.
+ */
+void recovery_note(struct partition *part, struct bytes run_id, bool owes);
+/* Whether Redis cannot have the run: it is being rebuilt, and neither a snapshot nor the log so far
+ * has named it. */
+bool recovery_lacks(const struct partition *part, struct bytes run_id);
 
 /* --- housekeeping.c --- */
 

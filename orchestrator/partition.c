@@ -183,6 +183,9 @@ void partition_displaced(struct partition *part, int64_t epoch, const char *why)
 {
     unsigned char jitter = 0;
     bool other = epoch > part->epoch;
+    struct shard *shard = part->shard;
+    for (int32_t p = 0; !other && p < shard->options.partitions; p++)
+        if (shard->partitions[p]) shard->partitions[p]->checked_ms = 0; /* a wipe is one of all */
     if (other) random_bytes(&jitter, 1);
     partition_reload(part, other ? 1000 + 8u * jitter : 0, why);
 }

@@ -333,10 +333,9 @@ static void restore(struct partition *part, const struct args *keys, const struc
     call(part, SCRIPT_RESTORE, key_count, &args, on_restored);
 }
 
-/* Events below its snapshot are not applied to a run again. */
-static void skip_below(struct partition *part, const struct subject *s)
+/* Events below its snapshot are not applied to a run again, and it is there to be read. */
+static void remember(struct partition *part, const struct subject *s)
 {
-    if (s->chosen->off <= part->rebuilding->place) return;
     struct skip *skip = xcalloc(1, sizeof *skip);
     memcpy(skip->id, s->id, RUN_ID_MAX);
     skip->off = s->chosen->off;
@@ -357,7 +356,7 @@ static bool restore_some(struct partition *part)
         if (waits) break;
         rb->ready = s->next_ready;
         if (!rb->ready) rb->ready_end = &rb->ready;
-        skip_below(part, s);
+        remember(part, s);
         bytes += s->chosen->value.len;
         rb->ready_bytes -= s->chosen->value.len;
         buf_done(&s->chosen->value);
@@ -470,6 +469,15 @@ static void read_topic(struct rebuild *rb, uint32_t credit,
     if (!rb->reader) partition_reload(part, 5 * RETRY_MS, e.text);
 }
 
+static void read_values(struct partition *part)
+{
+    struct rebuild *rb = part->rebuilding;
+    if (rb->missing > 0)
+        read_topic(rb, READ_AHEAD, on_value, on_values_end);
+    else
+        on_values_end(rb, 0);
+}
+
 /* --- 2. what an old dump brought back goes --- */
 
 static void ask_scan(struct partition *part, struct bytes cursor);
@@ -498,7 +506,7 @@ static void on_scan(void *user, enum store_status status, const struct store_rep
     struct bytes cursor = store_string(store_at(reply, 0));
     purge(part, store_at(reply, 1));
     if (bytes_is(cursor, "0"))
-        read_topic(part->rebuilding, READ_AHEAD, on_value, on_values_end);
+        read_values(part);
     else
         ask_scan(part, cursor);
 }
@@ -514,11 +522,35 @@ static void ask_scan(struct partition *part, struct bytes cursor)
     store_command(part->shard->store, argv, ARRAY_LEN(argv), on_scan, ask_new(part));
 }
 
+static void on_indexes(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user, status, reply);
+    if (!part) return;
+    if (store_integer(reply) == 0)
+        read_values(part);
+    else
+        ask_scan(part, BYTES_LIT("0"));
+}
+
+/* Each run stands in an index, by the same commit that wrote it: without indexes there is nothing
+ * to look for, and a scan goes through all that Redis holds, of other partitions too. */
+static void ask_indexes(struct partition *part)
+{
+    struct args args = { 0 };
+    args_add(&args, BYTES_LIT("EXISTS"));
+    args_add_key(&args, part, key_timers);
+    args_add_key(&args, part, key_finished);
+    args_add_key(&args, part, key_snapshots);
+    AUTO_FREE struct bytes *argv = args_views(&args);
+    store_command(part->shard->store, argv, args.count, on_indexes, ask_new(part));
+    args_done(&args);
+}
+
 static void clear(struct partition *part)
 {
     choose(part->rebuilding);
     part->shard->sys_due = true;
-    ask_scan(part, BYTES_LIT("0"));
+    ask_indexes(part);
 }
 
 /* --- 1. the first reading, and whether the log still has what it needs --- */

@@ -14,12 +14,13 @@
 
 struct noted {
     char id[RUN_ID_MAX];
+    bool owes;      /* outputs of it may be in doubt */
     bool published; /* its CloudEvent is in `results` */
 };
 
 struct recovery {
-    struct map noted;   /* runs to look at, by id */
-    struct noted **ids; /* the same as a list, once the replay is done */
+    struct map noted;   /* runs that the log named, by id */
+    struct noted **ids; /* those that owe, once the replay is done */
     size_t count, next; /* ids before `next` are done */
     struct batch *last; /* consumes our claim; its outputs are the re-emissions */
     struct entry *page[LOAD_PAGE];
@@ -65,14 +66,23 @@ void recovery_free(struct partition *part)
     part->recovery = NULL;
 }
 
-void recovery_note(struct partition *part, struct bytes run_id)
+void recovery_note(struct partition *part, struct bytes run_id, bool owes)
 {
     struct recovery *rec = part->recovery;
-    if (map_get(&rec->noted, run_id)) return;
-    struct noted *noted = xcalloc(1, sizeof *noted);
-    ASSERT(run_id.len == RUN_ID_MAX - 1);
-    memcpy(noted->id, run_id.data, run_id.len);
-    map_put(&rec->noted, (struct bytes){ noted->id, run_id.len }, noted);
+    struct noted *noted = map_get(&rec->noted, run_id);
+    if (!noted) {
+        noted = xcalloc(1, sizeof *noted);
+        ASSERT(run_id.len == RUN_ID_MAX - 1);
+        memcpy(noted->id, run_id.data, run_id.len);
+        map_put(&rec->noted, (struct bytes){ noted->id, run_id.len }, noted);
+    }
+    noted->owes = owes;
+}
+
+bool recovery_lacks(const struct partition *part, struct bytes run_id)
+{
+    return part->recovery && part->rebuild && !map_get(&part->skips, run_id) &&
+           !map_get(&part->recovery->noted, run_id);
 }
 
 /* --- replay --- */
@@ -83,7 +93,7 @@ static void consume_noted(struct partition *part)
     for (; n < part->inbox_count && partition_item(part, n)->offset < part->fold_off; n++) {
         const struct item *item = partition_item(part, n);
         if (item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM)
-            recovery_note(part, item->ev.run_id);
+            recovery_note(part, item->ev.run_id, true);
     }
     partition_consume(part, n);
 }
@@ -95,13 +105,14 @@ static void list_noted(struct partition *part)
     bool index = part->replay_from < part->log_start && !MUTANT(RULE_7);
     if (part->reissue_all || index || MUTANT(REEMIT_ALL))
         for (size_t i = 0; i < part->timers.count; i++)
-            recovery_note(part, bytes_of(part->timers.heap[i]->id));
+            recovery_note(part, bytes_of(part->timers.heap[i]->id), true);
     AUTO_FREE struct bytes *finished = args_views(&part->doubtful);
-    for (size_t i = 0; i < part->doubtful.count; i++) recovery_note(part, finished[i]);
+    for (size_t i = 0; i < part->doubtful.count; i++) recovery_note(part, finished[i], true);
     args_done(&part->doubtful);
     rec->ids = xcalloc(rec->noted.count, sizeof *rec->ids);
     size_t pos = 0;
-    for (struct noted *n; (n = map_next(&rec->noted, &pos));) rec->ids[rec->count++] = n;
+    for (struct noted *n; (n = map_next(&rec->noted, &pos));)
+        if (n->owes) rec->ids[rec->count++] = n;
 }
 
 /* Our own claim is the next item: it ends the replay. false: it is not there yet. */
@@ -115,6 +126,7 @@ static bool reach_claim(struct partition *part)
         partition_reload(part, 5 * RETRY_MS, "our claim is not where it was acknowledged");
         return false;
     }
+    fold_close(part);
     struct recovery *rec = part->recovery;
     rec->last = batch_new(part, part->fold_off, NULL);
     rec->last->to = part->fold_off = part->epoch + 1;
@@ -130,7 +142,8 @@ static bool reach_claim(struct partition *part)
 static void replay(struct partition *part)
 {
     consume_noted(part);
-    while (part->state == PARTITION_RECOVERING && part->batch_count < PIPELINE_MAX)
+    while (part->state == PARTITION_RECOVERING &&
+           (fold_open(part) || part->batch_count < REPLAY_PIPELINE_MAX))
         if (!fold_batch(part, NULL, true, part->epoch)) break;
     if (part->state == PARTITION_RECOVERING) (void)reach_claim(part);
 }

@@ -388,8 +388,13 @@ static void fold_wave(struct shard *shard)
 static void on_turn(void *user)
 {
     struct shard *shard = user;
-    for (int32_t p = 0; p < shard->options.partitions; p++)
-        if (shard->partitions[p]) partition_pump(shard->partitions[p]);
+    for (int32_t p = 0; p < shard->options.partitions; p++) {
+        struct partition *part = shard->partitions[p];
+        if (!part) continue;
+        partition_pump(part);
+        /* A turn of replays folds for long and says much: Redis works meanwhile. */
+        if (part->recovery) store_push(shard->store);
+    }
     fold_wave(shard);
     if (shard->turn_used) shard->turn++;
     shard->turn_used = false;

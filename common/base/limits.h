@@ -42,11 +42,13 @@ static_assert(LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a
 #define COMMIT_RUNS_MAX  64 /* a larger script holds Redis' only thread for milliseconds */
 /* The same of a replay, where nobody waits for one step: a run whose events stand close together is
  * written once for all of them. */
-#define REPLAY_EVENTS_MAX 1024
-#define REPLAY_RUNS_MAX   256
+#define REPLAY_EVENTS_MAX 8192
+#define REPLAY_RUNS_MAX   1024
+#define REPLAY_BYTES_MAX  MIB  /* of the events' values */
+#define RUN_EVENTS_MAX    1024 /* of one run in one batch */
 #define COMMIT_FIELDS_MAX \
     3500 /* of one run in one commit: Lua's unpack takes 7,999 values, two a field */
-static_assert(2 * DEFINITION_STEPS_MAX + REPLAY_EVENTS_MAX + 4 <= COMMIT_FIELDS_MAX,
+static_assert(2 * DEFINITION_STEPS_MAX + RUN_EVENTS_MAX + 4 <= COMMIT_FIELDS_MAX,
               "all that a batch can change of a run goes into one script call");
 #define PARTITIONS_MAX 1024
 

@@ -7,16 +7,20 @@
  *
  * One write a turn: hiredis asks for a write event with every command; we answer with a timer that
  * is due now, so all commands of a turn leave in phase 4 by one write() and without a round
- * through epoll. Only a full socket makes us wait for EPOLLOUT. */
+ * through epoll. Only a full socket makes us wait for EPOLLOUT. What hiredis could not write it
+ * moves to the front of its buffer, so it is given no more than it may move; the rest is held. */
 #include "common/io/store.h"
 
 #include <async.h>
 #include <fcntl.h>
 #include <hiredis.h>
+#include <sds.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "common/base/clock.h"
+#include "common/base/limits.h"
 #include "common/base/secret.h"
 #include "common/io/resolve.h"
 #include "common/io/sigpipe.h"
@@ -27,6 +31,7 @@
 #define RECONNECT_MS_MAX     500
 #define AUTH_RETRY_FACTOR    10 /* refused credentials are asked again this much more slowly */
 #define WAITING_MAX          10000
+#define UNSENT_BYTES_MAX     (256 * KIB)
 #define SPARE_CALLS_MAX      4096
 #define SPARE_CALL_BYTES_MAX (16 * 1024)
 #define RUN_ID_HEX           40
@@ -87,6 +92,7 @@ struct store {
     uint64_t heard_ms; /* when the server last replied, or owed nothing */
 
     struct call_list waiting; /* for a connection, in order of deadline */
+    struct call_list held;    /* while the socket is behind */
     struct call_list lost;    /* never sent; LOST in the next timer phase */
     struct call_list spare;
     size_t pending, calling;
@@ -251,6 +257,30 @@ static void send_call(struct store *s, struct call *call)
     send_bytes(s, call, &s->scratch);
 }
 
+static size_t unsent(const struct store *s)
+{
+    return s->link ? sdslen(s->link->ac->c.obuf) : 0;
+}
+
+static bool may_send(const struct store *s)
+{
+    return s->state == READY && !s->held.head && unsent(s) < UNSENT_BYTES_MAX;
+}
+
+static void send_later(struct store *s, struct call *call)
+{
+    if (s->state == READY)
+        list_add(&s->held, call);
+    else
+        wait_for_connection(s, call);
+}
+
+static void send_held(struct store *s)
+{
+    while (s->held.head && s->link && unsent(s) < UNSENT_BYTES_MAX)
+        send_call(s, list_take(&s->held));
+}
+
 void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
                    void *user)
 {
@@ -258,7 +288,7 @@ void store_command(struct store *s, const struct bytes *argv, size_t argc, store
     if (s->closing) return;
     struct call *call = call_new(s, done, user);
     s->pending++;
-    bool ready = s->state == READY;
+    bool ready = may_send(s);
     struct buf *bytes = ready ? &s->scratch : &call->bytes;
     buf_reset(bytes);
     wire_head(bytes, argc);
@@ -266,7 +296,7 @@ void store_command(struct store *s, const struct bytes *argv, size_t argc, store
     if (ready)
         send_bytes(s, call, bytes);
     else
-        wait_for_connection(s, call);
+        send_later(s, call);
 }
 
 void store_script(struct store *s, const struct script *script, size_t key_count,
@@ -282,10 +312,10 @@ void store_script(struct store *s, const struct script *script, size_t key_count
     int digits = snprintf(keys, sizeof keys, "%zu", key_count);
     wire_words(&call->bytes, &(struct bytes){ .data = keys, .len = (size_t)digits }, 1);
     wire_words(&call->bytes, argv, argc);
-    if (s->state == READY)
+    if (may_send(s))
         send_call(s, call);
     else
-        wait_for_connection(s, call);
+        send_later(s, call);
 }
 
 /* --- handshake: AUTH, SELECT, INFO, SCRIPT LOAD in one go --- */
@@ -472,6 +502,7 @@ static void link_gone(struct link *link, const struct err *why)
     s->link = NULL;
     loop_disarm(s->loop, &s->flush_timer);
     loop_disarm(s->loop, &s->silence_timer);
+    for (struct call *call; (call = list_take(&s->held));) lose_later(s, call);
     struct err from_hiredis;
     if (!why) {
         const redisContext *c = &link->ac->c;
@@ -498,24 +529,39 @@ static void on_silence_due(struct loop_timer *t)
     drop(s, &why);
 }
 
+/* As much as the socket takes. */
+static void write_out(struct link *link)
+{
+    struct store *s = link->store;
+    bool more = true;
+    link->writing = true;
+    while (more) {
+        redisAsyncHandleWrite(link->ac); /* may end the link; its memory lives until phase 5 */
+        if (s->link != link) break;
+        more = unsent(s) == 0 && s->held.head;
+        send_held(s);
+    }
+    link->writing = false;
+}
+
+void store_push(struct store *s)
+{
+    if (s->state == READY && unsent(s) > 0) write_out(s->link);
+}
+
 static void on_flush_due(struct loop_timer *t)
 {
     struct store *s = t->user;
     struct link *link = s->link;
     ASSERT(link && link->connected);
-    link->writing = true;
-    redisAsyncHandleWrite(link->ac); /* may end the link; its memory lives until phase 5 */
-    link->writing = false;
+    write_out(link);
 }
 
 static void on_ready(struct loop_watch *w, unsigned events)
 {
     struct link *link = w->user;
     if (events & LOOP_READ) redisAsyncHandleRead(link->ac);
-    if (!link->ac || !(events & LOOP_WRITE)) return;
-    link->writing = true;
-    redisAsyncHandleWrite(link->ac);
-    link->writing = false;
+    if (link->ac && (events & LOOP_WRITE)) write_out(link);
 }
 
 static void hook_add_read(void *link_)
@@ -579,6 +625,9 @@ static void link_open(struct store *s, const char *address)
         return;
     }
     (void)fcntl(ac->c.fd, F_SETFD, FD_CLOEXEC);
+    /* The kernel sizes that of a TCP connection itself, better than we could. */
+    if (address[0] == '/')
+        (void)setsockopt(ac->c.fd, SOL_SOCKET, SO_SNDBUF, &(int){ MIB }, sizeof(int));
     struct link *link = xcalloc(1, sizeof *link);
     link->store = s;
     link->ac = ac;

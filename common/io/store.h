@@ -89,6 +89,9 @@ void store_use_scripts(struct store *s, const struct script *scripts, size_t cou
  * keys first (key_count of them), then arguments; copied. script must live until done. */
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user);
+/* Writes what the socket takes now instead of at the end of the turn: for turns that are long. Not
+ * from within a callback of this store; if the connection turns out to be lost, callbacks come. */
+void store_push(struct store *s);
 /* Commands under way or waiting. */
 size_t store_pending(const struct store *s);
 

@@ -347,6 +347,54 @@ Test(store, ten_thousand_commands_of_one_turn_are_answered_in_order)
     world_done(&w);
 }
 
+Test(store, pushing_keeps_the_order_and_does_nothing_without_a_connection)
+{
+    struct world w = { 0 };
+    open_unix(&w);
+    command_of(&w, (const char *[]){ "INCR", "n", NULL }, in_order);
+    store_push(w.store);
+    UNTIL(&w, connected);
+    for (int i = 0; i < 100; i++) {
+        command_of(&w, (const char *[]){ "INCR", "n", NULL }, in_order);
+        if (i % 3 == 0) store_push(w.store);
+    }
+    await(&w, 101);
+    cr_assert_not(w.out_of_order);
+    world_done(&w);
+}
+
+/* More than the socket takes at once. */
+static char large[200 * 1024 + 1];
+
+static void counted(void *user, enum store_status status, const struct store_reply *r)
+{
+    struct world *w = user;
+    (void)r;
+    w->ok += status == STORE_OK;
+    w->lost += status == STORE_LOST;
+}
+
+static void send_large(struct world *w, int count, store_fn done)
+{
+    memset(large, 'x', sizeof large - 1);
+    for (int i = 0; i < count; i++) {
+        command_of(w, (const char *[]){ "SET", "large", large, NULL }, counted);
+        command_of(w, (const char *[]){ "INCR", "n", NULL }, done);
+    }
+}
+
+Test(store, what_the_socket_does_not_take_at_once_is_answered_in_order)
+{
+    struct world w = { 0 };
+    open_unix(&w);
+    UNTIL(&w, connected);
+    send_large(&w, 50, in_order);
+    await(&w, 100);
+    cr_assert_not(w.out_of_order);
+    cr_assert_eq(w.ok, 100);
+    world_done(&w);
+}
+
 /* Asks again as soon as something is lost, as callers do. */
 static void ask_again(void *user, enum store_status status, const struct store_reply *r)
 {
@@ -380,6 +428,25 @@ Test(store, a_killed_server_loses_each_pending_command_once_and_another_run_id_f
     cr_assert_eq(w.last, 1000);
     cr_assert_eq(w.connects, 2);
     cr_assert_str_neq(first, w.run_id);
+    world_done(&w);
+}
+
+Test(store, what_the_socket_never_took_is_lost_with_the_server)
+{
+    struct world w = { 0 };
+    open_unix(&w);
+    UNTIL(&w, connected);
+    kill(w.server.redis.pid, SIGSTOP);
+    send_large(&w, 20, ask_again);
+    loop_turn(w.loop, 0);
+    redis_server_kill(&w.server.redis);
+    await(&w, 40);
+    cr_assert_eq(w.lost, 40);
+    cr_assert_eq(store_pending(w.store), 20);
+    server_start(&w.server);
+    await(&w, 60);
+    cr_assert_eq(w.ok, 20);
+    cr_assert_eq(w.lost, 40);
     world_done(&w);
 }
 
@@ -449,6 +516,19 @@ Test(store, closing_loses_what_is_under_way)
     loop_turn(w.loop, 0);
     w.store = store_close(w.store);
     cr_assert_eq(w.lost, 10);
+    world_done(&w);
+}
+
+Test(store, closing_loses_what_the_socket_did_not_take)
+{
+    struct world w = { 0 };
+    open_unix(&w);
+    UNTIL(&w, connected);
+    kill(w.server.redis.pid, SIGSTOP);
+    send_large(&w, 20, counted);
+    loop_turn(w.loop, 0);
+    w.store = store_close(w.store);
+    cr_assert_eq(w.lost, 40);
     world_done(&w);
 }
 

@@ -328,7 +328,7 @@ Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
 /* Steps may each have an output and a task's making, events a transition each; and h i s v. */
 Test(commit, a_run_of_the_largest_definition_may_change_all_over_in_one)
 {
-    enum { FIELDS = 2 * DEFINITION_STEPS_MAX + REPLAY_EVENTS_MAX + 4 };
+    enum { FIELDS = 2 * DEFINITION_STEPS_MAX + RUN_EVENTS_MAX + 4 };
     struct redis r = redis_owned();
     static char names[FIELDS][8];
     static struct bytes argv[4 + 15 + 3 * FIELDS];
