@@ -138,7 +138,9 @@ static void send_report(struct send *s, const char *error)
     }
     s->error = error;
     s->stage = SEND_ACK;
-    bus_answer(s->bus, &s->answer, s->world->now_us + world_delay(s->world));
+    uint64_t at = MAX(s->world->now_us + world_delay(s->world), s->link->told_us);
+    s->link->told_us = at;
+    bus_answer(s->bus, &s->answer, at);
 }
 
 static void send_arrives(void *user);

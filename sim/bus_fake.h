@@ -14,11 +14,12 @@ struct answer {
     void (*close)(struct answer *a);   /* the bus is closed; NULL: somebody else sees to it */
 };
 
-/* The order of one producer's messages to one partition. */
+/* The order of one producer's messages to one partition, and of their reports. */
 struct link {
     struct link *next;
     struct log_part *part;
     uint64_t last_us; /* the last of them arrives then */
+    uint64_t told_us; /* and the last report comes then */
 };
 
 struct send;
@@ -32,6 +33,7 @@ struct bus_stream {
     struct bus_group *group;   /* or */
     struct bus_reader *reader; /* whose it is */
     bool reading, at_end;
+    bool taken; /* revoked: it goes when all of the group that go are told of */
     int64_t next_offset;
     uint32_t credit;
     uint64_t lag_us;  /* between an append and its arrival here */

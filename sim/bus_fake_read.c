@@ -46,7 +46,7 @@ static void stream_free(struct bus_stream *s)
 
 static void stream_wake(struct bus_stream *s)
 {
-    if (!s->reading || (!s->credit && s->next_offset < s->part->end)) return;
+    if (!s->reading || !s->credit) return;
     uint64_t at = s->from_us;
     if (s->next_offset < s->part->end && s->next_offset >= s->part->start) {
         const struct record *r = s->part->records[s->next_offset];
@@ -95,7 +95,8 @@ static void stream_deliver(struct bus *b, struct bus_stream *s)
 {
     struct world *w = b->world;
     uint32_t max = (uint32_t)prng_range(&w->net, 1, 64);
-    if (!s->reading || s->from_us > w->now_us) return;
+    /* Without credit nothing is told, not even an error or an end. */
+    if (!s->reading || !s->credit || s->from_us > w->now_us) return;
     if (s->next_offset < s->part->start || s->next_offset > s->part->end) {
         struct err e;
         err_fail(&e, ERR_NOT_FOUND, "offset %lld is out of range", (long long)s->next_offset);
@@ -118,7 +119,7 @@ static void stream_deliver(struct bus *b, struct bus_stream *s)
         record_unref(r);
         if (!stream_alive(b, s, next)) return;
     }
-    if (s->next_offset == s->part->end && !s->at_end) {
+    if (s->credit && s->next_offset == s->part->end && !s->at_end) {
         s->at_end = true;
         deliver_end(s);
     }
@@ -131,6 +132,7 @@ void streams_deliver(struct bus *b)
     size_t count = 0;
     for (struct bus_stream *s = b->streams; s && count < ARRAY_LEN(list); s = s->next)
         list[count++] = s;
+    ASSERT(count < ARRAY_LEN(list));
     for (size_t i = 0; i < count; i++) {
         bool there = false;
         for (struct bus_stream *s = b->streams; s; s = s->next) there |= s == list[i];
@@ -201,7 +203,7 @@ struct bus_group {
     struct bus_group *next;
     struct bus *bus;
     struct bus_group_options options;
-    struct member *member;
+    struct member *member; /* NULL: it leaves */
     bool joined;
 };
 
@@ -221,13 +223,35 @@ static struct bus_stream *group_stream(struct bus_group *g, const char *topic, i
     return NULL;
 }
 
-static void revoke(struct bus_group *g, struct bus_stream *s, bool lost)
+/* Tells of it. Until everything that goes is told of, it still counts and can be committed. */
+static void take(struct bus_group *g, struct bus_stream *s, bool lost)
+{
+    s->taken = true;
+    s->reading = false;
+    g->options.on_revoke(g->options.user, s->part->topic->name, s->part->id, lost);
+}
+
+static void revoke(struct bus_group *g, struct bus_stream *s)
 {
     const char *topic = s->part->topic->name;
     int32_t partition = s->part->id;
-    stream_free(s);
-    g->options.on_revoke(g->options.user, topic, partition, lost);
-    if (!lost) group_revoked(g->member, topic, partition);
+    take(g, s, false);
+    s = group_stream(g, topic, partition);
+    if (s) stream_free(s);
+    if (g->member) group_revoked(g->member, topic, partition);
+}
+
+static struct bus_stream *any_stream(const struct bus_group *g, bool taken)
+{
+    for (struct bus_stream *s = g->bus->streams; s; s = s->next)
+        if (s->group == g && s->taken == taken) return s;
+    return NULL;
+}
+
+static void revoke_all(struct bus_group *g, bool lost)
+{
+    for (struct bus_stream *s; (s = any_stream(g, false));) take(g, s, lost);
+    for (struct bus_stream *s; (s = any_stream(g, true));) stream_free(s);
 }
 
 static void notice_free(struct answer *a)
@@ -246,11 +270,13 @@ static void notice_come(struct answer *a)
     }
     struct bus_stream *s = group_stream(g, n->topic, n->partition);
     trace(g->bus->world, g->bus->proc, "%s %s/%d",
-          n->what == GROUP_ASSIGN   ? "is assigned"
+          n->what == GROUP_JOINED   ? "is assigned nothing,"
+          : n->what == GROUP_ASSIGN ? "is assigned"
           : n->what == GROUP_REVOKE ? "is asked for"
                                     : "has lost all of",
           n->topic, n->partition);
     switch (n->what) {
+    case GROUP_JOINED: g->joined = true; break;
     case GROUP_ASSIGN:
         g->joined = true;
         if (s) break;
@@ -260,16 +286,13 @@ static void notice_come(struct answer *a)
         break;
     case GROUP_REVOKE:
         if (s)
-            revoke(g, s, false);
+            revoke(g, s);
         else
             group_revoked(g->member, n->topic, n->partition);
         break;
     case GROUP_LOST:
-        for (struct bus_stream *at = g->bus->streams, *next; at; at = next) {
-            next = at->next;
-            if (at->group == g) revoke(g, at, true);
-        }
-        group_rejoin(g->member);
+        revoke_all(g, true);
+        if (g->member) group_rejoin(g->member);
         break;
     }
     notice_free(a);
@@ -313,7 +336,7 @@ void bus_read(struct bus_group *g, const char *topic, int32_t partition, int64_t
               uint32_t credit)
 {
     struct bus_stream *s = group_stream(g, topic, partition);
-    if (!s) return;
+    if (!s || s->taken) return;
     int64_t committed = group_committed(g->member, topic, partition, NULL);
     if (offset == BUS_COMMITTED) offset = committed >= 0 ? committed : BUS_START;
     if (offset == BUS_START) offset = s->part->start;
@@ -383,9 +406,11 @@ void bus_committed(struct bus_group *g, const char *topic, int32_t partition,
                    void *user)
 {
     struct committed *c = xcalloc(1, sizeof *c);
-    *c = (struct committed){
-        .group = g, .topic = xstrdup(topic), .partition = partition, .done = done, .user = user
-    };
+    *c = (struct committed){ .group = g->member ? g : NULL,
+                             .topic = xstrdup(topic),
+                             .partition = partition,
+                             .done = done,
+                             .user = user };
     c->answer.deliver = committed_answered;
     c->answer.close = committed_closed;
     bus_answer(g->bus, &c->answer, g->bus->world->now_us + 2 * world_delay(g->bus->world));
@@ -411,13 +436,10 @@ static void group_free(struct bus_group *g)
     free(g);
 }
 
-/* Takes the group's streams away, and tells the process. */
+/* Takes the group's streams away, tells the process, and forgets what the group waits for. */
 static void group_empty(struct bus_group *g)
 {
-    for (struct bus_stream *s = g->bus->streams, *next; s; s = next) {
-        next = s->next;
-        if (s->group == g) revoke(g, s, true);
-    }
+    revoke_all(g, false);
     for (struct answer *a = g->bus->answers; a; a = a->next)
         if (a->deliver == notice_come && ((struct notice *)(void *)a)->group == g)
             ((struct notice *)(void *)a)->group = NULL;
@@ -425,12 +447,31 @@ static void group_empty(struct bus_group *g)
             ((struct committed *)(void *)a)->group = NULL;
 }
 
+struct leaving {
+    struct answer answer; /* first */
+    struct bus_group *group;
+    void (*done)(void *user);
+    void *user;
+};
+
+static void group_left(struct answer *a)
+{
+    struct leaving it = *(struct leaving *)(void *)a;
+    free(a);
+    group_free(it.group);
+    if (it.done) it.done(it.user);
+}
+
 void bus_leave(struct bus_group *g, void (*done)(void *user), void *user)
 {
+    if (!g->member) return;
     group_empty(g);
     group_leave(g->member);
-    group_free(g);
-    done(user); /* "later" makes no difference to anybody: the simulator does not drain */
+    g->member = NULL;
+    struct leaving *l = xcalloc(1, sizeof *l);
+    *l = (struct leaving){ .group = g, .done = done, .user = user };
+    l->answer.deliver = l->answer.close = group_left;
+    bus_answer(g->bus, &l->answer, g->bus->world->now_us + 2 * world_delay(g->bus->world));
 }
 
 void groups_close(struct bus *b)

@@ -76,8 +76,9 @@ void groups_silent(struct cluster *c, const struct proc *p);
 void groups_shuffle(struct cluster *c);
 void groups_free(struct cluster *c);
 
-/* bus_fake.c: what the coordinator tells a member; it arrives after a delay. */
-enum group_notice { GROUP_ASSIGN, GROUP_REVOKE, GROUP_LOST };
+/* bus_fake.c: what the coordinator tells a member; it arrives after a delay. GROUP_JOINED: there is
+ * nothing for it. */
+enum group_notice { GROUP_JOINED, GROUP_ASSIGN, GROUP_REVOKE, GROUP_LOST };
 void bus_fake_notice(struct bus_group *g, enum group_notice what, const char *topic,
                      int32_t partition);
 

@@ -36,6 +36,7 @@ struct member {
     struct proc *proc;
     uint32_t refs; /* happenings that name it, and its user */
     bool out;      /* the coordinator does not count it any more */
+    bool told;     /* of an assignment, be it an empty one */
     size_t shares; /* that it owns */
     char **topics;
     size_t topic_count;

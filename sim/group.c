@@ -66,6 +66,7 @@ static void give(struct share *s, struct member *m)
 {
     s->owner = m;
     m->shares++;
+    m->told = true;
     if (m->user) bus_fake_notice(m->user, GROUP_ASSIGN, s->part->topic->name, s->part->id);
 }
 
@@ -92,6 +93,16 @@ static void count_shares(struct group *g)
         if (s->owner && !s->revoking) s->owner->shares++;
 }
 
+/* Who gets nothing is a member as well. */
+static void tell_joined(struct group *g)
+{
+    for (struct member *m = g->members; m; m = m->next) {
+        if (m->told || !m->user) continue;
+        m->told = true;
+        bus_fake_notice(m->user, GROUP_JOINED, "", -1);
+    }
+}
+
 static void settle(void *user)
 {
     struct group *g = user;
@@ -103,6 +114,7 @@ static void settle(void *user)
         if (!s->owner && poorest(g)) give(s, poorest(g));
     level(g);
     count_shares(g);
+    tell_joined(g);
 }
 
 static void settle_soon(struct group *g)

@@ -114,7 +114,7 @@ static struct proc *next_proc(struct world *w, uint64_t *ret_us)
     return next;
 }
 
-static bool world_step(struct world *w)
+bool world_step(struct world *w)
 {
     uint64_t at;
     struct proc *p = next_proc(w, &at);

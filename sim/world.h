@@ -136,6 +136,8 @@ struct world {
 /* Runs one seed to its end; w says how it went. Release with world_done. */
 void world_run(struct world *w, uint64_t seed, const struct options *options);
 void world_done(struct world *w);
+/* What comes next, which may be a turn of a process; false: nothing will ever come. */
+bool world_step(struct world *w);
 
 /* fn(user) at that time. There is no taking back: fn looks whether it is still wanted. */
 void world_at(struct world *w, uint64_t at_us, void (*fn)(void *user), void *user);
