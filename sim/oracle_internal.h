@@ -17,7 +17,7 @@ struct output {
     uint32_t appended;  /* times */
     uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
-    char path[64];
+    char path[NAME_BYTES_MAX + 1];
     struct {
         int64_t epoch;  /* of the recovery in which this process looked for its mark last */
         bool unclaimed; /* nobody had it then */
@@ -33,7 +33,7 @@ struct output {
 /* A step whose result has been applied. */
 struct settled {
     struct settled *next;
-    char path[64];
+    char path[NAME_BYTES_MAX + 1];
     int64_t offset;      /* of the result */
     uint64_t applied_us; /* of the first commit beyond it; 0: none yet */
 };

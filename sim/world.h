@@ -99,6 +99,14 @@ struct counters {
     uint64_t repeated; /* calls begun between a lease check and the application of a result */
     uint64_t results_doubled; /* the same result emitted twice, where that is legal */
     uint64_t runs, runs_ended;
+    uint64_t kinds[FAULT_COUNT]; /* faults of each kind; those in messages are the rest */
+    uint64_t tools_failed, tools_slow, tools_hung;
+    /* of a user's workflow (endings_of_world) */
+    uint64_t completed, failed, cancelled;
+    uint64_t again_failed;  /* calls of a step whose earlier calls had all failed */
+    uint64_t again_unknown; /* calls of a step of which one call succeeded, or got no answer */
+    uint64_t cut;           /* seeds that were left before their runs had ended */
+    uint64_t virtual_ms;
 };
 
 struct world {
@@ -126,6 +134,7 @@ struct world {
     struct oracle *oracle;
     struct tools_world *tools;
     struct counters counters;
+    bool cut;         /* a user's runs wait for longer than is worth simulating */
     bool quarantined; /* killed so often that an event had to be taken for poison: the rest of the
                          seed tells nothing */
     bool violated;
