@@ -78,9 +78,8 @@ struct takeover {
 /* An event that an owner folds under caution. */
 struct trial {
     int64_t offset;
-    const struct proc *by; /* whose mark stands; NULL: unmarked */
-    uint32_t life;
-    uint32_t deaths; /* of owners while their mark stood */
+    uint32_t life[PROCS_MAX]; /* in which each has marked it; 0: not, or it was unmarked */
+    uint32_t deaths;          /* of owners while their mark stood */
 };
 
 struct change {
