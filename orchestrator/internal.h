@@ -22,7 +22,7 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define RANDOM_TEXT_MAX 13 /* 12 hex digits */
+#define RANDOM_TEXT_MAX 13   /* 12 hex digits */
 #define CREDIT_RECORDS  512  /* read ahead of the fold, a partition */
 #define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \

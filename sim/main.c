@@ -89,10 +89,11 @@ static void show(const struct verdict *v)
                v->found[i].text);
     printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " violations; a seed: %.1f events in the log, "
            "%.0f deliveries, %.1f faults, %.1f runs, %.1f calls; %.0f seeds/s; calls begun between "
-           "a lease check and a result: %" PRIu64 "; results sent again: %" PRIu64 "\n",
+           "a lease check and a result: %" PRIu64 ", on the answer of a Redis that was wiped "
+           "meanwhile: %" PRIu64 "; results sent again: %" PRIu64 "\n",
            v->seeds, v->seconds, v->violations, (double)v->sum.events / n, (double)v->sum.steps / n,
            (double)v->sum.faults / n, (double)v->sum.runs / n, (double)v->sum.calls / n,
-           (double)v->seeds / s, v->sum.repeated, v->sum.results_doubled);
+           (double)v->seeds / s, v->sum.repeated, v->sum.overtaken, v->sum.results_doubled);
 }
 
 static void show_json(const struct verdict *v, size_t mutants, size_t killed)

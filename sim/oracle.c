@@ -244,6 +244,7 @@ int64_t oracle_floor(const struct world *w, int32_t partition)
 void oracle_redis_lost(struct world *w)
 {
     struct oracle *o = w->oracle;
+    o->lost_us = w->now_us;
     for (size_t i = 0; i < o->part_count; i++) o->parts[i].recovered_epoch = -1;
 }
 

@@ -91,12 +91,13 @@ struct happening {
 };
 
 struct counters {
-    uint64_t steps;    /* deliveries to processes: records, acknowledgements, replies, timers */
-    uint64_t turns;    /* of all processes */
-    uint64_t events;   /* records appended to the events topic */
-    uint64_t faults;   /* that happened, of all kinds */
-    uint64_t calls;    /* of tools */
-    uint64_t repeated; /* calls begun between a lease check and the application of a result */
+    uint64_t steps;     /* deliveries to processes: records, acknowledgements, replies, timers */
+    uint64_t turns;     /* of all processes */
+    uint64_t events;    /* records appended to the events topic */
+    uint64_t faults;    /* that happened, of all kinds */
+    uint64_t calls;     /* of tools */
+    uint64_t repeated;  /* calls begun between a lease check and the application of a result */
+    uint64_t overtaken; /* calls begun on the answer of a Redis that was wiped meanwhile */
     uint64_t results_doubled; /* the same result emitted twice, where that is legal */
     uint64_t runs, runs_ended;
 };
