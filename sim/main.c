@@ -12,6 +12,11 @@
 #include "sim/mutants.h"
 #include "sim/runner.h"
 #include "sim/workload.h"
+#include "tests/sim/redis.h"
+
+/* jemalloc's: a seed's memory is the next one's, so none of it goes back to the system between. */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 struct request {
     struct campaign campaign;
@@ -110,7 +115,8 @@ static void show_json(const struct verdict *v, size_t mutants, size_t killed)
 static int one_seed(const struct request *q)
 {
     struct verdict v = { .seeds = 1 };
-    bool good = seed_run(&q->campaign, q->campaign.first, q->trace, &v.sum, &v.found[0]);
+    CLEANUP(redis_free_p) struct redis *redis = world_redis();
+    bool good = seed_run(&q->campaign, redis, q->campaign.first, q->trace, &v.sum, &v.found[0]);
     v.violations = v.found_count = !good;
     show(&v);
     shapes_free();

@@ -35,8 +35,8 @@ struct verdict {
     size_t found_count;
 };
 void campaign_run(const struct campaign *c, struct verdict *ret);
-/* One seed in this process; true: no violation. */
-bool seed_run(const struct campaign *c, uint64_t seed, bool tracing, struct counters *sum,
-              struct found *ret);
+/* One seed in this process; true: no violation. redis as for world_run. */
+bool seed_run(const struct campaign *c, struct redis *redis, uint64_t seed, bool tracing,
+              struct counters *sum, struct found *ret);
 
 #endif

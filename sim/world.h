@@ -134,8 +134,10 @@ struct world {
     char oracle_name[40]; /* which one */
 };
 
-/* Runs one seed to its end; w says how it went. Release with world_done. */
-void world_run(struct world *w, uint64_t seed, const struct options *options);
+/* Runs one seed to its end; w says how it went. Release with world_done. redis is reset first: one
+ * for many seeds, since it compiles each script but once. It stays the caller's. */
+void world_run(struct world *w, struct redis *redis, uint64_t seed, const struct options *options);
+struct redis *world_redis(void);
 void world_done(struct world *w);
 
 /* fn(user) at that time. There is no taking back: fn looks whether it is still wanted. */

@@ -506,7 +506,7 @@ static void renew_part(struct worker *w, struct part *p)
 
 void lease_renew(struct worker *w)
 {
-    if (!store_connected(w->store)) return;
+    if (!w->held || !store_connected(w->store)) return;
     for (struct part *p = w->parts; p; p = p->next)
         if (loop_now_ms(w->loop) >= p->hold_ms) renew_part(w, p);
 }
