@@ -176,7 +176,10 @@ void world_run(struct world *w, struct redis *redis, uint64_t seed, const struct
             faults_heal(w);
         }
         if (!world_step(w)) {
-            world_violation(w, "liveness", "nobody has anything to do any more");
+            if (w->phase == PHASE_FAULTS) /* all are killed, and nobody has anything under way */
+                w->now_us = w->heal_us;
+            else
+                world_violation(w, "liveness", "nobody has anything to do any more");
         } else if (w->phase == PHASE_HEALED && workload_settled(w)) {
             w->phase = PHASE_OVER;
         } else if (w->now_us > w->limit_us) {
