@@ -294,10 +294,12 @@ void bus_purge(struct bus *b)
 /* The process ends: whoever waits is told, and what is on the wire goes on alone. */
 static void sends_abandon(struct bus *b)
 {
-    while (b->sends) {
-        struct send *s = b->sends;
+    for (struct send *s; (s = b->sends);) {
         struct bus_waiter *waiter = s->waiter;
-        send_unlink(s);
+        b->sends = s->next;
+        if (s->next) s->next->prev = NULL;
+        b->pending--;
+        s->bus = NULL;
         s->gone_us = b->world->now_us;
         s->link = NULL;
         if (s->stage != SEND_WIRE) free(s);
