@@ -335,8 +335,7 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
 
 static struct log_part *events_part(const struct world *w, size_t p)
 {
-    AUTO_FREE char *topic = xasprintf("%s.events", PREFIX);
-    return cluster_part(w->cluster, topic, (int32_t)p);
+    return cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
 }
 
 /* The first output that is in no log, and should be. */
