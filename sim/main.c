@@ -141,13 +141,13 @@ int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct request q = { .campaign = { .first = 1,
-                                       .count = 1000,
                                        .level = FAULTS_MIXED,
                                        .processes = cores > 0 ? (uint32_t)cores : 1 } };
     if (!parse(argc, argv, &q)) {
         fputs(usage, stderr);
         return 2;
     }
+    if (!q.campaign.count) q.campaign.count = q.campaign.seconds ? UINT64_MAX : 1000;
     if (q.one) return one_seed(&q);
     if (q.mutants) return hunt(&q);
     struct verdict v;
