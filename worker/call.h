@@ -19,7 +19,7 @@
 
 struct letter; /* publish.c */
 
-#define CALLS_PER_CHUNK 256
+#define CALLS_PER_CHUNK 64
 #define ASK_TASKS_MAX   256 /* of one script call: it holds Redis' only thread */
 #define TICK_MS         100
 #define RENEW_CHECK_MS  1000
