@@ -13,6 +13,11 @@
 #include "sim/runner.h"
 #include "sim/user_report.h"
 #include "sim/workload.h"
+#include "tests/sim/redis.h"
+
+/* jemalloc's: a seed's memory is the next one's, so none of it goes back to the system between. */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 struct request {
     struct campaign campaign;
@@ -102,10 +107,11 @@ static void show(const struct verdict *v)
                v->found[i].text);
     printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " violations; a seed: %.1f events in the log, "
            "%.0f deliveries, %.1f faults, %.1f runs, %.1f calls; %.0f seeds/s; calls begun between "
-           "a lease check and a result: %" PRIu64 "; results sent again: %" PRIu64 "\n",
+           "a lease check and a result: %" PRIu64 ", on the answer of a Redis that was wiped "
+           "meanwhile: %" PRIu64 "; results sent again: %" PRIu64 "\n",
            v->seeds, v->seconds, v->violations, (double)v->sum.events / n, (double)v->sum.steps / n,
            (double)v->sum.faults / n, (double)v->sum.runs / n, (double)v->sum.calls / n,
-           (double)v->seeds / s, v->sum.repeated, v->sum.results_doubled);
+           (double)v->seeds / s, v->sum.repeated, v->sum.overtaken, v->sum.results_doubled);
 }
 
 static void show_json(const struct verdict *v, size_t mutants, size_t killed)
@@ -122,8 +128,9 @@ static void show_json(const struct verdict *v, size_t mutants, size_t killed)
 static int one_seed(const struct request *q)
 {
     struct verdict v = { .seeds = 1 };
+    CLEANUP(redis_free_p) struct redis *redis = world_redis();
     bool good =
-        seed_run(&q->campaign, q->campaign.first, q->trace, &v.sum, &v.endings, &v.found[0]);
+        seed_run(&q->campaign, redis, q->campaign.first, q->trace, &v.sum, &v.endings, &v.found[0]);
     v.violations = v.found_count = !good;
     show(&v);
     shapes_free();
@@ -166,7 +173,6 @@ int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct request q = { .campaign = { .first = 1,
-                                       .count = 1000,
                                        .level = FAULTS_MIXED,
                                        .processes = cores > 0 ? (uint32_t)cores : 1 },
                          .user = { .files = { .runs = 5 } } };
@@ -174,6 +180,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    if (!q.campaign.count) q.campaign.count = q.campaign.seconds ? UINT64_MAX : 1000;
     if (q.user.files.workflow) return users_workflow(&q);
     if (q.one) return one_seed(&q);
     if (q.mutants) return hunt(&q);

@@ -37,8 +37,8 @@ struct verdict {
     struct endings endings; /* of a user's runs */
 };
 void campaign_run(const struct campaign *c, struct verdict *ret);
-/* One seed in this process; true: no violation. */
-bool seed_run(const struct campaign *c, uint64_t seed, bool tracing, struct counters *sum,
-              struct endings *endings, struct found *ret);
+/* One seed in this process; true: no violation. redis as for world_run. */
+bool seed_run(const struct campaign *c, struct redis *redis, uint64_t seed, bool tracing,
+              struct counters *sum, struct endings *endings, struct found *ret);
 
 #endif

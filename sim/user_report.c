@@ -9,6 +9,7 @@
 
 #include "sim/mutants.h"
 #include "sim/workload.h"
+#include "tests/sim/redis.h"
 
 #define FAILURES_SHOWN 10
 
@@ -250,7 +251,8 @@ static void run(const struct user_request *q, const struct campaign *c, struct v
         campaign_run(c, v);
     } else {
         v->seeds = 1;
-        bool good = seed_run(c, c->first, q->trace, &v->sum, &v->endings, &v->found[0]);
+        CLEANUP(redis_free_p) struct redis *redis = world_redis();
+        bool good = seed_run(c, redis, c->first, q->trace, &v->sum, &v->endings, &v->found[0]);
         v->violations = v->found_count = !good;
     }
     /* Which process took which seed is chance. */
