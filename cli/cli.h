@@ -39,6 +39,10 @@ struct cli_config {
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
+    /* simulate */
+    uint32_t seed, seeds, runs;
+    char *faults, *mocks;
+    bool trace;
     /* dev */
     char *use_kafka, *use_redis, *env_file, *run, *worker_config;
     bool demo_model, verbose;
@@ -71,6 +75,7 @@ const char *command_suggest(const char *name);
 /* The commands' own files. */
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
+int cmd_simulate(struct cli *cli);
 int cmd_deploy(struct cli *cli);
 int cmd_start(struct cli *cli);
 int cmd_status(struct cli *cli);

@@ -55,6 +55,51 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option simulate_options[] = {
+    INPUT_OPTIONS,
+    { .name = "mocks",
+      .short_flag = 'm',
+      .type = OPTION_TEXT,
+      AT(mocks),
+      .value_name = "FILE",
+      .help = "What the steps answer, YAML: by the name of a step {output: VALUE}, {error: {type, "
+              "message}}, or a list of these, one for each attempt. A step without one answers "
+              "what fits its output_schema, or something empty." },
+    { .name = "faults",
+      .type = OPTION_ENUM,
+      AT(faults),
+      .choices = "none|some|many|mixed",
+      .fallback = "mixed",
+      .help = "How hostile the world is; mixed: some in even seeds, many in odd ones." },
+    { .name = "seeds",
+      .short_flag = 'n',
+      .type = OPTION_U32,
+      AT(seeds),
+      .min = 1,
+      .max = 100000000,
+      .fallback = "200",
+      .help = "Simulate the seeds 1 to N." },
+    { .name = "runs",
+      .type = OPTION_U32,
+      AT(runs),
+      .min = 1,
+      .max = 1000,
+      .fallback = "5",
+      .help = "Runs that each seed starts; they may have 20,000 steps together." },
+    { .name = "seed",
+      .short_flag = 's',
+      .type = OPTION_U32,
+      AT(seed),
+      .min = 1,
+      .max = UINT32_MAX,
+      .help = "Simulate this seed only." },
+    { .name = "trace",
+      .type = OPTION_BOOL,
+      AT(trace),
+      .help = "With --seed: tell on stderr what happens, line by line." },
+    JSON_OPTION,
+};
+
 static const struct option start_options[] = {
     INPUT_OPTIONS,
     { .name = "key",
@@ -205,6 +250,16 @@ static const struct command all[] = {
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("simulate", "FILE", simulate_options, "Run a workflow through simulated faults",
+            "Runs the workflow in simulated installations: the code of the orchestrator and the worker "
+            "as it is, over a Kafka, a Redis and a clock of its own, in which processes are killed and "
+            "stopped, messages get lost and come twice, Redis loses what it had. Nothing outside is "
+            "called: steps answer what --mocks says, and fail, are slow or never answer now and then. A "
+            "seed decides everything, so the same seed does the same again.\n\n"
+            "It counts how the runs ended, and which calls were made again. Whatever does not hold "
+            "(a run that never ends, a result applied twice ...) is a violation: exit code 1, with the "
+            "command that shows it again. That runs fail is none."),
+      .args_min = 1, .args_max = 1, .run = cmd_simulate },
     { TABLE("deploy", "FILE", server_options, "Deploy a workflow definition",
             "A name and version stand for one content for ever: the same content again is fine, "
             "other content is refused (exit code 1)."),

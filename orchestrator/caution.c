@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Caution (docs/protocol.md): after the third takeover at one place an event may be crashing its
- * owners. Then events are folded one at a time, each marked in Redis before it is touched and
- * unmarked right after its fold came back; one that is found marked twice is put into quarantine:
- * it goes to the dead-letter topic, its run is paused as an incident, and the partition goes on.
- * That an event is in quarantine is a record of the topic `snapshots`, because the log alone would
- * have a later replay crash again. After CALM_COMMITS clean commits caution ends. */
+ * owners. Then events are folded one at a time, each marked in Redis before it is touched, with the
+ * name of the process, and unmarked right after its fold came back; one that two other processes
+ * have marked is put into quarantine: it goes to the dead-letter topic, its run is paused as an
+ * incident, and the partition goes on. That an event is in quarantine is a record of the topic
+ * `snapshots`, because the log alone would have a later replay crash again. After CALM_COMMITS
+ * clean commits caution ends. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +35,8 @@ static void on_answer(void *user, enum store_status status, const struct store_r
     free(user);
     struct partition *part = ask.part;
     if (!partition_reply(part, ask.life) || ask.offset < 0) return;
-    if (status != STORE_OK) { /* the same owner's mark counts once, however often it is asked for */
+    if (status !=
+        STORE_OK) { /* the same process's mark counts once, however often it is asked for */
         partition_resume_in(part, RETRY_MS);
         return;
     }
@@ -58,6 +60,7 @@ static void tell(struct partition *part, int64_t offset, const char *what)
     args_add_int(&args, part->epoch);
     args_add_int(&args, offset);
     args_add(&args, bytes_of(what));
+    args_add(&args, bytes_of(shard->instance));
     struct ask *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask){ .part = part,
                          .life = part->life,

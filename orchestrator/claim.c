@@ -66,13 +66,6 @@ static void call(struct partition *part, enum script_id script, size_t keys, str
     args_done(args);
 }
 
-static void random_text(char ret[13])
-{
-    unsigned char bytes[6];
-    random_bytes(bytes, sizeof bytes);
-    hex_encode(bytes, sizeof bytes, ret);
-}
-
 /* --- 6. the index of live runs --- */
 
 static void ask_index(struct partition *part, size_t page, bool finished);
@@ -204,7 +197,7 @@ static void on_takeover(void *user, enum store_status status, const struct store
 
 static void take_over(struct partition *part)
 {
-    char value[13];
+    char value[RANDOM_TEXT_MAX];
     random_text(value);
     struct args args = { 0 };
     args_add_key(&args, part, key_partition);
@@ -239,7 +232,7 @@ static void send_claim(struct partition *part)
         partition_retry(part, RETRY_MS, send_claim);
         return;
     }
-    char random[13], logic[16];
+    char random[RANDOM_TEXT_MAX], logic[16];
     random_text(random);
     snprintf(part->token, sizeof part->token, "%" PRIx64 "-%s", (uint64_t)loop_wall_ms(shard->loop),
              random);
@@ -318,7 +311,7 @@ void partition_claim(struct partition *part)
         partition_retry(part, RETRY_MS, partition_claim);
         return;
     }
-    char value[13];
+    char value[RANDOM_TEXT_MAX];
     random_text(value);
     struct args args = { 0 };
     args_add_key(&args, part, key_partition);

@@ -22,6 +22,7 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
+#define RANDOM_TEXT_MAX 13   /* 12 hex digits */
 #define CREDIT_RECORDS  512  /* read ahead of the fold, a partition */
 #define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \
@@ -471,6 +472,7 @@ enum setup_step {
 struct shard {
     struct shard_options options;
     char *prefix, *name;
+    char instance[RANDOM_TEXT_MAX]; /* of this process: started again, it is another one */
     struct log log;
     struct loop *loop;
     struct bus *bus;
@@ -510,6 +512,8 @@ void shard_fail(struct shard *shard, const struct err *e);
 void shard_refused(struct shard *shard, struct bytes why);
 void shard_accepted(struct shard *shard);
 void shard_left(struct shard *shard); /* one of its groups is left; the last one stops the loop */
+/* 12 random hex digits. */
+void random_text(char ret[RANDOM_TEXT_MAX]);
 /* A Redis script call on partition keys. */
 const struct script *shard_script(const struct shard *shard, enum script_id id);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "orchestrator/internal.h"
 
 #define TICK_MS  100
@@ -453,6 +455,13 @@ static void on_redis(void *user, const char *run_id)
 
 /* --- open and close --- */
 
+void random_text(char ret[RANDOM_TEXT_MAX])
+{
+    unsigned char bytes[(RANDOM_TEXT_MAX - 1) / 2];
+    random_bytes(bytes, sizeof bytes);
+    hex_encode(bytes, sizeof bytes, ret);
+}
+
 static char *topic_of(const struct shard *shard, const char *name)
 {
     struct buf topic = { 0 };
@@ -474,6 +483,7 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     shard->options = *options;
     shard->prefix = xstrdup(options->prefix);
     shard->name = xstrdup(options->name);
+    random_text(shard->instance);
     shard->log = log_with_text(options->log, "owner", options->name);
     shard->loop = loop;
     shard->cache.memory_max = options->cache_bytes_max;

@@ -166,6 +166,8 @@ static bool send_held(struct send *s)
     if (p->bus_cut_us <= w->now_us) return false;
     if (w->now_us - s->sent_us < s->bus->message_timeout_us) {
         send_later(s, w->now_us + 500 * MS);
+        /* What was in the socket may still arrive; the rest has not left the process. */
+        if (s->wire_us >= p->cut_since_us) s->wire_us = s->link->last_us;
         return true;
     }
     s->fate = SEND_LOST;
@@ -258,18 +260,48 @@ bool bus_send(struct bus *b, const struct bus_message *m, struct bus_waiter *wai
     return true;
 }
 
+/* Whether it still waits in the process: not on the wire yet, or for a broker to answer again. */
+static bool send_queued(const struct send *s)
+{
+    if (s->stage != SEND_WIRE || s->fate == SEND_LOST) return false;
+    return s->wire_us > s->world->now_us || (cut(s->bus) && s->wire_us >= s->proc->cut_since_us);
+}
+
+/* The happening that would append it finds a message of nobody, which never left; who waits for it
+ * is told in its place. */
+static void send_purge(struct send *s)
+{
+    struct send *told = xmalloc(sizeof *told);
+    *told = *s;
+    if (told->prev)
+        told->prev->next = told;
+    else
+        told->bus->sends = told;
+    if (told->next) told->next->prev = told;
+    s->bus = NULL;
+    s->gone_us = s->world->now_us;
+    s->wire_us = NEVER;
+    trace(s->world, s->proc, "purges a message to %s/%d", s->part->topic->name, s->part->id);
+    send_report(told, "simulated: purged");
+}
+
 void bus_purge(struct bus *b)
 {
-    (void)b; /* nobody uses it but tests of the client */
+    for (struct send *s = b->sends, *next; s; s = next) {
+        next = s->next;
+        if (send_queued(s)) send_purge(s);
+    }
 }
 
 /* The process ends: whoever waits is told, and what is on the wire goes on alone. */
 static void sends_abandon(struct bus *b)
 {
-    while (b->sends) {
-        struct send *s = b->sends;
+    for (struct send *s; (s = b->sends);) {
         struct bus_waiter *waiter = s->waiter;
-        send_unlink(s);
+        b->sends = s->next;
+        if (s->next) s->next->prev = NULL;
+        b->pending--;
+        s->bus = NULL;
         s->gone_us = b->world->now_us;
         s->link = NULL;
         if (s->stage != SEND_WIRE) free(s);

@@ -476,11 +476,11 @@ void bus_leave(struct bus_group *g, void (*done)(void *user), void *user)
 
 void groups_close(struct bus *b)
 {
-    while (b->groups) {
-        struct bus_group *g = b->groups;
+    for (struct bus_group *g; (g = b->groups);) {
         group_empty(g);
         group_vanish(g->member);
-        group_free(g);
+        b->groups = g->next;
+        free(g);
     }
     while (b->streams) stream_unlink(b->streams); /* of readers, which are closed later */
 }

@@ -233,6 +233,7 @@ static void deep_retention(struct world *w)
 
 static void strike(struct world *w, enum fault_kind kind)
 {
+    uint64_t before = w->counters.faults;
     switch (kind) {
     case FAULT_CRASH: crash(w); break;
     case FAULT_STOP: stop(w); break;
@@ -262,6 +263,7 @@ static void strike(struct world *w, enum fault_kind kind)
     case FAULT_EXTERNAL:
     case FAULT_COUNT: break;
     }
+    w->counters.kinds[kind] += w->counters.faults - before;
 }
 
 static void come_again(struct world *w, enum fault_kind kind);

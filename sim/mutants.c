@@ -43,6 +43,16 @@ const char *mutant_text(enum mutant mutant)
     return mutants[mutant].text;
 }
 
+enum mutant mutant_find(const char *name)
+{
+#ifdef TUTTI_MUTANTS
+    for (int m = MUTANT_NONE + 1; m < MUTANT_COUNT; m++)
+        if (strcmp(name, mutants[m].name) == 0) return (enum mutant)m;
+#endif
+    (void)name;
+    return MUTANT_NONE;
+}
+
 /* --- scripts --- */
 
 static const struct rewrite {

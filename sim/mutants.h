@@ -13,6 +13,8 @@ enum mutant mutant_set(enum mutant mutant);
 enum mutant mutant_get(void);
 const char *mutant_name(enum mutant mutant);
 const char *mutant_text(enum mutant mutant);
+/* By name; MUTANT_NONE: there is none of that name, or none at all in this build. */
+enum mutant mutant_find(const char *name);
 /* The script as the present mutant has it; *ret is used if it differs. */
 const struct script *mutant_script(const struct script *script, struct script *ret);
 void mutants_free(void); /* rewritten scripts */

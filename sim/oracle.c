@@ -171,8 +171,10 @@ static void trial_note(struct shadow_part *part, const struct proc *p, const str
     bool begins = bytes_is(argv[3], "trying");
     if (!begins && !bytes_is(argv[3], "survived")) return;
     struct trial *t = trial_of(part, strtoll(argv[2].data, NULL, 10));
-    t->by = begins ? p : NULL;
-    t->life = p->life;
+    if (begins)
+        t->life[p->index] = p->life;
+    else
+        memset(t->life, 0, sizeof t->life);
 }
 
 void oracle_killed(struct world *w, const struct proc *p)
@@ -181,8 +183,8 @@ void oracle_killed(struct world *w, const struct proc *p)
     for (size_t i = 0; i < o->part_count; i++)
         for (size_t k = 0; k < o->parts[i].trial_count; k++) {
             struct trial *t = &o->parts[i].trials[k];
-            if (t->by != p || t->life != p->life) continue;
-            t->by = NULL;
+            if (t->life[p->index] != p->life) continue;
+            t->life[p->index] = 0;
             t->deaths++;
         }
 }
@@ -242,6 +244,7 @@ int64_t oracle_floor(const struct world *w, int32_t partition)
 void oracle_redis_lost(struct world *w)
 {
     struct oracle *o = w->oracle;
+    o->lost_us = w->now_us;
     for (size_t i = 0; i < o->part_count; i++) o->parts[i].recovered_epoch = -1;
 }
 
@@ -315,7 +318,8 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
         return;
     }
     if (part && strcmp(name, "takeover") == 0) takeover_note(o, p, part, argv, reply);
-    if (part && strcmp(name, "trying") == 0) trial_note(part, p, argv);
+    if (part && strcmp(name, "trying") == 0 && bytes_is(store_string(store_at(reply, 0)), "OK"))
+        trial_note(part, p, argv);
     if (part && strcmp(name, "marks") == 0) marks_note(o, p, part, argv, key_count, reply);
     if (part && strcmp(name, "commit") == 0) {
         struct bytes verdict = store_string(store_at(reply, 0));
@@ -331,8 +335,7 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
 
 static struct log_part *events_part(const struct world *w, size_t p)
 {
-    AUTO_FREE char *topic = xasprintf("%s.events", PREFIX);
-    return cluster_part(w->cluster, topic, (int32_t)p);
+    return cluster_part(w->cluster, PREFIX ".events", (int32_t)p);
 }
 
 /* The first output that is in no log, and should be. */

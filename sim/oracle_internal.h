@@ -17,15 +17,16 @@ struct output {
     uint32_t appended;  /* times */
     uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
-    char path[64];
+    char path[NAME_BYTES_MAX + 1];
     struct {
         int64_t epoch;  /* of the recovery in which this process looked for its mark last */
         bool unclaimed; /* nobody had it then */
     } asked[PROCS_MAX];
-    /* its lease */
-    const struct proc *leased_by;
-    uint32_t leased_life;
-    uint64_t leased_us;              /* last grant or renewal */
+    const struct proc *leased_by; /* who was granted its lease last */
+    struct {
+        uint32_t life;
+        uint64_t us; /* of the last grant or renewal */
+    } lease[PROCS_MAX];
     uint32_t called_life[PROCS_MAX]; /* the life in which each process called for it last */
     struct output *next_open;        /* not in any log yet */
 };
@@ -33,7 +34,7 @@ struct output {
 /* A step whose result has been applied. */
 struct settled {
     struct settled *next;
-    char path[64];
+    char path[NAME_BYTES_MAX + 1];
     int64_t offset;      /* of the result */
     uint64_t applied_us; /* of the first commit beyond it; 0: none yet */
 };
@@ -78,9 +79,8 @@ struct takeover {
 /* An event that an owner folds under caution. */
 struct trial {
     int64_t offset;
-    const struct proc *by; /* whose mark stands; NULL: unmarked */
-    uint32_t life;
-    uint32_t deaths; /* of owners while their mark stood */
+    uint32_t life[PROCS_MAX]; /* in which each has marked it; 0: not, or it was unmarked */
+    uint32_t deaths;          /* of owners while their mark stood */
 };
 
 struct change {
@@ -123,6 +123,7 @@ struct oracle {
     struct effects fx;
     struct fields fields;
     size_t live;            /* runs that have not ended */
+    uint64_t lost_us;       /* when Redis went back last; 0: never */
     struct map definitions; /* by sha256: struct definition, of the workload */
     size_t dlq_expected, dlq_seen;
     bool keeps_fields; /* of a second fold, for explanations */

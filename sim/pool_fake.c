@@ -42,6 +42,55 @@ const struct ledger_entry *tools_call(const struct tools_world *t, size_t i)
     return &t->ledger[i];
 }
 
+struct prng *tools_random(struct tools_world *t)
+{
+    return &t->random;
+}
+
+struct tool_fate tool_fate_draw(struct world *w, uint64_t timeout_ms)
+{
+    struct prng *random = &w->tools->random;
+    const struct options *o = &w->options;
+    struct tool_fate fate = { .end_us = w->now_us + prng_range(random, MS, 40 * MS) };
+    fate.fails = prng_chance(random, o->tool_fail_ppm);
+    bool slow = prng_chance(random, o->tool_slow_ppm);
+    if (slow) fate.end_us += prng_range(random, 100 * MS, 3ull * o->lease_ms * MS);
+    fate.hangs = world_faulty(w) && prng_chance(random, o->tool_hang_ppm);
+    if (fate.hangs) fate.end_us = w->now_us + timeout_ms * MS;
+    w->counters.tools_failed += fate.fails && !fate.hangs;
+    w->counters.tools_slow += slow && !fate.hangs;
+    w->counters.tools_hung += fate.hangs;
+    return fate;
+}
+
+size_t tools_begin(struct proc *p, struct bytes run_id, struct bytes path, uint32_t attempt)
+{
+    struct world *w = p->world;
+    struct tools_world *t = w->tools;
+    if (proc_silent(p)) return SIZE_MAX;
+    if (t->count == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->ledger = xrealloc(t->ledger, t->cap * sizeof *t->ledger);
+    }
+    size_t at = t->count++;
+    struct ledger_entry *entry = &t->ledger[at];
+    *entry = (struct ledger_entry){ .begin_us = w->now_us, .worker = p, .attempt = attempt };
+    snprintf(entry->run_id, sizeof entry->run_id, "%.*s", (int)run_id.len, run_id.data);
+    snprintf(entry->path, sizeof entry->path, "%.*s", (int)path.len, path.data);
+    w->counters.calls++;
+    trace(w, p, "calls the tool for %s %s attempt %u", entry->run_id, entry->path, entry->attempt);
+    oracle_called(w, p, entry);
+    proc_output(p);
+    return at;
+}
+
+void tools_end(struct tools_world *t, size_t entry, bool succeeded)
+{
+    if (entry == SIZE_MAX) return;
+    t->ledger[entry].end_us = t->world->now_us;
+    t->ledger[entry].succeeded = succeeded;
+}
+
 /* --- the pool --- */
 
 struct call {
@@ -118,18 +167,14 @@ static const char *header_of(const struct http_request *q, const char *name)
 static void draw(struct world *w, struct call *c, const struct http_request *q)
 {
     struct prng *random = &w->tools->random;
-    const struct options *o = &w->options;
+    struct tool_fate fate = tool_fate_draw(w, q->total_ms ? q->total_ms : 600000);
     c->outcome = HTTP_DONE;
     c->status = 200;
-    c->end_us = w->now_us + prng_range(random, MS, 40 * MS);
-    bool fails = prng_chance(random, o->tool_fail_ppm);
-    if (prng_chance(random, o->tool_slow_ppm))
-        c->end_us += prng_range(random, 100 * MS, 3ull * o->lease_ms * MS);
-    if (world_faulty(w) && prng_chance(random, o->tool_hang_ppm)) {
+    c->end_us = fate.end_us;
+    if (fate.hangs) {
         c->outcome = HTTP_TOTAL_TIMEOUT;
         c->status = 0;
-        c->end_us = w->now_us + (q->total_ms ? q->total_ms : 600000) * MS;
-    } else if (fails) {
+    } else if (fate.fails) {
         static const uint32_t statuses[] = { 500, 503, 429, 400, 0 };
         c->status = statuses[prng_below(random, ARRAY_LEN(statuses))];
         if (!c->status) c->outcome = prng_below(random, 2) ? HTTP_BROKEN : HTTP_CONNECT;
@@ -158,23 +203,9 @@ bool http_start(struct http_pool *p, const struct http_request *q, struct http_i
     *ret = (struct http_id){ .slot = 1, .generation = c->serial };
     draw(w, c, q);
     proc_wake(p->proc, c->end_us);
-    if (proc_silent(p->proc)) return true; /* it never left */
-    struct tools_world *t = w->tools;
-    if (t->count == t->cap) {
-        t->cap = t->cap ? 2 * t->cap : 64;
-        t->ledger = xrealloc(t->ledger, t->cap * sizeof *t->ledger);
-    }
-    struct ledger_entry *entry = &t->ledger[t->count];
-    *entry = (struct ledger_entry){ .begin_us = w->now_us, .worker = p->proc };
-    snprintf(entry->run_id, sizeof entry->run_id, "%s", header_of(q, "tutti-run-id"));
-    snprintf(entry->path, sizeof entry->path, "%s", header_of(q, "tutti-path"));
-    entry->attempt = (uint32_t)strtoul(header_of(q, "tutti-attempt"), NULL, 10);
-    c->entry = t->count++;
-    w->counters.calls++;
-    trace(w, p->proc, "calls the tool for %s %s attempt %u", entry->run_id, entry->path,
-          entry->attempt);
-    oracle_called(w, p->proc, entry);
-    proc_output(p->proc);
+    c->entry = tools_begin(p->proc, bytes_of(header_of(q, "tutti-run-id")),
+                           bytes_of(header_of(q, "tutti-path")),
+                           (uint32_t)strtoul(header_of(q, "tutti-attempt"), NULL, 10));
     return true;
 }
 
@@ -204,11 +235,7 @@ void http_abort(struct http_pool *p, struct http_id id)
 static void end(struct http_pool *p, struct call *c)
 {
     struct world *w = p->world;
-    if (c->entry != SIZE_MAX) {
-        struct ledger_entry *entry = &w->tools->ledger[c->entry];
-        entry->end_us = w->now_us;
-        entry->succeeded = c->outcome == HTTP_DONE && c->status == 200;
-    }
+    tools_end(w->tools, c->entry, c->outcome == HTTP_DONE && c->status == 200);
     w->counters.steps++;
     struct http_response r = { .outcome = c->outcome,
                                .status = c->status,

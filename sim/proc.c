@@ -10,6 +10,7 @@
 #include "orchestrator/shard.h"
 #include "sim/fakes.h"
 #include "sim/oracle.h"
+#include "sim/workload.h"
 #include "sim/world.h"
 #include "worker/worker.h"
 
@@ -25,6 +26,7 @@ void proc_output(struct proc *p)
         return;
     p->dead = true;
     world_fault(w, "%s is killed right behind an output", p->name);
+    w->counters.kinds[FAULT_CRASH]++;
     p->killed = true;
 }
 
@@ -78,7 +80,8 @@ static void start_orchestrator(struct proc *p, const struct log *log)
 static void start_worker(struct proc *p, const struct log *log)
 {
     const struct options *o = &p->world->options;
-    const char *queues[] = { "default" };
+    size_t queue_count;
+    const char *const *queues = workload_queues(p->world, &queue_count);
     struct err e;
     struct store_options store = store_settings(p, log);
     struct bus_options bus = bus_settings(p, log);
@@ -91,7 +94,7 @@ static void start_worker(struct proc *p, const struct log *log)
                             &(struct worker_options){ .prefix = PREFIX,
                                                       .name = p->name,
                                                       .queues = queues,
-                                                      .queue_count = 1,
+                                                      .queue_count = queue_count,
                                                       .inflight_max = o->inflight_max,
                                                       .lease_ms = o->lease_ms,
                                                       .log = log,

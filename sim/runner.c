@@ -16,6 +16,7 @@
 
 #include "sim/mutants.h"
 #include "sim/workload.h"
+#include "tests/sim/redis.h"
 
 #define PROCESSES_MAX 64
 #define SEED_SECONDS  60 /* of wall time: a seed takes milliseconds */
@@ -24,6 +25,7 @@ struct slot {
     pid_t pid;
     _Atomic uint64_t seed; /* 0: none under way */
     struct counters sum;
+    struct endings endings;
     uint64_t seeds;
 };
 
@@ -49,16 +51,17 @@ static void add(struct counters *sum, const struct counters *c)
     for (size_t i = 0; i < sizeof *c / sizeof *to; i++) to[i] += from[i];
 }
 
-bool seed_run(const struct campaign *c, uint64_t seed, bool tracing, struct counters *sum,
-              struct found *ret)
+bool seed_run(const struct campaign *c, struct redis *redis, uint64_t seed, bool tracing,
+              struct counters *sum, struct endings *endings, struct found *ret)
 {
     struct options o = options_draw(seed, c->level);
     o.trace = tracing;
     if (c->adjust) c->adjust(&o, c->user);
     struct world *w = xcalloc(1, sizeof *w);
     (void)mutant_set(c->mutant);
-    world_run(w, seed, &o);
+    world_run(w, redis, seed, &o);
     bool good = !w->violated;
+    if (o.user) endings_of_world(w, endings);
     add(sum, &w->counters);
     *ret = (struct found){ .seed = seed };
     snprintf(ret->oracle, sizeof ret->oracle, "%s", w->oracle_name);
@@ -78,18 +81,22 @@ static void report(struct board *b, const struct campaign *c, const struct found
 }
 
 /* A mutant is to blame only for what does not happen without it. */
-static bool guilty(const struct campaign *c, uint64_t seed)
+static bool guilty(const struct campaign *c, struct redis *redis, uint64_t seed)
 {
     if (c->mutant == MUTANT_NONE) return true;
     struct campaign plain = *c;
     struct counters sum = { 0 };
+    struct endings *endings = xcalloc(1, sizeof *endings);
     struct found found;
     plain.mutant = MUTANT_NONE;
-    return seed_run(&plain, seed, false, &sum, &found);
+    bool good = seed_run(&plain, redis, seed, false, &sum, endings, &found);
+    free(endings);
+    return good;
 }
 
 static void work(struct board *b, struct slot *slot, const struct campaign *c, double end_s)
 {
+    CLEANUP(redis_free_p) struct redis *redis = world_redis();
     while (!atomic_load(&b->stop)) {
         uint64_t n = atomic_fetch_add(&b->next, 1);
         if (n >= c->count || (c->seconds && now_s() >= end_s)) break;
@@ -97,7 +104,9 @@ static void work(struct board *b, struct slot *slot, const struct campaign *c, d
         struct found found;
         atomic_store(&slot->seed, seed);
         (void)alarm(SEED_SECONDS);
-        if (!seed_run(c, seed, false, &slot->sum, &found) && guilty(c, seed)) report(b, c, &found);
+        if (!seed_run(c, redis, seed, false, &slot->sum, &slot->endings, &found) &&
+            guilty(c, redis, seed))
+            report(b, c, &found);
         atomic_store(&slot->seed, 0);
         slot->seeds++;
     }
@@ -167,6 +176,7 @@ void campaign_run(const struct campaign *c, struct verdict *ret)
                        (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
     for (size_t i = 0; i < PROCESSES_MAX; i++) {
         add(&ret->sum, &b->slots[i].sum);
+        endings_merge(&ret->endings, &b->slots[i].endings);
         ret->seeds += b->slots[i].seeds;
     }
     ret->found_count = MIN(atomic_load(&b->found_count), (uint64_t)FOUND_MAX);

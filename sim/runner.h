@@ -6,6 +6,7 @@
 #define TUTTI_SIM_RUNNER_H
 
 #include "common/base/mutant.h"
+#include "sim/endings.h"
 #include "sim/options.h"
 #include "sim/world.h"
 
@@ -33,10 +34,11 @@ struct verdict {
     double cpu_seconds; /* over all processes */
     struct found found[FOUND_MAX];
     size_t found_count;
+    struct endings endings; /* of a user's runs */
 };
 void campaign_run(const struct campaign *c, struct verdict *ret);
-/* One seed in this process; true: no violation. */
-bool seed_run(const struct campaign *c, uint64_t seed, bool tracing, struct counters *sum,
-              struct found *ret);
+/* One seed in this process; true: no violation. redis as for world_run. */
+bool seed_run(const struct campaign *c, struct redis *redis, uint64_t seed, bool tracing,
+              struct counters *sum, struct endings *endings, struct found *ret);
 
 #endif

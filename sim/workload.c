@@ -10,6 +10,7 @@
 #include "common/base/id.h"
 #include "sim/cluster.h"
 #include "sim/oracle.h"
+#include "sim/user.h"
 
 /* The tool answers {"answer": 0 to 999, "n": 0 to 2}. noop answers its input. */
 static const char *const shape_texts[] = {
@@ -59,6 +60,13 @@ static struct definition *shape(size_t i)
     return shapes[i];
 }
 
+/* The user's own, where there is one. Who compiles and frees definitions is a process. */
+static const struct definition *users(void)
+{
+    const struct proc *p = proc_current();
+    return p && p->world->options.user ? p->world->options.user->def : NULL;
+}
+
 /* The linker sends the product's calls here (--wrap): what is compiled already is shared. */
 struct definition *__real_definition_load(struct bytes canonical, const char *sha256,
                                           struct err *e);
@@ -69,6 +77,8 @@ struct definition *__wrap_definition_free(struct definition *d);
 
 struct definition *__wrap_definition_load(struct bytes canonical, const char *sha256, struct err *e)
 {
+    const struct definition *own = users();
+    if (own && sha256 && strcmp(own->sha256, sha256) == 0) return (struct definition *)own;
     for (size_t i = 0; i < SHAPES && sha256; i++)
         if (shapes[i] && strcmp(shapes[i]->sha256, sha256) == 0) return shapes[i];
     return __real_definition_load(canonical, sha256, e);
@@ -76,6 +86,7 @@ struct definition *__wrap_definition_load(struct bytes canonical, const char *sh
 
 struct definition *__wrap_definition_free(struct definition *d)
 {
+    if (d && d == users()) return NULL;
     for (size_t i = 0; i < SHAPES; i++)
         if (d && shapes[i] == d) return NULL;
     return __real_definition_free(d);
@@ -127,8 +138,9 @@ static void send_now(void *user)
         log_append(w, events_of(w, s->run_id),
                    record_new(&(struct bus_message){
                        .key = run_id_route(bytes_of(s->run_id)),
-                       .value = s->cancel ? BYTES_LIT("{\"reason\":\"simulated\"}")
-                                          : BYTES_LIT("{\"n\":1}"),
+                       .value = s->cancel         ? BYTES_LIT("{\"reason\":\"simulated\"}")
+                                : w->options.user ? buf_bytes(&w->options.user->input)
+                                                  : BYTES_LIT("{\"n\":1}"),
                        .header = header }),
                    NULL);
         s->load->to_come--;
@@ -148,7 +160,8 @@ static void draw_run(struct workload *load, uint32_t number)
 {
     struct world *w = load->world;
     struct prng *p = &w->script;
-    struct sending s = { .load = load, .def = shape(prng_below(p, SHAPES)) };
+    const struct sim_user *user = w->options.user;
+    struct sending s = { .load = load, .def = user ? user->def : shape(prng_below(p, SHAPES)) };
     unsigned char random[6];
     for (size_t i = 0; i < sizeof random; i++) random[i] = (unsigned char)prng_next(p);
     /* Without faults the installation is at rest before the work begins: nobody takes over. */
@@ -156,7 +169,9 @@ static void draw_run(struct workload *load, uint32_t number)
     uint64_t at = w->now_us + rest + prng_below(p, w->options.faults_us);
     run_id_random(s.run_id, EPOCH_MS + (int64_t)(at / MS), random);
     if (prng_chance(p, w->options.keyed_ppm)) {
-        snprintf(s.key, sizeof s.key, "k%u", (unsigned)prng_below(p, 1 + number / 2));
+        /* A user's runs are as many as were asked for: they share no key. */
+        uint32_t shared = user ? number : (uint32_t)prng_below(p, 1 + number / 2);
+        snprintf(s.key, sizeof s.key, "k%u", (unsigned)shared);
         run_id_route_by_key(s.run_id, bytes_of(s.def->name), bytes_of(s.key));
     }
     send_at(load, at, &s);
@@ -176,6 +191,14 @@ static void deploy(struct world *w, struct topic *topic, const struct definition
     oracle_definition(w, def);
 }
 
+const char *const *workload_queues(const struct world *w, size_t *ret_count)
+{
+    static const char *const ours[] = { "default" };
+    const struct sim_user *user = w->options.user;
+    *ret_count = user ? user->queue_count : ARRAY_LEN(ours);
+    return user ? user->queues : ours;
+}
+
 void workload_begin(struct world *w)
 {
     static const char *const compact[][2] = { { "cleanup.policy", "compact" }, { NULL, NULL } };
@@ -191,10 +214,16 @@ void workload_begin(struct world *w)
                              &(struct bus_topic_spec){ .name = PREFIX ".events",
                                                        .partitions = (int32_t)w->options.partitions,
                                                        .config = append_time });
-    (void)cluster_topic_make(
-        w->cluster, &(struct bus_topic_spec){ .name = PREFIX ".tasks.default",
-                                              .partitions = (int32_t)w->options.tasks_partitions });
-    for (size_t i = 0; i < SHAPES; i++) deploy(w, definitions, shape(i));
+    size_t queue_count;
+    const char *const *queues = workload_queues(w, &queue_count);
+    for (size_t i = 0; i < queue_count; i++) {
+        AUTO_FREE char *name = xasprintf("%s.tasks.%s", PREFIX, queues[i]);
+        (void)cluster_topic_make(
+            w->cluster, &(struct bus_topic_spec){
+                            .name = name, .partitions = (int32_t)w->options.tasks_partitions });
+    }
+    if (w->options.user) deploy(w, definitions, w->options.user->def);
+    for (size_t i = 0; i < SHAPES && !w->options.user; i++) deploy(w, definitions, shape(i));
     for (uint32_t i = 0; i < w->options.runs; i++) draw_run(load, i);
 }
 

@@ -7,14 +7,11 @@
 #include "common/definition/definition.h"
 #include "sim/world.h"
 
-/* The user's own definition, for `tutti simulate`. */
-struct sim_user {
-    const struct definition *def;
-    struct bytes input;
-};
-
 /* The oracles need the definitions. */
 void oracle_definition(struct world *w, const struct definition *def);
+
+/* The queues that the steps name. */
+const char *const *workload_queues(const struct world *w, size_t *ret_count);
 
 /* Compiled once for all seeds. */
 void shapes_free(void);

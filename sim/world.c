@@ -12,6 +12,7 @@
 #include "sim/fakes.h"
 #include "sim/oracle.h"
 #include "sim/tools_world.h"
+#include "sim/user.h"
 #include "tests/sim/redis.h"
 
 #define SETTLE_LIMIT_US (1200 * SECOND) /* after the healing everything must have ended by then */
@@ -132,7 +133,13 @@ bool world_step(struct world *w)
 
 /* --- a whole seed --- */
 
-static void world_open(struct world *w, uint64_t seed, const struct options *options)
+struct redis *world_redis(void)
+{
+    return redis_new(&(struct redis_options){ .journal = true });
+}
+
+static void world_open(struct world *w, struct redis *redis, uint64_t seed,
+                       const struct options *options)
 {
     *w = (struct world){ .seed = seed, .options = *options };
     w->now_us = SECOND;
@@ -140,7 +147,8 @@ static void world_open(struct world *w, uint64_t seed, const struct options *opt
     w->faults = prng_new(seed, 2);
     w->script = prng_new(seed, 3);
     w->choice = prng_new(seed, 4);
-    w->redis = redis_new(&(struct redis_options){ .seed = seed, .journal = true });
+    w->redis = redis;
+    redis_reset(redis, seed);
     redis_set_time(w->redis, world_wall_ms(w));
     w->cluster = cluster_new(w);
     w->oracle = oracle_new(w);
@@ -155,30 +163,37 @@ static void world_open(struct world *w, uint64_t seed, const struct options *opt
     }
     w->heal_us = w->now_us + options->faults_us;
     w->limit_us = w->heal_us + SETTLE_LIMIT_US;
+    if (options->user) w->limit_us += (uint64_t)options->user->def->timeout_ms * MS;
 }
 
-void world_run(struct world *w, uint64_t seed, const struct options *options)
+void world_run(struct world *w, struct redis *redis, uint64_t seed, const struct options *options)
 {
-    world_open(w, seed, options);
+    world_open(w, redis, seed, options);
     workload_begin(w);
     for (size_t i = 0; i < w->proc_count; i++) proc_start(&w->procs[i]);
     faults_begin(w);
-    while (!w->violated && !w->quarantined && w->phase != PHASE_OVER) {
+    while (!w->violated && !w->quarantined && !w->cut && w->phase != PHASE_OVER) {
         if (w->phase == PHASE_FAULTS && w->now_us >= w->heal_us) {
             w->phase = PHASE_HEALED;
             faults_heal(w);
         }
         if (!world_step(w)) {
-            world_violation(w, "liveness", "nobody has anything to do any more");
+            if (w->phase == PHASE_FAULTS) /* all are killed, and nobody has anything under way */
+                w->now_us = w->heal_us;
+            else
+                world_violation(w, "liveness", "nobody has anything to do any more");
         } else if (w->phase == PHASE_HEALED && workload_settled(w)) {
             w->phase = PHASE_OVER;
         } else if (w->now_us > w->limit_us) {
             oracle_stuck(w);
+        } else if (w->counters.steps > STEPS_MAX && options->user &&
+                   w->now_us > w->heal_us + SETTLE_LIMIT_US) {
+            w->cut = true; /* its timeouts are long: it waits, and everybody's timers fire */
         } else if (w->counters.steps > STEPS_MAX) {
             world_violation(w, "liveness", "the world does not come to rest");
         }
     }
-    if (!w->violated && !w->quarantined) oracle_end(w);
+    if (!w->violated && !w->quarantined && !w->cut) oracle_end(w);
 }
 
 void world_done(struct world *w)
@@ -195,6 +210,5 @@ void world_done(struct world *w)
     oracle_free(w->oracle);
     cluster_free(w->cluster);
     redis_dump_free(w->dump);
-    redis_free(w->redis);
     free(w->heap);
 }

@@ -91,14 +91,23 @@ struct happening {
 };
 
 struct counters {
-    uint64_t steps;    /* deliveries to processes: records, acknowledgements, replies, timers */
-    uint64_t turns;    /* of all processes */
-    uint64_t events;   /* records appended to the events topic */
-    uint64_t faults;   /* that happened, of all kinds */
-    uint64_t calls;    /* of tools */
-    uint64_t repeated; /* calls begun between a lease check and the application of a result */
+    uint64_t steps;     /* deliveries to processes: records, acknowledgements, replies, timers */
+    uint64_t turns;     /* of all processes */
+    uint64_t events;    /* records appended to the events topic */
+    uint64_t faults;    /* that happened, of all kinds */
+    uint64_t calls;     /* of tools */
+    uint64_t repeated;  /* calls begun between a lease check and the application of a result */
+    uint64_t overtaken; /* calls begun on the answer of a Redis that was wiped meanwhile */
     uint64_t results_doubled; /* the same result emitted twice, where that is legal */
     uint64_t runs, runs_ended;
+    uint64_t kinds[FAULT_COUNT]; /* faults of each kind; those in messages are the rest */
+    uint64_t tools_failed, tools_slow, tools_hung;
+    /* of a user's workflow (endings_of_world) */
+    uint64_t completed, failed, cancelled;
+    uint64_t again_failed;  /* calls of a step whose earlier calls had all failed */
+    uint64_t again_unknown; /* calls of a step of which one call succeeded, or got no answer */
+    uint64_t cut;           /* seeds that were left before their runs had ended */
+    uint64_t virtual_ms;
 };
 
 struct world {
@@ -126,6 +135,7 @@ struct world {
     struct oracle *oracle;
     struct tools_world *tools;
     struct counters counters;
+    bool cut;         /* a user's runs wait for longer than is worth simulating */
     bool quarantined; /* killed so often that an event had to be taken for poison: the rest of the
                          seed tells nothing */
     bool violated;
@@ -133,8 +143,10 @@ struct world {
     char oracle_name[40]; /* which one */
 };
 
-/* Runs one seed to its end; w says how it went. Release with world_done. */
-void world_run(struct world *w, uint64_t seed, const struct options *options);
+/* Runs one seed to its end; w says how it went. Release with world_done. redis is reset first: one
+ * for many seeds, since it compiles each script but once. It stays the caller's. */
+void world_run(struct world *w, struct redis *redis, uint64_t seed, const struct options *options);
+struct redis *world_redis(void);
 void world_done(struct world *w);
 /* What comes next, which may be a turn of a process; false: nothing will ever come. */
 bool world_step(struct world *w);

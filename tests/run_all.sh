@@ -117,8 +117,8 @@ one "threads under TSan" tests/stress.sh
 # The mock cluster's tests run under sanitizers, all others as users run the programs.
 TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
-# A fixed range: beyond it two seeds of 85,000 are known to be open (docs/simulator.md), and a test must not hang on how fast the machine is.
-one "simulator" ./run sim --seeds 20000 --json
+# As many seeds as fit, then the deliberate bugs, which take a minute at the most.
+one "simulator, 2 minutes" ./run sim --seconds 120 --json
 # Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
 fuzzed "fuzzing finds planted bugs" --planted
 fuzzed "fuzzing, 30 s a target" --seconds 30

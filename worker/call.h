@@ -19,7 +19,7 @@
 
 struct letter; /* publish.c */
 
-#define CALLS_PER_CHUNK 256
+#define CALLS_PER_CHUNK 64
 #define ASK_TASKS_MAX   256 /* of one script call: it holds Redis' only thread */
 #define TICK_MS         100
 #define RENEW_CHECK_MS  1000
@@ -154,7 +154,7 @@ struct worker {
     void *drained_user;
     int32_t dlq_partitions;
     struct worker_stats stats;
-    uint64_t complained_ms; /* last time a refusal of Redis was logged */
+    uint64_t complained_ms; /* last time that a line said what is wrong with Redis */
 };
 
 enum worker_script { SCRIPT_LEASE, SCRIPT_RENEW, SCRIPT_DONE, SCRIPT_RELEASE, SCRIPT_BREAKER };
@@ -188,7 +188,7 @@ void lease_release(struct call *c); /* a lease that is not used */
 
 /* executor.c */
 void executor_flush(void *worker);
-void call_start(struct call *c);             /* its lease is taken */
+void call_start(struct call *c);             /* its lease is taken, and fresh */
 void call_park(struct call *c, uint64_t ms); /* asks again later */
 void call_lost(struct call *c);              /* its lease ran out elsewhere */
 void call_drop(struct call *c);              /* nothing is to be done or said */

@@ -135,10 +135,6 @@ void call_start(struct call *c)
         call_fail(c, ERROR_TIMEOUT, "the task's deadline passed before a worker could start it");
         return;
     }
-    if (loop_now_ms(w->loop) - c->leased_ms >= w->lease_ms / 3) { /* rule 4: an old lease */
-        call_park(c, 0);
-        return;
-    }
     c->started = true;
     if (tools_is_noop(&c->task)) { /* its output is its input, and nobody needs to look at it */
         c->value = c->task.value.len ? c->task.value : BYTES_LIT("null");

@@ -121,14 +121,21 @@ static void batch_send(struct batch *b, enum worker_script script, size_t keys, 
     args_done(a);
 }
 
+/* Whether it is time for another line about Redis. */
+static bool complains(struct worker *w)
+{
+    uint64_t now = loop_now_ms(w->loop);
+    if (w->complained_ms && now - w->complained_ms < 10 * SECOND_MS) return false;
+    w->complained_ms = now;
+    return true;
+}
+
 /* Redis said no: the partition is left alone for a moment, and once in a while a line says why. */
 static void refused(struct worker *w, struct part *p, const char *what,
                     const struct store_reply *reply)
 {
-    uint64_t now = loop_now_ms(w->loop);
-    p->hold_ms = now + REFUSED_MS;
-    if (w->complained_ms && now - w->complained_ms < 10 * SECOND_MS) return;
-    w->complained_ms = now;
+    p->hold_ms = loop_now_ms(w->loop) + REFUSED_MS;
+    if (!complains(w)) return;
     struct bytes text = store_string(reply);
     log_error(&w->log, "lease.refused", "%s of partition %d: %.*s; asking again in %d ms", what,
               (int)p->partition, (int)MIN(text.len, (size_t)300), text.data, REFUSED_MS);
@@ -174,6 +181,19 @@ static void unanswered(struct call *c)
         call_forget(c);
 }
 
+/* Whether the lease is too old to begin upon. Where Redis is that slow all the time nothing is
+ * begun at all, so a line says why. */
+static bool stale(struct worker *w, uint64_t sent_ms)
+{
+    uint64_t now = loop_now_ms(w->loop);
+    if (now - sent_ms < MIN((uint64_t)w->lease_ms / 3, (uint64_t)LEASE_ANSWER_MS_MAX)) return false;
+    if (complains(w))
+        log_warn(&w->log, "lease.late",
+                 "Redis took %llu ms to answer for a lease: nothing is begun upon it, asking again",
+                 (unsigned long long)(now - sent_ms));
+    return true;
+}
+
 static void taken(struct call *c, uint64_t sent_ms)
 {
     struct worker *w = c->worker;
@@ -186,6 +206,10 @@ static void taken(struct call *c, uint64_t sent_ms)
     struct call *other = call_of_task(w, c->task.task_id);
     if (other && other != c && other->started) {
         call_ride(c, other);
+        return;
+    }
+    if (stale(w, sent_ms)) {
+        unanswered(c);
         return;
     }
     if (other != c) call_map(c);
@@ -482,7 +506,7 @@ static void renew_part(struct worker *w, struct part *p)
 
 void lease_renew(struct worker *w)
 {
-    if (!store_connected(w->store)) return;
+    if (!w->held || !store_connected(w->store)) return;
     for (struct part *p = w->parts; p; p = p->next)
         if (loop_now_ms(w->loop) >= p->hold_ms) renew_part(w, p);
 }

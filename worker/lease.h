@@ -6,6 +6,12 @@
 
 #include "common/base/buf.h"
 
+/* A call is begun only if the answer for its lease came within this, else the worker asks again. A
+ * Redis that is wiped while the answer is under way gives the task to another worker, so an answer
+ * says the less the older it is. Redis answers within a few milliseconds, and within half a second
+ * even while it forks or waits for its disk. */
+#define LEASE_ANSWER_MS_MAX 500
+
 enum lease_verdict {
     LEASE_TAKEN,     /* T: call */
     LEASE_HELD,      /* H<ms>: another worker has it for so long: park */

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hashes of OpenSSL by the functions that version 3 calls deprecated: its new ones look for the
+ * algorithm by name each time, which costs several times the hash of an id. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "common/base/hash.h"
 
 #include <assert.h>
@@ -8,7 +12,10 @@ static_assert(SHA256_BYTES == SHA256_DIGEST_LENGTH, "one size of SHA-256");
 
 void sha256(struct bytes data, unsigned char ret[SHA256_BYTES])
 {
-    SHA256((const unsigned char *)data.data, data.len, ret);
+    SHA256_CTX c;
+    (void)SHA256_Init(&c);
+    (void)SHA256_Update(&c, data.data, data.len);
+    (void)SHA256_Final(ret, &c);
 }
 
 void hex_encode(const unsigned char *data, size_t len, char *ret)
@@ -31,7 +38,10 @@ void sha256_hex(struct bytes data, char ret[SHA256_HEX])
 void sha1_hex(struct bytes data, char ret[SHA1_HEX])
 {
     unsigned char sum[SHA_DIGEST_LENGTH];
-    SHA1((const unsigned char *)data.data, data.len, sum);
+    SHA_CTX c;
+    (void)SHA1_Init(&c);
+    (void)SHA1_Update(&c, data.data, data.len);
+    (void)SHA1_Final(sum, &c);
     hex_encode(sum, sizeof sum, ret);
 }
 

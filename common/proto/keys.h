@@ -5,7 +5,7 @@
  *
  *   <prefix>:p:{<p>}            hash     epoch, off, claim, replay_from, replay_until, tries,
  *                                        tries_off, rebuild, gen, fold_gen, gen_seen, fin_bytes,
- *                                        floor, caution, try_off, try_count, accept_loss
+ *                                        floor, caution, try_off, try_by, accept_loss
  *   <prefix>:tm:{<p>}           zset     live runs by earliest due time
  *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)

@@ -55,7 +55,9 @@ static void add_copy(struct fields *f, struct bytes name, const char *value, siz
 static void add_member(struct buf *b, const char *name, struct bytes text)
 {
     if (!text.data) return;
-    buf_addf(b, ",\"%s\":", name);
+    buf_add_text(b, ",\"");
+    buf_add_text(b, name);
+    buf_add_text(b, "\":");
     buf_add_json_string(b, text.data, text.len);
 }
 

@@ -10,7 +10,7 @@ import yaml
 from harness.base import ROOT, clean_env, program, until
 
 DEPLOY = ROOT / "deploy"
-PROGRAMS = ["tutti", "tutti-orchestrator", "tutti-worker"]
+PROGRAMS = ["tutti", "tutti-orchestrator", "tutti-worker", "tutti-simulator"]
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 
 
@@ -118,7 +118,7 @@ def test_the_image_has_every_library_that_the_programs_link(dockerfile):
             assert owners & packages, f"{name} needs {library} of {owners}"
 
 
-def test_the_image_has_the_three_programs_and_runs_as_nobody_special(dockerfile):
+def test_the_image_has_the_programs_and_runs_as_nobody_special(dockerfile):
     for name in PROGRAMS:
         program(name)
         assert f"/src/build/release/bin/{name}" in dockerfile

@@ -19,6 +19,7 @@ struct journal {
 };
 
 struct redis_script;
+struct lua_pool;
 
 struct redis {
     struct redis_options options;
@@ -32,6 +33,7 @@ struct redis {
     struct journal journal;
 
     lua_State *lua;
+    struct lua_pool *lua_pool;
     struct map commands;          /* by name */
     struct map scripts;           /* by SHA-1; compiled once, also over restarts */
     struct redis_script *last;    /* of the last call: its SHA-1 is often the next one's */

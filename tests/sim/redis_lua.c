@@ -48,7 +48,7 @@ static bool take_words(lua_State *L, struct redis *r, size_t argc)
         if (type == LUA_TNUMBER) {
             double value = lua_tonumber(L, (int)i + 1);
             char *at = r->digits.data + r->digits.len;
-            if (fabs(value) < 1e15 && value == trunc(value) && value != 0)
+            if (fabs(value) < 1e15 && value == trunc(value) && !(value == 0 && signbit(value)))
                 buf_add_int(&r->digits, (int64_t)value);
             else
                 buf_addf(&r->digits, "%.17g", value);
@@ -202,6 +202,71 @@ static int lua_plain_pcall(lua_State *L)
 
 /* --- the interpreter --- */
 
+/* Lua's memory: it takes and returns small pieces all the time, and says how large they are. */
+#define PIECE       16 /* bytes; sizes are rounded up to it */
+#define SMALL_BYTES 256
+#define SLAB_BYTES  (64 << 10)
+struct lua_pool {
+    struct piece {
+        struct piece *next;
+    } * free[SMALL_BYTES / PIECE + 1], *slabs;
+    char *at;
+    size_t left; /* of the newest slab */
+};
+
+static void *pool_take(struct lua_pool *pool, size_t size)
+{
+    if (size > SMALL_BYTES) return xmalloc(size);
+    size_t class = (size + PIECE - 1) / PIECE;
+    struct piece *p = pool->free[class];
+    if (p) {
+        pool->free[class] = p->next;
+        return p;
+    }
+    if (pool->left < class * PIECE) { /* what is left of the old one is lost */
+        struct piece *slab = xmalloc(SLAB_BYTES);
+        slab->next = pool->slabs;
+        pool->slabs = slab;
+        pool->at = (char *)slab + PIECE;
+        pool->left = SLAB_BYTES - PIECE;
+    }
+    p = (struct piece *)(void *)pool->at;
+    pool->at += class * PIECE;
+    pool->left -= class * PIECE;
+    return p;
+}
+
+static void pool_give(struct lua_pool *pool, void *ptr, size_t size)
+{
+    if (size > SMALL_BYTES) {
+        free(ptr);
+        return;
+    }
+    struct piece *p = ptr, **list = &pool->free[(size + PIECE - 1) / PIECE];
+    p->next = *list;
+    *list = p;
+}
+
+static void *pool_alloc(void *user, void *ptr, size_t old, size_t size)
+{
+    struct lua_pool *pool = user;
+    if (ptr && old > SMALL_BYTES && size > SMALL_BYTES) return xrealloc(ptr, size);
+    void *moved = size ? pool_take(pool, size) : NULL;
+    if (ptr && size) memcpy(moved, ptr, MIN(old, size));
+    if (ptr) pool_give(pool, ptr, old);
+    return moved;
+}
+
+static struct lua_pool *pool_free(struct lua_pool *pool)
+{
+    for (struct piece *slab; (slab = pool->slabs);) {
+        pool->slabs = slab->next;
+        free(slab);
+    }
+    free(pool);
+    return NULL;
+}
+
 static void push_function(struct redis *r, lua_CFunction fn)
 {
     lua_pushlightuserdata(r->lua, r);
@@ -240,7 +305,8 @@ static void open_libraries(lua_State *L)
 
 void scripts_open(struct redis *r)
 {
-    lua_State *L = r->lua = luaL_newstate();
+    r->lua_pool = xcalloc(1, sizeof *r->lua_pool);
+    lua_State *L = r->lua = lua_newstate(pool_alloc, r->lua_pool);
     ASSERT(L);
     open_libraries(L);
     static const struct {
@@ -280,6 +346,7 @@ void scripts_close(struct redis *r)
     for (struct redis_script *s; (s = map_next(&r->scripts, &pos));) free(s);
     map_done(&r->scripts);
     lua_close(r->lua);
+    r->lua_pool = pool_free(r->lua_pool);
     free(r->words);
     buf_done(&r->digits);
 }

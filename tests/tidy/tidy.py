@@ -28,7 +28,7 @@ LAYERS = {
     "cli": ["common/base", "common/proto", "common/yaml", "common/cel", "common/schema", "common/definition", "common/io",
             "orchestrator/engine"],
     "cli/demo_model": ["common/base"],
-    "sim": ["tests/sim", "common/base", "common/proto", "common/definition", "common/io", "orchestrator/engine", "orchestrator", "worker"],
+    "sim": ["tests/sim", "common/base", "common/proto", "common/yaml", "common/schema", "common/definition", "common/io", "orchestrator/engine", "orchestrator", "worker"],
     "bench": ["common/base", "common/proto", "common/definition", "common/io"],
     "tests/sim/bus": ["sim", "common/base", "common/io"],
     "tests/sim": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition", "common/io", "orchestrator",

@@ -544,27 +544,39 @@ Test(snapped, it_remembers_and_forgets_for_the_owner_only)
 
 /* --- caution --- */
 
-Test(trying, each_owner_marks_an_event_once_however_often_it_asks)
+Test(trying, each_process_marks_an_event_once_however_often_it_asks)
 {
     struct redis r = redis_owned();
-    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
-    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 trying a1"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 trying a1"), "OK 1");
     takeover(&r, 20, 0);
-    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 2");
-    EQ(ask(&r, script_trying, "p / 10 11 trying"), "RELOAD 0");
+    EQ(ask(&r, script_trying, "p / 20 11 trying b1"), "OK 2");
+    EQ(ask(&r, script_trying, "p / 10 11 trying a1"), "RELOAD 0");
     takeover(&r, 30, 0);
-    EQ(ask(&r, script_trying, "p / 30 11 trying"), "OK 3");
-    EQ(ask(&r, script_trying, "p / 30 12 trying"), "OK 1", "another event begins anew");
+    EQ(ask(&r, script_trying, "p / 30 11 trying a2"), "OK 3", "started again, it is another one");
+    EQ(ask(&r, script_trying, "p / 30 12 trying a2"), "OK 1", "another event begins anew");
+    redis_stop(&r);
+}
+
+Test(trying, a_process_that_lived_on_marks_an_event_once_over_all_its_claims)
+{
+    struct redis r = redis_owned();
+    for (int epoch = 20; epoch < 60; epoch += 20) {
+        takeover(&r, epoch, 0);
+        EQ(ask(&r, script_trying, "p / %d 11 trying a1", epoch), epoch == 20 ? "OK 1" : "OK 2");
+        takeover(&r, epoch + 10, 0);
+        EQ(ask(&r, script_trying, "p / %d 11 trying b1", epoch + 10), "OK 2");
+    }
     redis_stop(&r);
 }
 
 Test(trying, what_was_survived_is_not_held_against_an_event)
 {
     struct redis r = redis_owned();
-    EQ(ask(&r, script_trying, "p / 10 11 trying"), "OK 1");
-    EQ(ask(&r, script_trying, "p / 10 11 survived"), "OK 0");
+    EQ(ask(&r, script_trying, "p / 10 11 trying a1"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 10 11 survived a1"), "OK 0");
     takeover(&r, 20, 0);
-    EQ(ask(&r, script_trying, "p / 20 11 trying"), "OK 1");
+    EQ(ask(&r, script_trying, "p / 20 11 trying b1"), "OK 1");
     redis_stop(&r);
 }
 
@@ -574,7 +586,7 @@ Test(trying, caution_lasts_over_takeovers_until_it_is_ended)
     for (int epoch = 20; epoch < 50; epoch += 10) takeover(&r, epoch, 0);
     EQ(commit(&r, 40, 11, 30, 1), "OK 40 30");
     EQ(takeover(&r, 50, 0), "OK 30 30 1 gen10 - - 30", "from where it stands now");
-    EQ(ask(&r, script_trying, "p / 50 0 calm"), "OK 0");
+    EQ(ask(&r, script_trying, "p / 50 0 calm a1"), "OK 0");
     EQ(takeover(&r, 60, 0), "OK 30 30 2 gen10 - - -");
     redis_stop(&r);
 }

@@ -37,7 +37,7 @@ struct record {
 struct fake {
     struct loop *loop;
     struct bus_group_options group;
-    bool joined, up, hold;
+    bool joined, up, hold, hold_replies;
     int lose; /* replies of the store that do not come */
     int fail;
     struct buf journal;
@@ -232,7 +232,7 @@ static void answer(struct fake *f, struct asked *a)
 
 static bool answer_all(struct fake *f)
 {
-    if (!f->asked_count) return false;
+    if (f->hold_replies || !f->asked_count) return false;
     size_t count = f->asked_count;
     struct asked *all = xmalloc(count * sizeof *all);
     memcpy(all, f->asked, count * sizeof *all);
@@ -261,6 +261,10 @@ void fake_gen(struct fake *f, const char *gen)
 void fake_lose_replies(struct fake *f, int count)
 {
     f->lose = count;
+}
+void fake_hold_replies(struct fake *f, bool hold)
+{
+    f->hold_replies = hold;
 }
 void fake_store_up(struct fake *f, bool up)
 {
@@ -526,7 +530,7 @@ bool fake_until(struct fake *f, const char *line, uint32_t wait_ms)
 
 void fake_free(struct fake *f)
 {
-    f->up = false;
+    f->up = f->hold_replies = false;
     answer_all(f);
     for (size_t i = 0; i < f->sent_count; i++)
         f->sent[i].waiter->done(f->sent[i].waiter, &(struct bus_delivery){ .error = "closed" });

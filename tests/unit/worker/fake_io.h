@@ -46,6 +46,8 @@ void fake_renew_verdict(struct fake *f, char task, const char *verdict);
 void fake_gen(struct fake *f, const char *gen); /* what p:{p} holds; "" for none */
 void fake_store_up(struct fake *f, bool up);
 void fake_lose_replies(struct fake *f, int count); /* the next ones; the connection stays */
+/* While held, Redis does not answer, and the connection stays. */
+void fake_hold_replies(struct fake *f, bool hold);
 /* While held, deliveries are not acknowledged. */
 void fake_hold_acks(struct fake *f, bool hold);
 void fake_fail_acks(struct fake *f, int count); /* the next deliveries fail */

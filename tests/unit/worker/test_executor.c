@@ -15,7 +15,7 @@ struct bench {
     bool drained;
 };
 
-static struct bench open_worker(void)
+static struct bench open_worker_leasing(uint32_t lease_ms)
 {
     struct bench b = { 0 };
     struct err e;
@@ -28,13 +28,18 @@ static struct bench open_worker(void)
                                                      .name = "w1",
                                                      .queues = queues,
                                                      .queue_count = 1,
-                                                     .lease_ms = 600,
+                                                     .lease_ms = lease_ms,
                                                      .commit_ms = 30,
                                                      .log = &log },
                            &e);
     cr_assert(b.worker != NULL);
     fake_assign(b.fake, "tutti.tasks.default", 0);
     return b;
+}
+
+static struct bench open_worker(void)
+{
+    return open_worker_leasing(600);
 }
 
 static void close_worker(struct bench *b)
@@ -96,6 +101,21 @@ Test(executor, a_lease_that_ran_out_publishes_lost_and_calls_nobody)
     cr_assert_eq(fake_count(b.fake, "send task.lost a"), 1);
     cr_assert_eq(fake_count(b.fake, "send task.completed a"), 0);
     cr_assert_eq(fake_count(b.fake, "done a"), 1);
+    close_worker(&b);
+}
+
+Test(executor, a_lease_whose_answer_took_long_is_asked_for_again_before_the_call)
+{
+    struct bench b = open_worker_leasing(30000);
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'x', .offset = 1 });
+    cr_assert(fake_until(b.fake, "commit 2", 2000), "the generation is known");
+    fake_hold_replies(b.fake, true);
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 2 });
+    cr_assert_not(fake_until(b.fake, "send task.completed a", 700));
+    fake_hold_replies(b.fake, false);
+    cr_assert(fake_until(b.fake, "commit 3", 2000));
+    cr_assert_eq(fake_count(b.fake, "ask a"), 2, "Redis may have been wiped since the first");
+    cr_assert_eq(fake_count(b.fake, "send task.completed a"), 1);
     close_worker(&b);
 }
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading a user's workflow, and bending what a seed draws to it. */
+#include "sim/user.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/limits.h"
+#include "sim/world.h"
+
+#define FILE_BYTES_MAX (64 * MIB)
+#define SEED_STEPS_MAX 20000 /* of all runs: a seed takes seconds then, and is no hang */
+#define RETENTION_MS   5000  /* shorter: a doubled start may come after the run has left */
+
+bool user_file_read(const char *path, struct buf *ret, struct err *e)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return err_fail(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, "%s: %s", path,
+                        strerror(errno));
+    char chunk[16 * KIB];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0 && ret->len <= FILE_BYTES_MAX)
+        buf_add(ret, chunk, n);
+    bool ok = !ferror(file) || err_fail(e, ERR_INVALID, "%s: cannot be read", path);
+    if (ok && ret->len > FILE_BYTES_MAX)
+        ok = err_fail(e, ERR_LIMIT, "%s: is larger than %d bytes", path, FILE_BYTES_MAX);
+    fclose(file);
+    return ok;
+}
+
+/* --- the definition --- */
+
+static struct definition *parse(const char *path, struct bytes text, struct err *e)
+{
+    struct faults faults = { 0 };
+    struct definition *def = definition_parse(text, &faults);
+    if (!def)
+        (void)err_fail(e, ERR_INVALID, "%s:%u:%u: %s", path, faults.list[0].line,
+                       faults.list[0].column, faults.list[0].text);
+    faults_done(&faults);
+    return def;
+}
+
+/* Whatever comes by a trigger would come from a topic that nobody here writes to. */
+static struct definition *without_triggers(struct definition *def, const char *path, struct err *e)
+{
+    AUTO_JSON *value = json_parse((struct bytes){ def->canonical, def->canonical_len }, e);
+    AUTO_BUF struct buf text = { 0 };
+    (void)definition_free(def);
+    ASSERT(value);
+    json_object_del(value, "triggers");
+    json_write(&text, value);
+    return parse(path, buf_bytes(&text), e);
+}
+
+static bool definition_read(struct sim_user *u, const char *path, struct err *e)
+{
+    AUTO_BUF struct buf text = { 0 };
+    if (!user_file_read(path, &text, e)) return false;
+    u->def = parse(path, buf_bytes(&text), e);
+    u->triggers = u->def && u->def->trigger_count > 0;
+    if (u->triggers) u->def = without_triggers(u->def, path, e);
+    return u->def != NULL;
+}
+
+static void queues_find(struct sim_user *u)
+{
+    u->queues = xcalloc(u->def->step_count + 1, sizeof *u->queues);
+    u->queues[u->queue_count++] = "default";
+    for (size_t i = 0; i < u->def->step_count; i++) {
+        const char *queue = u->def->steps[i].queue;
+        bool known = queue == NULL;
+        for (size_t k = 0; k < u->queue_count && !known; k++)
+            known = strcmp(queue, u->queues[k]) == 0;
+        if (!known) u->queues[u->queue_count++] = queue;
+    }
+}
+
+/* --- samples --- */
+
+/* The step's own text, which the compiled definition does not keep. Lists of steps stand under a
+ * few keys only, so that no value of a step is taken for one. */
+static const json_t *step_text(const json_t *value, const char *name, bool lists)
+{
+    static const char *const keys[] = { "steps",    "branches", "cases", "else",
+                                        "on_error", "fallback", NULL };
+    const json_t *found = NULL;
+    for (size_t i = 0; i < json_array_size(value) && !found; i++)
+        found = step_text(json_array_get(value, i), name, false);
+    const char *own = lists ? NULL : json_text(value, "name");
+    if (own && strcmp(own, name) == 0) return value;
+    const char *key;
+    json_t *item;
+    json_object_foreach((json_t *)value, key, item) {
+        bool listed = lists;
+        for (size_t i = 0; keys[i]; i++) listed |= strcmp(keys[i], key) == 0;
+        if (listed && !found) found = step_text(item, name, strcmp(key, "branches") == 0);
+    }
+    return found;
+}
+
+static void samples_make(struct sim_user *u)
+{
+    AUTO_JSON *text = json_parse((struct bytes){ u->def->canonical, u->def->canonical_len }, NULL);
+    u->samples = xcalloc(u->def->step_count, sizeof(json_t *));
+    for (size_t i = 0; i < u->def->step_count; i++) {
+        const struct step_def *step = &u->def->steps[i];
+        if (!step->output_schema) continue;
+        struct err e;
+        json_t *sample =
+            user_sample(json_object_get(step_text(text, step->name, false), "output_schema"));
+        if (schema_check(step->output_schema, sample, &e))
+            u->samples[i] = sample;
+        else
+            json_decref(sample);
+    }
+}
+
+/* --- all of it --- */
+
+static bool input_read(struct sim_user *u, const char *path, struct err *e)
+{
+    if (!path)
+        buf_add_text(&u->input, "{}");
+    else if (!user_file_read(path, &u->input, e))
+        return false;
+    if (u->input.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", u->input.len,
+                        PAYLOAD_BYTES_MAX);
+    AUTO_JSON *value = json_parse(buf_bytes(&u->input), e);
+    if (!value) return err_prefix(e, "the input");
+    if (!u->def->input_schema || schema_check(u->def->input_schema, value, e)) return true;
+    return err_prefix(e, "the input does not fit the input schema of %s", u->def->name);
+}
+
+bool user_open(struct sim_user *u, const struct user_files *files, struct err *e)
+{
+    *u = (struct sim_user){ .runs = files->runs };
+    if (!definition_read(u, files->workflow, e) || !input_read(u, files->input, e)) return false;
+    if ((uint64_t)u->runs * u->def->step_count > SEED_STEPS_MAX)
+        return err_fail(e, ERR_LIMIT,
+                        "%u runs of %u steps are too many for a seed: at most %d steps", u->runs,
+                        u->def->step_count, SEED_STEPS_MAX);
+    queues_find(u);
+    samples_make(u);
+    u->mocks = xcalloc(u->def->step_count, sizeof(json_t *));
+    return !files->mocks || user_mocks_read(u, files->mocks, e);
+}
+
+void user_done(struct sim_user *u)
+{
+    for (size_t i = 0; u->def && i < u->def->step_count; i++) {
+        if (u->mocks) json_decref(u->mocks[i]);
+        if (u->samples) json_decref(u->samples[i]);
+    }
+    free(u->mocks);
+    free(u->samples);
+    free(u->queues);
+    buf_done(&u->input);
+    u->def = definition_free(u->def);
+}
+
+void user_adjust(struct options *o, const void *user)
+{
+    const struct sim_user *u = user;
+    o->user = u;
+    o->runs = u->runs;
+    if (o->level == FAULTS_NONE) o->cancels_ppm = o->doubled_ppm = 0;
+    if (u->def->retention_ms < RETENTION_MS) o->doubled_ppm = 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the steps of a user's workflow answer. The worker is cut off where it would hand a task to a
+ * handler (worker/tool.h; the linker sends its call here): models, HTTP endpoints and programs
+ * answer what the mocks say, after a while, fail or say nothing, as the seed has it. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/fakes.h"
+#include "sim/tools_world.h"
+#include "sim/user.h"
+#include "worker/tool.h"
+
+struct mock_call {
+    struct tool_call call; /* first */
+    struct proc *proc;
+    struct loop_timer timer;
+    struct tool_input in;
+    const struct step_def *step;
+    struct tool_fate fate;
+    size_t entry; /* of the ledger */
+};
+
+/* --- answers --- */
+
+static void fail_as_mocked(const json_t *error, struct outcome *o)
+{
+    enum error_type type = ERROR_TOOL_ERROR;
+    const char *message = json_text(error, "message");
+    (void)!error_type_find(bytes_of(json_text(error, "type")), &type);
+    outcome_fail(o, type, "%s", message ? message : "mocked");
+    const json_t *retryable = json_object_get(error, "retryable");
+    if (retryable) o->retryable = json_is_true(retryable);
+}
+
+static void answer(const struct sim_user *u, const struct step_def *step, uint32_t attempt,
+                   struct outcome *o)
+{
+    const json_t *list = u->mocks[step->index];
+    size_t last = json_array_size(list) - 1;
+    const json_t *mock = list ? json_array_get(list, MIN(last, (size_t)attempt - 1)) : NULL;
+    const json_t *value = mock ? json_object_get(mock, "output") : u->samples[step->index];
+    if (mock && !value) {
+        fail_as_mocked(json_object_get(mock, "error"), o);
+        return;
+    }
+    if (value)
+        json_write(&o->text, value);
+    else if (step->kind == STEP_HTTP)
+        buf_add_text(&o->text, "{\"status\":200,\"headers\":{},\"body\":{}}");
+    else
+        buf_add_text(&o->text, step->kind == STEP_LLM ? "\"a simulated answer\"" : "{}");
+    o->ok = true;
+}
+
+/* As where a provider reports none: four bytes are taken for a token. */
+static void count_tokens(const struct mock_call *c, struct outcome *o)
+{
+    if (c->step->kind != STEP_LLM) return;
+    o->used = true;
+    o->usage = (struct usage){ .tokens_in = (int64_t)(c->in.task->value.len + 3) / 4,
+                               .tokens_out = (int64_t)(o->text.len + 3) / 4 };
+    snprintf(o->model, sizeof o->model, "simulated");
+}
+
+static void outcome_make(const struct mock_call *c, struct outcome *o)
+{
+    static const enum error_type kinds[] = { ERROR_TOOL_ERROR, ERROR_UNREACHABLE, ERROR_OVERLOADED,
+                                             ERROR_RATE_LIMITED };
+    struct world *w = c->proc->world;
+    if (c->fate.hangs) {
+        outcome_fail(o, ERROR_TIMEOUT, "simulated fault: no answer within the step's time");
+    } else if (c->fate.fails) {
+        outcome_fail(o, kinds[prng_below(tools_random(w->tools), ARRAY_LEN(kinds))],
+                     "simulated fault: the call fails");
+    } else {
+        answer(w->options.user, c->step, c->in.task->attempt, o);
+        count_tokens(c, o);
+    }
+}
+
+/* --- calls --- */
+
+static void on_due(struct loop_timer *t)
+{
+    struct mock_call *c = t->user;
+    struct tool_input in = c->in;
+    struct outcome o = { 0 };
+    outcome_make(c, &o);
+    tools_end(c->proc->world->tools, c->entry, o.ok);
+    free(c);
+    in.done(in.user, &o);
+    outcome_done(&o);
+}
+
+static void on_abort(struct tool_call *call)
+{
+    struct mock_call *c = (struct mock_call *)call;
+    loop_disarm(c->proc->loop, &c->timer);
+    free(c);
+}
+
+struct tool_call *__real_tools_start(struct tools *t, const struct tool_input *in,
+                                     struct outcome *ret_now);
+struct tool_call *__wrap_tools_start(struct tools *t, const struct tool_input *in,
+                                     struct outcome *ret_now);
+
+struct tool_call *__wrap_tools_start(struct tools *t, const struct tool_input *in,
+                                     struct outcome *ret_now)
+{
+    struct proc *p = proc_current();
+    const struct sim_user *u = p->world->options.user;
+    if (!u) return __real_tools_start(t, in, ret_now);
+    struct mock_call *c = xcalloc(1, sizeof *c);
+    c->call.abort = on_abort;
+    c->proc = p;
+    c->in = *in;
+    c->step = definition_step(u->def, in->task->path);
+    ASSERT(c->step);
+    c->fate = tool_fate_draw(p->world, (uint64_t)in->timeout_ms);
+    c->timer = (struct loop_timer){ .on_due = on_due, .user = c };
+    loop_arm(p->loop, &c->timer, (c->fate.end_us - p->world->now_us) / MS);
+    c->entry = tools_begin(p, in->task->run_id, in->task->path, in->task->attempt);
+    return &c->call;
+}
