@@ -323,7 +323,6 @@ static void ask_marks(struct partition *part)
     }
     size_t keys = args.count;
     args_add_int(&args, part->epoch);
-    args_add_int(&args, part->reissue_all);
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;

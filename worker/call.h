@@ -84,6 +84,7 @@ struct call {
     char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
                                      * else it goes out once more, under this one */
     bool sure;                      /* it went out under the generation of today */
+    int64_t result_off; /* where the result stands in the log, once it is acknowledged */
 };
 
 struct call_list {

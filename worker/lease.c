@@ -101,6 +101,21 @@ static void args_tasks(struct args *a, const struct batch *b)
     }
 }
 
+/* What the done keys say. That of a failure names its place: it counts only if the fold comes to it
+ * under its generation, and a recovery can tell by the place whether the fold was there. */
+static void args_marks(struct args *a, const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const struct call *c = b->entry[i].call;
+        if (c->type == EVENT_TASK_COMPLETED) {
+            args_text(a, "D");
+        } else {
+            buf_add_text(&a->text, "F|");
+            args_int(a, c->result_off);
+        }
+    }
+}
+
 /* How long the keys live: past the deadline, and past the lease. */
 static void args_ttls(struct args *a, const struct batch *b)
 {
@@ -448,8 +463,7 @@ void lease_mark_done(struct worker *w, struct part *p)
         struct args a = { 0 };
         args_tasks(&a, b);
         args_ttls(&a, b);
-        for (size_t i = 0; i < b->count; i++)
-            args_text(&a, b->entry[i].call->type == EVENT_TASK_COMPLETED ? "D" : "F");
+        args_marks(&a, b);
         batch_send(b, SCRIPT_DONE, b->count, &a, on_marked);
     }
 }

@@ -27,6 +27,7 @@ static void on_result(struct bus_waiter *waiter, const struct bus_delivery *d)
     w->stats.completed += c->type == EVENT_TASK_COMPLETED;
     w->stats.failed += c->type == EVENT_TASK_FAILED;
     w->stats.lost += c->type == EVENT_TASK_LOST;
+    c->result_off = d->offset;
     c->state = CALL_MARKING;
     call_push(&c->part->acked, c);
 }

@@ -11,8 +11,9 @@
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
- *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done, "F" failed,
- *                                        "C" cancelled; has a TTL that outlives the lease
+ *   <prefix>:tk:{<p>}:<task>    string   "L|<worker>|<lease end ms>" leased, "D" done,
+ *                                        "F|<offset of the failure>" failed, "C" cancelled; has a
+ *                                        TTL that outlives the lease
  *   <prefix>:cb:<dependency>    hash     circuit breaker
  *   <prefix>:sys                hash     partitions, cluster id, format
  *

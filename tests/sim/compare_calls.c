@@ -74,6 +74,8 @@ static const char *const hostile[] = {
     "5 ",
     "D",
     "C",
+    "F|7",
+    "F|-1",
     "L|w1|1",
     "L||",
     "closed",
@@ -212,7 +214,9 @@ static size_t make_marks(struct maker *m)
 {
     add_key(m, "p");
     for (size_t i = 0; i < ARRAY_LEN(tasks); i++) add_key(m, tasks[i]);
-    return m->count;
+    size_t key_count = m->count;
+    add_place(m, "epoch");
+    return key_count;
 }
 
 static size_t make_place(struct maker *m)
@@ -288,8 +292,10 @@ static size_t make_renew(struct maker *m)
 
 static size_t make_done(struct maker *m)
 {
+    static const char *const marks[] = { "D", "F|7", "F|31" };
     size_t n = add_tasks(m);
     add_ttls(m, n);
+    for (size_t i = below(m, 2) ? n : 0; i; i--) add(m, PICK(m, marks));
     return n;
 }
 

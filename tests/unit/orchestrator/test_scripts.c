@@ -389,13 +389,21 @@ Test(marks, a_task_is_nobodys_leased_ended_or_done)
     COMMAND(&r, "SET ended L|w1|1000");
     COMMAND(&r, "SET done D");
     COMMAND(&r, "SET cancelled C");
-    COMMAND(&r, "SET failed F");
-    EQ(ask(&r, script_marks, "p failed / 10 0"), "10 11 done");
-    EQ(ask(&r, script_marks, "p failed / 9 1"), "10 11 done", "not by another owner");
-    EQ(ask(&r, script_marks, "p failed / 10 1"), "10 11 -", "what is in doubt is done again");
-    EQ(COMMAND(&r, "EXISTS failed"), "0");
-    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10 0"),
+    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10"),
        "10 11 - live ended done done");
+    redis_stop(&r);
+}
+
+Test(marks, a_failure_that_the_fold_has_ignored_is_forgotten_and_one_that_it_will_count_is_not)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "SET below F|9");
+    COMMAND(&r, "SET above F|11");
+    COMMAND(&r, "SET unknown F|-1");
+    EQ(ask(&r, script_marks, "p below above unknown / 9"), "10 11 done done done",
+       "not by another owner");
+    EQ(ask(&r, script_marks, "p below above unknown / 10"), "10 11 - done -");
+    EQ(COMMAND(&r, "MGET below above unknown"), "nil F|11 nil");
     redis_stop(&r);
 }
 

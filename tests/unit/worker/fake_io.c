@@ -45,7 +45,8 @@ struct fake {
     size_t sent_count;
     struct asked asked[QUEUE];
     size_t asked_count;
-    char lease[TASKS][16], renew[TASKS][16], gen[32];
+    char lease[TASKS][16], renew[TASKS][16], mark[TASKS][32], gen[32];
+    int64_t log_end; /* of the log that results go to */
     struct buf value[TASKS], header[TASKS][HEADER_COUNT];
     void (*left)(void *user);
     void *left_user;
@@ -201,6 +202,11 @@ static struct store_reply text_reply(const char *text)
     return (struct store_reply){ .type = STORE_STRING, .string = bytes_of(text) };
 }
 
+static void note_mark(struct fake *f, char task, struct bytes mark)
+{
+    snprintf(f->mark[(int)task], sizeof f->mark[0], "%.*s", (int)mark.len, mark.data);
+}
+
 /* What the scripts would answer, and the journal's line for each task. */
 static void answer(struct fake *f, struct asked *a)
 {
@@ -221,6 +227,7 @@ static void answer(struct fake *f, struct asked *a)
         for (size_t i = 0; i < a->keys; i++) {
             char c = letter_of(buf_bytes(&a->argv[i]));
             note(f, "%s %c", a->script, c);
+            if (!strcmp(a->script, "done")) note_mark(f, c, buf_bytes(&a->argv[2 * a->keys + i]));
             if (!strcmp(a->script, "renew"))
                 at[r.count++] = text_reply(f->renew[(int)c][0] ? f->renew[(int)c] : "R");
         }
@@ -249,6 +256,10 @@ static bool answer_all(struct fake *f)
 void fake_lease_verdict(struct fake *f, char task, const char *verdict)
 {
     snprintf(f->lease[(int)task], sizeof f->lease[0], "%s", verdict);
+}
+const char *fake_mark(const struct fake *f, char task)
+{
+    return f->mark[(int)task];
 }
 void fake_renew_verdict(struct fake *f, char task, const char *verdict)
 {
@@ -302,7 +313,7 @@ static bool ack_all(struct fake *f)
     memcpy(all, f->sent, count * sizeof *all);
     f->sent_count = 0;
     for (size_t i = 0; i < count; i++) {
-        struct bus_delivery d = { .offset = 1 };
+        struct bus_delivery d = { .offset = ++f->log_end };
         if (f->fail > 0) {
             f->fail--;
             d.error = "made to fail";

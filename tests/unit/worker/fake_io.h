@@ -43,7 +43,8 @@ void fake_deliver(struct fake *f, const struct fake_task *t);
 /* The verdict of the lease script for a task ("T" unless set), of a renewal ("R" unless set). */
 void fake_lease_verdict(struct fake *f, char task, const char *verdict);
 void fake_renew_verdict(struct fake *f, char task, const char *verdict);
-void fake_gen(struct fake *f, const char *gen); /* what p:{p} holds; "" for none */
+const char *fake_mark(const struct fake *f, char task); /* what done.lua was told; "" for nothing */
+void fake_gen(struct fake *f, const char *gen);         /* what p:{p} holds; "" for none */
 void fake_store_up(struct fake *f, bool up);
 void fake_lose_replies(struct fake *f, int count); /* the next ones; the connection stays */
 /* While held, Redis does not answer, and the connection stays. */

@@ -178,6 +178,19 @@ Test(executor, a_failure_is_told_again_to_the_generation_that_has_asked_again)
     cr_assert_eq(fake_count(b.fake, "send task.failed a"), 2);
     cr_assert_str_eq(fake_header(b.fake, 'a', HEADER_GEN), "0123456789ab-bbbbbbbbbbbb");
     cr_assert_eq(fake_count(b.fake, "done a"), 1);
+    cr_assert_str_eq(fake_mark(b.fake, 'a'), "F|2", "the second stands for the new generation");
+    close_worker(&b);
+}
+
+Test(executor, the_mark_of_a_failure_says_where_it_stands_in_the_log)
+{
+    struct bench b = open_worker();
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 1 });
+    cr_assert(fake_until(b.fake, "done a", 2000));
+    fake_deliver(b.fake, &(struct fake_task){ .task = 'b', .offset = 2, .uses = "nobody" });
+    cr_assert(fake_until(b.fake, "done b", 2000));
+    cr_assert_str_eq(fake_mark(b.fake, 'a'), "D");
+    cr_assert_str_eq(fake_mark(b.fake, 'b'), "F|2");
     close_worker(&b);
 }
 

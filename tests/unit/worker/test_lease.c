@@ -57,6 +57,11 @@ Test(lease, done_and_cancelled_tasks_are_not_taken)
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "b"), "g1 C");
     COMMAND(&r, "PTTL tk:{3}:a");
     cr_assert(strtol(r.answer, NULL, 10) > 30000, "the mark outlives the lease");
+    LEASE(&r, "w1", 30000, "c");
+    ask(&r, worker_script_done, "tk:{3}:c tk:{3}:d / 60000 60000 F|41 D");
+    cr_assert_str_eq(COMMAND(&r, "MGET tk:{3}:c tk:{3}:d"), "F|41 D");
+    cr_assert_str_eq(LEASE(&r, "w2", 30000, "c"), "g1 F", "wherever it has failed");
+    cr_assert_str_eq(ask(&r, worker_script_renew, "tk:{3}:c / w1 30000 60000"), "F");
     redis_stop(&r);
 }
 
