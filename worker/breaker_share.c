@@ -8,7 +8,8 @@
 #include "common/base/map.h"
 #include "common/proto/keys.h"
 
-#define PERMIT_MS 60000
+#define PERMIT_MS 5000 /* a permit, unless it is renewed: so long a worker that died holds it */
+#define RENEW_MS  1000 /* those of calls that are under way are renewed this often */
 
 struct dependency {
     char *name;
@@ -18,6 +19,9 @@ struct dependency {
     uint64_t fleet_until_ms;  /* OPEN: when it may be probed */
     uint32_t granted;         /* permits at hand */
     uint64_t granted_until_ms;
+    uint32_t probing;   /* calls with a permit that are under way */
+    uint32_t held_told; /* permits that Redis was told of last, and when */
+    uint64_t told_ms;
     bool wanted, asking;
     uint32_t ok, failed, probes_ok, probes_failed; /* since the last flush */
     struct breaker_share *share;
@@ -81,7 +85,7 @@ static void flush(struct dependency *d)
     struct breaker_share *s = d->share;
     const struct breaker_options *b = &d->local.options;
     AUTO_BUF struct buf text = { 0 };
-    size_t ends[14], count = 0;
+    size_t ends[15], count = 0;
     key_breaker(&text, s->prefix, bytes_of(d->name));
     ends[count++] = text.len;
     /* The tag makes both keys one slot of a cluster. */
@@ -101,7 +105,8 @@ static void flush(struct dependency *d)
                                 d->failed,
                                 d->probes_ok,
                                 d->probes_failed,
-                                d->wanted };
+                                d->wanted,
+                                d->probing + d->granted };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) add(&text, ends, &count, numbers[i]);
     struct bytes argv[ARRAY_LEN(ends)];
     for (size_t i = 0; i < count; i++) {
@@ -109,8 +114,19 @@ static void flush(struct dependency *d)
         argv[i] = (struct bytes){ .data = text.data + from, .len = ends[i] - from };
     }
     d->asking = true;
+    d->held_told = d->probing + d->granted;
+    d->told_ms = loop_now_ms(s->o.loop);
     d->ok = d->failed = d->probes_ok = d->probes_failed = 0; /* lost with the reply: advisory */
     store_script(s->o.store, s->o.script, 2, argv, count, on_reply, d);
+}
+
+/* Whether its permits are news: some came back or were not used in time, or they are to be renewed.
+ */
+static bool permits_are_news(struct dependency *d, uint64_t now)
+{
+    if (now >= d->granted_until_ms) d->granted = 0;
+    uint32_t held = d->probing + d->granted;
+    return held != d->held_told || (held > 0 && now - d->told_ms >= RENEW_MS);
 }
 
 static void on_flush(struct loop_timer *t)
@@ -121,6 +137,7 @@ static void on_flush(struct loop_timer *t)
     size_t pos = 0;
     for (struct dependency *d; (d = map_next(&s->by_name, &pos)) != NULL;) {
         bool news = d->ok || d->failed || d->probes_ok || d->probes_failed || d->wanted;
+        news |= permits_are_news(d, loop_now_ms(s->o.loop));
         if (news && !d->asking) flush(d);
     }
 }
@@ -182,6 +199,7 @@ bool breaker_share_acquire(struct breaker_share *s, const char *dependency,
         pass = breaker_acquire(&d->local, now, &ret->epoch, ret_wait_ms);
     } else if (d->granted && now < d->granted_until_ms) {
         d->granted--;
+        d->probing++;
         ret->probe = pass = true;
     } else {
         d->granted = 0;
@@ -203,6 +221,7 @@ void breaker_share_record(struct breaker_share *s, struct breaker_pass *pass,
     d->failed += effect == BREAKER_FAILURE && !pass->probe;
     d->probes_ok += effect == BREAKER_SUCCESS && pass->probe;
     d->probes_failed += effect == BREAKER_FAILURE && pass->probe;
+    d->probing -= pass->probe;
     if (pass->probe)
         d->granted += effect == BREAKER_IGNORE; /* the permit is free for the next call */
     else

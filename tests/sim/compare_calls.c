@@ -313,7 +313,7 @@ static size_t make_breaker(struct maker *m)
     add(m, PICK(m, workers));
     static const int fixed[] = { 10000, 2, 50, 3000, 2, 4000 };
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) add_int(m, fixed[i]);
-    for (size_t i = 0; i < 5; i++) add_int(m, (int64_t)below(m, 3));
+    for (size_t i = 0; i < 6; i++) add_int(m, (int64_t)below(m, 3));
     return 2;
 }
 

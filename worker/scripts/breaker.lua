@@ -2,7 +2,7 @@
 -- The fleet's circuit breaker of one dependency: takes one worker's counts of the last moments, answers the state.
 -- KEYS: cb:<dependency> (hash), {cb:<dependency>}:probes (same slot; zset of half-open permits, by expiry)
 -- ARGV: worker, window ms, calls minimum, failure rate %, open wait ms, permits, permit ms, ok, failed,
---       probes ok, probes failed, permits wanted
+--       probes ok, probes failed, permits wanted, permits held (unused, or of calls under way)
 -- Hash: state (closed open half), until (ms), epoch, b<second> "ok failed", w<worker> ms of its last failure,
 --       s<worker> ms it was last seen, pok, pbad
 -- -> { state, epoch, ms until it may be probed, permits granted }
@@ -68,11 +68,13 @@ if state == 'half' then
     local pok = tonumber(f.pok or 0) + number(10)
     local pbad = tonumber(f.pbad or 0) + number(11)
     f.pok, f.pbad = pok, pbad
-    local reported = number(10) + number(11)
+    -- What this worker says it holds is renewed, the rest of its permits has come back. One that says nothing any more
+    -- loses its permits soon: while they are out nobody else may probe.
+    local held = number(13)
     for _, m in ipairs(redis.call('ZRANGE', z, 0, -1)) do
-        if reported > 0 and string.match(m, '^(.*)|%d+$') == ARGV[1] then
-            redis.call('ZREM', z, m)
-            reported = reported - 1
+        if string.match(m, '^(.*)|%d+$') == ARGV[1] then
+            if held > 0 then redis.call('ZADD', z, now + number(7), m) else redis.call('ZREM', z, m) end
+            held = held - 1
         end
     end
     if pok + pbad >= number(6) then

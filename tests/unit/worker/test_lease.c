@@ -110,42 +110,71 @@ Test(lease, only_ones_own_lease_is_given_back)
 
 /* ok, failed, probes ok, probes failed, permits wanted */
 #define BREAKER(r, worker, open_ms, ...) breaker(r, worker, open_ms, (int[]){ __VA_ARGS__ })
-static const char *breaker(struct redis *r, const char *worker, int open_ms, const int n[5])
+static const char *breaker(struct redis *r, const char *worker, int open_ms, const int n[6])
 {
-    return ask(r, worker_script_breaker, "cb {cb}:probes / %s 60000 4 50 %d 2 60000 %d %d %d %d %d",
-               worker, open_ms, n[0], n[1], n[2], n[3], n[4]);
+    return ask(r, worker_script_breaker,
+               "cb {cb}:probes / %s 60000 4 50 %d 2 60000 %d %d %d %d %d %d", worker, open_ms, n[0],
+               n[1], n[2], n[3], n[4], n[5]);
+}
+
+/* Half-open, with both permits in the hands of w1. */
+static void half_open(struct redis *r)
+{
+    BREAKER(r, "w1", 20, 0, 4, 0, 0, 0, 0);
+    uint64_t end = clock_mono_ms() + 5000;
+    do BREAKER(r, "w1", 20, 0, 0, 0, 0, 2, 0);
+    while (strncmp(r->answer, "open", 4) == 0 && clock_mono_ms() < end);
+    cr_assert_str_eq(r->answer, "half 2 0 2");
 }
 
 Test(lease, the_fleets_breaker_opens_when_two_workers_see_failures_and_probes_close_it)
 {
     struct redis r = redis_start();
-    cr_assert_str_eq(BREAKER(&r, "w2", 50, 1, 0, 0, 0, 0), "closed 0 0 0");
-    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 9, 0, 0, 0), "closed 0 0 0",
+    cr_assert_str_eq(BREAKER(&r, "w2", 50, 1, 0, 0, 0, 0, 0), "closed 0 0 0");
+    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 9, 0, 0, 0, 0), "closed 0 0 0",
                      "one worker alone may be the sick one");
-    BREAKER(&r, "w2", 50, 0, 1, 0, 0, 0);
+    BREAKER(&r, "w2", 50, 0, 1, 0, 0, 0, 0);
     cr_assert(strncmp(r.answer, "open 1 ", 7) == 0, "%s", r.answer);
     uint64_t end = clock_mono_ms() + 5000;
-    do BREAKER(&r, "w1", 50, 0, 0, 0, 0, 1);
+    do BREAKER(&r, "w1", 50, 0, 0, 0, 0, 1, 0);
     while (strncmp(r.answer, "open", 4) == 0 && clock_mono_ms() < end);
     cr_assert_str_eq(r.answer, "half 2 0 1", "one permit was wanted");
-    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 0, 0, 5), "half 2 0 1", "there are two");
-    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 0, 0, 5), "half 2 0 0");
-    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 1, 0, 0), "half 2 0 0");
-    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 0, 1, 0, 0), "closed 3 0 0");
-    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 1, 0, 0, 0), "closed 3 0 0", "with empty counts");
+    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 0, 0, 5, 0), "half 2 0 1", "there are two");
+    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 0, 0, 5, 1), "half 2 0 0");
+    cr_assert_str_eq(BREAKER(&r, "w2", 50, 0, 0, 1, 0, 0, 0), "half 2 0 0");
+    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 0, 1, 0, 0, 0), "closed 3 0 0");
+    cr_assert_str_eq(BREAKER(&r, "w1", 50, 0, 1, 0, 0, 0, 0), "closed 3 0 0", "with empty counts");
     redis_stop(&r);
 }
 
 Test(lease, a_fleet_of_one_opens_by_itself_and_failing_probes_open_again)
 {
     struct redis r = redis_start();
-    BREAKER(&r, "w1", 20, 0, 4, 0, 0, 0);
-    cr_assert(strncmp(r.answer, "open 1 ", 7) == 0, "%s", r.answer);
-    uint64_t end = clock_mono_ms() + 5000;
-    do BREAKER(&r, "w1", 20, 0, 0, 0, 0, 2);
-    while (strncmp(r.answer, "open", 4) == 0 && clock_mono_ms() < end);
-    cr_assert_str_eq(r.answer, "half 2 0 2");
-    BREAKER(&r, "w1", 20, 0, 0, 1, 1, 0);
+    half_open(&r);
+    BREAKER(&r, "w1", 20, 0, 0, 1, 1, 0, 0);
     cr_assert(strncmp(r.answer, "open 3 ", 7) == 0, "%s", r.answer);
+    redis_stop(&r);
+}
+
+Test(lease, permits_last_as_long_as_their_worker_renews_them)
+{
+    struct redis r = redis_start();
+    half_open(&r);
+    double soon = (double)clock_wall_ms() + 30000;
+    (void)COMMAND(&r, "ZADD {cb}:probes XX %.0f w1|1 %.0f w1|2", soon, soon);
+    BREAKER(&r, "w1", 20, 0, 0, 0, 0, 0, 2);
+    cr_assert_gt(atof(COMMAND(&r, "ZSCORE {cb}:probes w1|1")), soon);
+    cr_assert_str_eq(BREAKER(&r, "w2", 20, 0, 0, 0, 0, 2, 0), "half 2 0 0");
+    (void)COMMAND(&r, "ZADD {cb}:probes XX 1 w1|1 1 w1|2"); /* w1 has died, long ago */
+    cr_assert_str_eq(BREAKER(&r, "w2", 20, 0, 0, 0, 0, 2, 0), "half 2 0 2");
+    redis_stop(&r);
+}
+
+Test(lease, permits_that_a_worker_no_longer_holds_are_free_at_once)
+{
+    struct redis r = redis_start();
+    half_open(&r);
+    cr_assert_str_eq(BREAKER(&r, "w1", 20, 0, 0, 0, 0, 0, 1), "half 2 0 0", "one was not used");
+    cr_assert_str_eq(BREAKER(&r, "w2", 20, 0, 0, 0, 0, 2, 0), "half 2 0 1");
     redis_stop(&r);
 }
