@@ -174,7 +174,7 @@ static void on_takeover(void *user, enum store_status status, const struct store
     }
     char gen[GENERATION_MAX], seen[GENERATION_MAX];
     generation_make(gen, store_run_id(part->shard->store), store_string(store_at(reply, 4)));
-    if (strcmp(gen, part->gen) != 0) {
+    if (bytes_is(verdict, "WIPED") || strcmp(gen, part->gen) != 0) {
         partition_reload(part, 0, "the generation of Redis changed during the claim");
         return;
     }
@@ -197,13 +197,11 @@ static void on_takeover(void *user, enum store_status status, const struct store
 
 static void take_over(struct partition *part)
 {
-    char value[RANDOM_TEXT_MAX];
-    random_text(value);
     struct args args = { 0 };
     args_add_key(&args, part, key_partition);
     args_add_int(&args, part->epoch);
     args_add_int(&args, part->log_start);
-    args_add(&args, bytes_of(value));
+    args_add(&args, generation_gen(part->gen));
     args_add(&args, bytes_of(part->token));
     partition_set_state(part, PARTITION_TAKING_OVER);
     call(part, SCRIPT_TAKEOVER, 1, &args, on_takeover, ask_new(part));

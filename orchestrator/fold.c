@@ -107,19 +107,26 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
 
 /* --- one event --- */
 
+/* The start's key becomes the run's if it is free, unless the run is there already and was started
+ * without one; false: it is not the run's. It goes with the batch either way, which writes what it
+ * holds, because the commit is what lets it leave memory. */
+static bool take_key(struct batch *b, const struct entry *entry)
+{
+    struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
+    bool wants = !entry->run || run_key(entry->run).data;
+    if (wants && !key->run_id[0]) memcpy(key->run_id, entry->id, RUN_ID_MAX);
+    bool fits = batch_touch_key(b, key);
+    ASSERT(fits); /* at most one key a touched run */
+    return strcmp(key->run_id, entry->id) == 0;
+}
+
 static void start_run(struct batch *b, struct entry *entry, const struct item *item,
                       const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
+    if (item->ev.key.data && !take_key(b, entry))
+        return;             /* the key stands for another run: this start asks for that one */
     if (entry->run) return; /* the same start again */
-    if (item->ev.key.data) {
-        struct start_key *key = map_get(&part->keys, run_id_route(item->ev.run_id));
-        if (key->run_id[0] && strcmp(key->run_id, entry->id) != 0)
-            return; /* the key stands for another run: this start asks for that one */
-        memcpy(key->run_id, entry->id, RUN_ID_MAX);
-        bool fits = batch_touch_key(b, key);
-        ASSERT(fits); /* at most one key a touched run */
-    }
     char sha[SHA256_HEX];
     memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
     sha[SHA256_HEX - 1] = '\0';
@@ -295,6 +302,8 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                 caution_quarantine(b, entry, item, &cx, fx);
             else if (!below_snapshot(part, item))
                 fold_event(b, entry, item, &cx, fx);
+            else if (names_key(item))
+                (void)take_key(b, entry); /* the end of an older run may have freed it */
             if (part->recovery) note_folded(part, entry, item);
         }
         if (silent) keep_marks(b, fx);

@@ -86,3 +86,9 @@ void generation_make(char ret[GENERATION_MAX], const char *server_run_id, struct
     if (m) memcpy(ret + n + 1, gen.data, m);
     ret[n + 1 + m] = '\0';
 }
+
+struct bytes generation_gen(const char *generation)
+{
+    const char *dash = strchr(generation, '-');
+    return bytes_of(dash ? dash + 1 : "");
+}

@@ -41,5 +41,7 @@ void topic_tasks(struct buf *b, const char *prefix, const char *queue);
  * hex). */
 #define GENERATION_MAX 26
 void generation_make(char ret[GENERATION_MAX], const char *server_run_id, struct bytes gen);
+/* The `gen` that it was made of; a view. */
+struct bytes generation_gen(const char *generation);
 
 #endif

@@ -163,6 +163,51 @@ def test_an_expired_run_leaves_the_topic_and_stays_away_after_a_wipe(installatio
     assert inst.tutti("status", run).code == 3
 
 
+def write_snapshot(inst, redis, run):
+    """What a round writes of a run that has come to rest, before it gets to its floor."""
+    p = partition_of(inst, run)
+    off = offset_of(inst, run) + 1
+    place = f"{inst.prefix}:p:{{{p}}}"
+    until(lambda: int(redis.command("HGET", place, "off")) >= off, 20, "the commit")
+    fields = [(k.encode(), v.encode()) for k, v in stored(inst, redis, run).items()]
+    epoch = redis.command("HGET", place, "epoch")
+    inst.topics.send(
+        f"{inst.prefix}.snapshots", partition=p, key=f"{run}/{epoch}",
+        value=b"".join(b"%d %d\n%s%s" % (len(k), len(v), k, v) for k, v in fields),
+        headers={"v": "1", "type": "snapshot", "off": str(off), "chunks": "1"})
+
+
+def test_a_rebuild_leaves_a_start_key_to_the_run_that_followed_an_expired_one(
+        installation, fake, redis):
+    """Both have a snapshot, of a round that did not get to its floor; the end of the first is
+    replayed."""
+    slow = Slow(fake)
+    slow.open.set()
+    inst = installation()
+    inst.orchestrator("--snapshot-interval", "1h", wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(inst.orchestrators[0])
+    path = inst.write({"retention": "5s", **http_steps(slow, ["a"])})
+    first = inst.start(path, {}, "--key", "k")
+    inst.finish(first)
+    write_snapshot(inst, redis, first)
+    until(lambda: inst.tutti("status", first).code == 3, 30, "the first run's end")
+    slow.open.clear()
+    second = inst.start(path, {}, "--key", "k")
+    assert second != first
+    until(lambda: slow.count("a") == 2, 20, "the second run's call")
+    write_snapshot(inst, redis, second)
+    redis.command("FLUSHALL")
+    inst.orchestrators[0].wait_event("rebuild.restored", 30)
+    p = partition_of(inst, second)
+    place = f"{inst.prefix}:p:{{{p}}}"
+    until(lambda: int(redis.command("HGET", place, "off") or 0) > offset_of(inst, second) and
+          not redis.command("HEXISTS", place, "rebuild"), 60, "the end of the rebuild")
+    assert inst.start(path, {}, "--key", "k") == second, "the key started a third run"
+    slow.open.set()
+    assert inst.finish(second, 60)["status"] == "completed"
+
+
 @pytest.mark.parametrize("backend", ["kafka"], indirect=True)
 def test_a_log_that_is_cut_below_the_floor_is_not_missed(installation, fake, redis, backend):
     slow = Slow(fake)

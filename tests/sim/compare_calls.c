@@ -130,6 +130,7 @@ static size_t make_takeover(struct maker *m)
     add_key(m, "p");
     add_int(m, (int64_t)below(m, 40));
     add_int(m, (int64_t)below(m, 20));
+    add_place(m, "gen");
     add(m, PICK(m, workers));
     return 1;
 }

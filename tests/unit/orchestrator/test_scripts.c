@@ -15,10 +15,14 @@ extern const char script_takeover[], script_commit[], script_load[], script_mark
 
 #define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
-/* -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
+/* As an owner does it: the generation is read, and made where there is none, then the takeover
+ * names it. -> state, off, replay_from, tries, gen, fold_gen, gen_seen */
 static const char *takeover(struct redis *r, int epoch, int log_start)
 {
-    return ask(r, script_takeover, "p / %d %d gen%d token%d", epoch, log_start, epoch, epoch);
+    char gen[64];
+    (void)ask(r, script_generation, "p / gen%d", epoch);
+    snprintf(gen, sizeof gen, "%s", COMMAND(r, "HGET p gen"));
+    return ask(r, script_takeover, "p / %d %d %s token%d", epoch, log_start, gen, epoch);
 }
 
 /* A commit that changes nothing but the place. */
@@ -83,6 +87,18 @@ Test(takeover, a_newer_owner_fences_the_older_one)
     redis_stop(&r);
 }
 
+Test(takeover, a_copy_that_comes_behind_a_wipe_makes_nothing)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "FLUSHALL");
+    EQ(ask(&r, script_takeover, "p / 10 0 gen10 token10"), "WIPED -");
+    EQ(COMMAND(&r, "EXISTS p"), "0");
+    (void)ask(&r, script_generation, "p / gen20");
+    EQ(ask(&r, script_takeover, "p / 10 0 gen10 token10"), "WIPED gen20");
+    EQ(COMMAND(&r, "HEXISTS p epoch"), "0");
+    redis_stop(&r);
+}
+
 Test(takeover, asked_again_it_says_the_same_but_for_the_tries)
 {
     struct redis r = redis_owned();
@@ -131,6 +147,7 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
 Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
 {
     struct redis r = redis_start();
+    COMMAND(&r, "HSET p gen g");
     EQ(ask(&r, script_takeover, "p / 9007199254740990 9007199254740981 g token"),
        "REBUILD 9007199254740981 9007199254740981 1 g - - -");
     restored(&r);
