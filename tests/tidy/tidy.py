@@ -36,7 +36,7 @@ LAYERS = {
 }
 # Third-party headers and the only places that may name them.
 THIRD_PARTY = {
-    "librdkafka/": ["common/io/bus", "bench/raw"],
+    "librdkafka/": ["common/io/bus", "common/io/kafka_settings", "bench/raw"],
     "hiredis/": ["common/io/store"],
     "curl/": ["common/io/http"],
     "yaml.h": ["common/yaml"],

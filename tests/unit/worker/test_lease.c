@@ -163,7 +163,7 @@ Test(lease, permits_last_as_long_as_their_worker_renews_them)
     double soon = (double)clock_wall_ms() + 30000;
     (void)COMMAND(&r, "ZADD {cb}:probes XX %.0f w1|1 %.0f w1|2", soon, soon);
     BREAKER(&r, "w1", 20, 0, 0, 0, 0, 0, 2);
-    cr_assert_gt(atof(COMMAND(&r, "ZSCORE {cb}:probes w1|1")), soon);
+    cr_assert_gt(strtod(COMMAND(&r, "ZSCORE {cb}:probes w1|1"), NULL), soon);
     cr_assert_str_eq(BREAKER(&r, "w2", 20, 0, 0, 0, 0, 2, 0), "half 2 0 0");
     (void)COMMAND(&r, "ZADD {cb}:probes XX 1 w1|1 1 w1|2"); /* w1 has died, long ago */
     cr_assert_str_eq(BREAKER(&r, "w2", 20, 0, 0, 0, 0, 2, 0), "half 2 0 2");
