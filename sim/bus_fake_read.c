@@ -241,17 +241,20 @@ static void revoke(struct bus_group *g, struct bus_stream *s)
     if (g->member) group_revoked(g->member, topic, partition);
 }
 
-static struct bus_stream *any_stream(const struct bus_group *g, bool taken)
+static struct bus_stream *any_stream(const struct bus_group *g)
 {
     for (struct bus_stream *s = g->bus->streams; s; s = s->next)
-        if (s->group == g && s->taken == taken) return s;
+        if (s->group == g && !s->taken) return s;
     return NULL;
 }
 
 static void revoke_all(struct bus_group *g, bool lost)
 {
-    for (struct bus_stream *s; (s = any_stream(g, false));) take(g, s, lost);
-    for (struct bus_stream *s; (s = any_stream(g, true));) stream_free(s);
+    for (struct bus_stream *s; (s = any_stream(g));) take(g, s, lost);
+    for (struct bus_stream *s = g->bus->streams, *next; s; s = next) {
+        next = s->next;
+        if (s->group == g) stream_free(s);
+    }
 }
 
 static void notice_free(struct answer *a)
