@@ -3,8 +3,10 @@
  * A batch on its way: produce -> all acknowledgements -> one commit. Nothing is persisted before
  * its outputs are durable, and commits of a partition go out in the order of the log. A batch whose
  * partition was reloaded lives on, without a partition, until its acknowledgements are in. */
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
@@ -205,6 +207,34 @@ static void produce_result(struct batch *b, const struct effect *fx)
                                         .value = fx->value,
                                         .extra = extra,
                                         .extra_count = count },
+                 &b->results_waiter);
+}
+
+void batch_claim_results(struct batch *b)
+{
+    const struct partition *part = b->part;
+    char time[TIME_TEXT_MAX];
+    time_format(loop_wall_ms(b->shard->loop), time);
+    AUTO_BUF struct buf subject = { 0 }, source = { 0 }, value = { 0 };
+    buf_addf(&subject, "%s/%d", b->shard->events_topic, (int)part->id);
+    buf_addf(&source, "/tutti/%s", subject.data);
+    buf_addf(&value, "{\"partition\":%d,\"offset\":%" PRId64 "}", (int)part->id, part->epoch);
+    const struct bus_extra_header extra[] = {
+        { "ce_specversion", BYTES_LIT("1.0") },
+        { "ce_id", bytes_of(part->token) },
+        { "ce_source", buf_bytes(&source) },
+        { "ce_type", BYTES_LIT("io.tutti.partition.claimed") },
+        { "ce_subject", buf_bytes(&subject) },
+        { "ce_time", bytes_of(time) },
+        { "content-type", BYTES_LIT("application/json") },
+    };
+    send_message(b,
+                 &(struct bus_message){ .topic = b->shard->results_topic,
+                                        .partition = partition_results(part),
+                                        .key = buf_bytes(&subject),
+                                        .value = buf_bytes(&value),
+                                        .extra = extra,
+                                        .extra_count = ARRAY_LEN(extra) },
                  &b->results_waiter);
 }
 

@@ -175,6 +175,9 @@ void batches_free_spare(struct shard *shard);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
 void batch_mark(struct batch *b, const struct effect *effect);
+/* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
+ * (results_next is behind it), readers see everything that was written there before. */
+void batch_claim_results(struct batch *b);
 bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many as it may */
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */

@@ -27,6 +27,7 @@ struct recovery {
     size_t page_count;
     struct effects fx;          /* of the page */
     bool asking;                /* the page's marks are being read */
+    bool claimed_results;       /* our claim is on its way to `results`, or there */
     struct bus_reader *results; /* while `results` is being read */
     bool results_known;
     bool sealed;
@@ -152,8 +153,10 @@ static void replay(struct partition *part)
  *
  * A CloudEvent in doubt was acknowledged to its owner or not; `results` itself knows. It is read
  * from where those of uncommitted batches begin (the note beside the offset that Kafka was told) to
- * its end. What remains is an owner that was stopped and has one in its queue still: it may come
- * later, under the same id. */
+ * a claim of ours that is written first, as in `events`: where a replica has died the brokers hold
+ * back from readers what not enough of the others have yet, and its end, as they tell it, lies
+ * before that. What remains is one that is still in the queue of an owner that was stopped, or in a
+ * socket of a broker that was: it may come later, under the same id. */
 
 void recovery_note_make(const struct partition *part, char ret[BUS_NOTE_MAX])
 {
@@ -193,8 +196,11 @@ static void on_results_end(void *user, int64_t next_offset)
 {
     struct partition *part = user;
     struct recovery *rec = part->recovery;
-    (void)next_offset;
     rec->results = bus_reader_close(rec->results);
+    if (next_offset < rec->last->results_next) { /* a leader that has yet to catch up */
+        partition_reload(part, 5 * RETRY_MS, "`results` ends before what was acknowledged");
+        return;
+    }
     rec->results_known = true;
     recovery_pump(part);
 }
@@ -238,6 +244,11 @@ static bool results_known(struct partition *part)
     for (size_t i = 0; i < rec->fx.count && !wanted; i++)
         wanted = rec->fx.list[i].kind == EFFECT_RESULT;
     if (!wanted || rec->results_known) return true;
+    if (!rec->claimed_results) {
+        rec->claimed_results = true;
+        batch_claim_results(rec->last);
+    }
+    if (rec->last->acks_missing > 0) return false;
     if (!rec->results) read_results(part, part->results_next >= 0 ? part->results_next : BUS_START);
     return false;
 }

@@ -46,6 +46,14 @@ struct record *record_new(const struct bus_message *m)
     return r;
 }
 
+bool record_is_claim(const struct record *r)
+{
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strcmp(r->extra[i].name, "ce_type") == 0)
+            return bytes_is(r->extra[i].value, "io.tutti.partition.claimed");
+    return false;
+}
+
 void record_unref(struct record *r)
 {
     if (r && --r->refs == 0) free(r);

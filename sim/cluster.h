@@ -19,6 +19,8 @@ struct record {
 };
 struct record *record_new(const struct bus_message *m);
 void record_unref(struct record *r);
+/* An owner's claim on `results`: no run's. */
+bool record_is_claim(const struct record *r);
 
 struct topic;
 struct bus_stream;

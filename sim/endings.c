@@ -86,7 +86,7 @@ static void results_count(struct world *w, struct endings *ret)
         const struct log_part *part = &topic->parts[p];
         for (int64_t i = part->start; i < part->end; i++) {
             struct record *r = part->records[i];
-            if (!r || map_put(&seen, r->message.key, r)) continue;
+            if (!r || record_is_claim(r) || map_put(&seen, r->message.key, r)) continue;
             result_count(w, r->message.value, ret);
         }
     }

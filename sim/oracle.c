@@ -225,7 +225,7 @@ void oracle_appended(struct world *w, const struct log_part *part, const struct 
         shadow_fold(o, &o->parts[part->id], r);
     } else if (is_tasks(part)) {
         judge_output(o, h[HEADER_TASK_ID], r, true, by);
-    } else if (is_topic(part, "results")) {
+    } else if (is_topic(part, "results") && !record_is_claim(r)) {
         judge_output(o, r->message.key, r, false, by);
     } else if (is_topic(part, "snapshots")) {
         note_floor(&o->parts[part->id], r);

@@ -40,7 +40,10 @@ def task_of(m):
 
 
 def result_of(m):
+    """None: an owner's claim, of no run."""
     h = headers_of(m)
+    if h.get("ce_type") == "io.tutti.partition.claimed":
+        return None
     value = json.loads(m.value())
     return Result(m.partition(), m.offset(), m.timestamp()[1], h.get("ce_id", ""),
                   h.get("ce_subject", ""), value.get("status", ""), value.get("output"),
@@ -74,7 +77,9 @@ class Reader:
             for message in self.consumer.consume(1000, 0.5):
                 if message.error():
                     continue
-                found.append(make(message))
+                made = make(message)
+                if made:
+                    found.append(made)
                 place = message.topic(), message.partition()
                 if place in ends and message.offset() + 1 >= ends[place]:
                     del ends[place]

@@ -245,3 +245,5 @@ def test_a_result_that_was_written_and_not_committed_is_not_written_again(instal
     inst.orchestrator()
     assert inst.finish(run)["status"] == "completed"
     inst.check_once(run)
+    claims = inst.topics.of("results", ce_type="io.tutti.partition.claimed")
+    assert claims and all(c.offset > inst.results(run)[0].offset for c in claims), "it reads up to its own claim"
