@@ -384,8 +384,8 @@ static json_t *parse_json(struct reader *r, json_error_t *ret_json)
     size_t space = 0;
     while (space < text.len && strchr(" \t\r\n", text.data[space])) space++;
     *ret_json = (json_error_t){ 0 };
-    if (space == text.len || (text.data[space] != '{' && text.data[space] != '[')) return NULL;
-    return json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, ret_json);
+    if (space == text.len || !strchr("{[\"", text.data[space])) return NULL;
+    return json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, ret_json);
 }
 
 static json_t *parse(struct reader *r)

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzz targets: first all that was ever found, then new inputs for a while.
 
-usage: fuzz.py [--seconds N] [--jobs N] [--planted [--seed N] | --seeds] [TARGET...]
+usage: fuzz.py [--seconds N] [--jobs N] [--seed N] [--planted | --seeds] [TARGET...]
 
   --seconds N   of each target (default 30)
   --jobs N      targets at once (default 2)
   --planted     the bug that is planted for each target (planted.py) must be found within its seconds
-  --seed N      of libFuzzer's random numbers, for --planted (default 1)
+  --seed N      of libFuzzer's random numbers: the same ones give the same inputs (default: drawn; 1 for --planted)
   --seeds       makes tests/fuzz/corpus anew: to the seeds that people wrote (*.seed) come the few inputs of the old
                 corpus and of all that was found that reach most of what is left
 
@@ -112,7 +112,8 @@ class Target:
         if bad:
             self.failed(bad, output)
             return False
-        code, output, crashes = self.fuzz(self.work / "corpus", self.corpus, self.regressions)
+        # 0: libFuzzer draws one
+        code, output, crashes = self.fuzz(self.work / "corpus", f"-seed={self.seed or 0}", self.corpus, self.regressions)
         numbers = {key: int(value) for key, value in re.findall(r"stat::(\w+):\s+(\d+)", output)}
         edges = re.findall(r"cov: (\d+)", output)
         say(f"{self.name:<12} {numbers.get('number_of_executed_units', 0):>9} executions "
@@ -134,7 +135,7 @@ class Target:
         new = pathlib.Path(tempfile.mkdtemp(prefix="planted-", dir=self.work))
         begun = time.monotonic()
         try:
-            _, output, crashes = self.fuzz(new, f"-seed={self.seed}", self.corpus)
+            _, output, crashes = self.fuzz(new, f"-seed={self.seed or 1}", self.corpus)
         finally:
             shutil.rmtree(new)
         took = time.monotonic() - begun
@@ -194,7 +195,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of each target (default 30)")
     parser.add_argument("--jobs", type=int, default=2, help="targets at once (default 2)")
     parser.add_argument("--planted", action="store_true", help="each target's planted bug must be found in its seconds")
-    parser.add_argument("--seed", type=int, default=1, help="of the random numbers of --planted (default 1)")
+    parser.add_argument("--seed", type=int, help="of the random numbers (default: drawn; 1 for --planted)")
     parser.add_argument("--seeds", action="store_true", help="make tests/fuzz/corpus anew from all that was found")
     parser.add_argument("target", nargs="*", help="default: all")
     given = parser.parse_args()

@@ -188,6 +188,10 @@ Test(yaml, json_is_read_as_json)
           "{\"a\":\"\xF0\x9F\x98\x80/\",\"b\":[1,2.5,null,true]}");
     means("\n\t{\n\t\"a\":\t1\n}\n", "{\"a\":1}");
     means("{a: b, c: [d]}", "{\"a\":\"b\",\"c\":[\"d\"]}");
+    /* To YAML 1.1 this character ends a line. */
+    means("{\"a\": \"x\xC2\x85y\"}", "{\"a\":\"x\xC2\x85y\"}");
+    means("\"x\xC2\x85y\"", "\"x\xC2\x85y\"");
+    means("\"a\": 1", "{\"a\":1}");
     AUTO_BUF struct buf text = { 0 };
     buf_add_text(&text, "{\"");
     for (int i = 0; i < 3000; i++) buf_add_char(&text, 'k');
