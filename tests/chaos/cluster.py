@@ -266,7 +266,7 @@ class Cluster:
                 "--queues", "default,second", "--kafka-session-timeout", SESSION,
                 "--kafka-message-timeout", "8s", "--lease", LEASE, "--commit", "500ms",
                 # The odd tool fails half of the time by design: few permits would starve its callers.
-                "--drain", "3s", "--breaker-open", "2s", "--breaker-permits", "50",
+                "--drain", "3s", "--breaker-open", "2s", "--breaker-permits", "10",
                 "--http-allow-private", json.dumps([f"127.0.0.1:{first}"]),
                 "--handlers", json.dumps(handlers), "--commands", json.dumps({"tool": shell})]
 

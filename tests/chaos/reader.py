@@ -39,10 +39,14 @@ def task_of(m):
                 h.get("gen", ""), hashlib.sha1(same).hexdigest())
 
 
+def of_no_run(h):
+    """An owner's claim."""
+    return h.get("ce_type") == "io.tutti.partition.claimed"
+
+
 def result_of(m):
-    """None: an owner's claim, of no run."""
     h = headers_of(m)
-    if h.get("ce_type") == "io.tutti.partition.claimed":
+    if of_no_run(h):
         return None
     value = json.loads(m.value())
     return Result(m.partition(), m.offset(), m.timestamp()[1], h.get("ce_id", ""),
@@ -104,9 +108,10 @@ class Watcher(threading.Thread):
     def run(self):
         while not self.over.is_set():
             for message in self.consumer.consume(500, 0.5):
-                if not message.error():
-                    self.records += 1
-                    self.ended.add(headers_of(message).get("ce_subject"))
+                if message.error() or of_no_run(headers_of(message)):
+                    continue
+                self.records += 1
+                self.ended.add(headers_of(message).get("ce_subject"))
         self.consumer.close()
 
     def stop(self):
