@@ -13,7 +13,7 @@ import pytest
 from cluster import Piped, RedisServer
 from harness.base import program, until
 from mix import KINDS, Mix
-from reader import read_calls
+from reader import read_calls, result_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -252,3 +252,27 @@ def test_the_mix_has_everything_in_it():
     assert any(s.twice for s in starts) and any(d[2] is not None for d in drawn)
     assert len({s.run for s in starts}) == len(starts)
     assert {p.stem for p in (HERE / "workflows").glob("*.yaml")} == set(KINDS)
+
+
+class Record:
+    """As the client hands one over."""
+
+    def __init__(self, value, **headers):
+        self.text, self.named = json.dumps(value).encode(), [(k, v.encode()) for k, v in headers.items()]
+
+    partition = offset = lambda self: 0
+    timestamp = lambda self: (0, 0)
+
+    def value(self):
+        return self.text
+
+    def headers(self):
+        return self.named
+
+
+def test_a_claim_of_an_owner_is_no_result():
+    run = Record({"status": "completed", "output": 1}, ce_id="r/completed", ce_subject="r",
+                 ce_type="io.tutti.run.completed")
+    assert result_of(run).run == "r"
+    assert result_of(Record({"partition": 1, "offset": 2}, ce_id="c", ce_subject="tutti.events/1",
+                            ce_type="io.tutti.partition.claimed")) is None
