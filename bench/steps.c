@@ -25,12 +25,11 @@
 #define INPUT_SIZE  512
 #define PARTITIONS  16
 #define RESULTS_MAX 64
-#define REFILL_MS                                                                  \
-    20 /* at high load: new runs leave in batches, as from any client that is busy \
-        */
+/* At high load (REFILL_RUNS in flight) new runs leave in batches, as from any client that is busy,
+ * and STICKY_RUNS in turn go to one partition: Kafka's sticky partitioner (KIP-480). */
+#define REFILL_MS   20
 #define REFILL_RUNS 1000
-#define STICKY_RUNS \
-    64 /* that many in turn go to one partition: Kafka's sticky partitioner (KIP-480) */
+#define STICKY_RUNS 64
 
 struct driver {
     struct loop *loop;

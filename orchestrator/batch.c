@@ -193,21 +193,27 @@ static void produce_task(struct batch *b, const struct effect *fx)
         &b->waiter);
 }
 
+/* A CloudEvent in binary mode. */
+static void send_result(struct batch *b, struct bytes key, struct bytes value,
+                        const struct bus_extra_header *extra, size_t extra_count)
+{
+    send_message(b,
+                 &(struct bus_message){ .topic = b->shard->results_topic,
+                                        .partition = partition_results(b->part),
+                                        .key = key,
+                                        .value = value,
+                                        .extra = extra,
+                                        .extra_count = extra_count },
+                 &b->results_waiter);
+}
+
 static void produce_result(struct batch *b, const struct effect *fx)
 {
-    struct shard *shard = b->part->shard;
     struct bus_extra_header extra[24];
     size_t count = MIN(fx->ce_count, ARRAY_LEN(extra));
     for (size_t i = 0; i < count; i++)
         extra[i] = (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
-    send_message(b,
-                 &(struct bus_message){ .topic = shard->results_topic,
-                                        .partition = partition_results(b->part),
-                                        .key = fx->key,
-                                        .value = fx->value,
-                                        .extra = extra,
-                                        .extra_count = count },
-                 &b->results_waiter);
+    send_result(b, fx->key, fx->value, extra, count);
 }
 
 void batch_claim_results(struct batch *b)
@@ -223,19 +229,12 @@ void batch_claim_results(struct batch *b)
         { "ce_specversion", BYTES_LIT("1.0") },
         { "ce_id", bytes_of(part->token) },
         { "ce_source", buf_bytes(&source) },
-        { "ce_type", BYTES_LIT("io.tutti.partition.claimed") },
+        { "ce_type", BYTES_LIT(CE_TYPE_CLAIMED) },
         { "ce_subject", buf_bytes(&subject) },
         { "ce_time", bytes_of(time) },
         { "content-type", BYTES_LIT("application/json") },
     };
-    send_message(b,
-                 &(struct bus_message){ .topic = b->shard->results_topic,
-                                        .partition = partition_results(part),
-                                        .key = buf_bytes(&subject),
-                                        .value = buf_bytes(&value),
-                                        .extra = extra,
-                                        .extra_count = ARRAY_LEN(extra) },
-                 &b->results_waiter);
+    send_result(b, buf_bytes(&subject), buf_bytes(&value), extra, ARRAY_LEN(extra));
 }
 
 void batch_mark(struct batch *b, const struct effect *effect)
@@ -332,14 +331,10 @@ static void seal_run(struct batch *b, struct entry *entry)
 static void seal_keys(struct batch *b)
 {
     const char *prefix = b->part->shard->prefix;
-    static void (*const fixed[])(struct buf *, const char *, int32_t) = { key_partition, key_timers,
-                                                                          key_finished };
     AUTO_BUF struct buf key = { 0 };
-    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
-        buf_reset(&key);
-        fixed[i](&key, prefix, b->part->id);
-        args_add(&b->fixed_keys, buf_bytes(&key));
-    }
+    args_add_key(&b->fixed_keys, b->part, key_partition);
+    args_add_key(&b->fixed_keys, b->part, key_timers);
+    args_add_key(&b->fixed_keys, b->part, key_finished);
     for (size_t i = 0; i < b->key_count; i++) {
         buf_reset(&key);
         key_start(&key, prefix, b->part->id, bytes_of(b->keys[i]->route));

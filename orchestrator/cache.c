@@ -215,8 +215,7 @@ static void load_send(struct load *load)
     struct shard *shard = part->shard;
     struct args args = { 0 };
     AUTO_BUF struct buf key = { 0 };
-    key_partition(&key, shard->prefix, part->id);
-    args_add(&args, buf_bytes(&key));
+    args_add_key(&args, part, key_partition);
     for (size_t i = 0; i < load->run_count; i++) {
         buf_reset(&key);
         key_run(&key, shard->prefix, part->id, bytes_of(load->runs[i]));

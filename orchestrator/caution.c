@@ -54,9 +54,7 @@ static void tell(struct partition *part, int64_t offset, const char *what)
 {
     struct shard *shard = part->shard;
     struct args args = { 0 };
-    AUTO_BUF struct buf key = { 0 };
-    key_partition(&key, shard->prefix, part->id);
-    args_add(&args, buf_bytes(&key));
+    args_add_key(&args, part, key_partition);
     args_add_int(&args, part->epoch);
     args_add_int(&args, offset);
     args_add(&args, bytes_of(what));

@@ -101,12 +101,8 @@ static void check_place(struct partition *part)
 {
     struct shard *shard = part->shard;
     struct args args = { 0 };
-    AUTO_BUF struct buf key = { 0 };
-    key_partition(&key, shard->prefix, part->id);
-    args_add(&args, buf_bytes(&key));
-    buf_reset(&key);
-    key_finished(&key, shard->prefix, part->id);
-    args_add(&args, buf_bytes(&key));
+    args_add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_finished);
     args_add_int(&args, loop_wall_ms(shard->loop));
     args_add_int(&args, finished_bytes_max(part));
     args_add_int(&args, EXPIRE_MAX);

@@ -247,6 +247,10 @@ static bool results_known(struct partition *part)
     if (!rec->claimed_results) {
         rec->claimed_results = true;
         batch_claim_results(rec->last);
+        if (rec->last->failed) {
+            partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");
+            return false;
+        }
     }
     if (rec->last->acks_missing > 0) return false;
     if (!rec->results) read_results(part, part->results_next >= 0 ? part->results_next : BUS_START);
@@ -324,8 +328,7 @@ static void ask_marks(struct partition *part)
     struct shard *shard = part->shard;
     struct args args = { 0 };
     AUTO_BUF struct buf key = { 0 };
-    key_partition(&key, shard->prefix, part->id);
-    args_add(&args, buf_bytes(&key));
+    args_add_key(&args, part, key_partition);
     for (size_t i = 0; i < rec->fx.count; i++) {
         if (rec->fx.list[i].kind != EFFECT_TASK) continue;
         buf_reset(&key);

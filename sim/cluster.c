@@ -50,7 +50,7 @@ bool record_is_claim(const struct record *r)
 {
     for (size_t i = 0; i < r->extra_count; i++)
         if (strcmp(r->extra[i].name, "ce_type") == 0)
-            return bytes_is(r->extra[i].value, "io.tutti.partition.claimed");
+            return bytes_is(r->extra[i].value, CE_TYPE_CLAIMED);
     return false;
 }
 

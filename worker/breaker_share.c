@@ -80,6 +80,12 @@ static void add(struct buf *text, size_t *ends, size_t *count, int64_t value)
     ends[(*count)++] = text->len;
 }
 
+/* Permits that it has, at hand or in calls. */
+static uint32_t held(const struct dependency *d)
+{
+    return d->probing + d->granted;
+}
+
 static void flush(struct dependency *d)
 {
     struct breaker_share *s = d->share;
@@ -106,7 +112,7 @@ static void flush(struct dependency *d)
                                 d->probes_ok,
                                 d->probes_failed,
                                 d->wanted,
-                                d->probing + d->granted };
+                                held(d) };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) add(&text, ends, &count, numbers[i]);
     struct bytes argv[ARRAY_LEN(ends)];
     for (size_t i = 0; i < count; i++) {
@@ -114,7 +120,7 @@ static void flush(struct dependency *d)
         argv[i] = (struct bytes){ .data = text.data + from, .len = ends[i] - from };
     }
     d->asking = true;
-    d->held_told = d->probing + d->granted;
+    d->held_told = held(d);
     d->told_ms = loop_now_ms(s->o.loop);
     d->ok = d->failed = d->probes_ok = d->probes_failed = 0; /* lost with the reply: advisory */
     store_script(s->o.store, s->o.script, 2, argv, count, on_reply, d);
@@ -125,8 +131,7 @@ static void flush(struct dependency *d)
 static bool permits_are_news(struct dependency *d, uint64_t now)
 {
     if (now >= d->granted_until_ms) d->granted = 0;
-    uint32_t held = d->probing + d->granted;
-    return held != d->held_told || (held > 0 && now - d->told_ms >= RENEW_MS);
+    return held(d) != d->held_told || (held(d) > 0 && now - d->told_ms >= RENEW_MS);
 }
 
 static void on_flush(struct loop_timer *t)

@@ -32,6 +32,8 @@
 #include "common/base/limits.h"
 
 #define MESSAGE_VERSION "1"
+/* ce_type of the one CloudEvent on `results` that is of no run: an owner's claim. */
+#define CE_TYPE_CLAIMED "io.tutti.partition.claimed"
 #define LOGIC_VERSION   1 /* of the engine: raised when the same log would fold to another state */
 
 /* X(enumerator, header name) */

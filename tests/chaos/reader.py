@@ -108,10 +108,11 @@ class Watcher(threading.Thread):
     def run(self):
         while not self.over.is_set():
             for message in self.consumer.consume(500, 0.5):
-                if message.error() or of_no_run(headers_of(message)):
+                h = {} if message.error() else headers_of(message)
+                if not h or of_no_run(h):
                     continue
                 self.records += 1
-                self.ended.add(headers_of(message).get("ce_subject"))
+                self.ended.add(h.get("ce_subject"))
         self.consumer.close()
 
     def stop(self):

@@ -383,6 +383,16 @@ static void send_large(struct world *w, int count, store_fn done)
     }
 }
 
+/* A server that has stopped reading, and more than its socket takes. */
+static void behind_a_stopped_server(struct world *w, store_fn done)
+{
+    open_unix(w);
+    UNTIL(w, connected);
+    kill(w->server.redis.pid, SIGSTOP);
+    send_large(w, 20, done);
+    loop_turn(w->loop, 0);
+}
+
 Test(store, what_the_socket_does_not_take_at_once_is_answered_in_order)
 {
     struct world w = { 0 };
@@ -434,11 +444,7 @@ Test(store, a_killed_server_loses_each_pending_command_once_and_another_run_id_f
 Test(store, what_the_socket_never_took_is_lost_with_the_server)
 {
     struct world w = { 0 };
-    open_unix(&w);
-    UNTIL(&w, connected);
-    kill(w.server.redis.pid, SIGSTOP);
-    send_large(&w, 20, ask_again);
-    loop_turn(w.loop, 0);
+    behind_a_stopped_server(&w, ask_again);
     redis_server_kill(&w.server.redis);
     await(&w, 40);
     cr_assert_eq(w.lost, 40);
@@ -522,11 +528,7 @@ Test(store, closing_loses_what_is_under_way)
 Test(store, closing_loses_what_the_socket_did_not_take)
 {
     struct world w = { 0 };
-    open_unix(&w);
-    UNTIL(&w, connected);
-    kill(w.server.redis.pid, SIGSTOP);
-    send_large(&w, 20, counted);
-    loop_turn(w.loop, 0);
+    behind_a_stopped_server(&w, counted);
     w.store = store_close(w.store);
     cr_assert_eq(w.lost, 40);
     world_done(&w);
