@@ -1,37 +1,43 @@
 #!/bin/sh
 # ./run test: everything, from the tree's own rules to kill -9 on real servers. Servers are started and stopped by the tests.
 # The last line is "N passed, N failed".
+# The tests on Apache Kafka wait for most of a quarter of an hour and hardly compute: what computes runs beside them, behind
+# them in the queue for a core. Chaos and the benches have the machine for themselves.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
 mkdir -p build
 log=$root/build/test.log
+part=$log.part     # what the running suite prints
+counts=$log.counts # a line "PASSED FAILED" a suite
 : >"$log"
-passed=0
-failed=0
+: >"$counts"
 say() { printf '%s\n' "$*" | tee -a "$log"; }
 
 # tell NAME PASSED FAILED: one suite is over
 tell() {
-    passed=$((passed + $2))
-    failed=$((failed + $3))
+    echo "$2 $3" >>"$counts"
     say "$(printf '%-34s %5d passed, %d failed   (%d s)' "$1" "$2" "$3" $(($(date +%s) - started)))"
 }
 
 begin() { started=$(date +%s); }
+
+# Before the command of a suite that runs beside another: it leaves the cores to that one, and Ctrl-C ends it (a shell's
+# background jobs ignore it).
+prefix=
 
 # one NAME COMMAND...: a suite that is one test
 one() {
     name=$1
     shift
     begin
-    if "$@" >"$log.part" 2>&1; then
+    if $prefix "$@" >"$part" 2>&1; then
         tell "$name" 1 0
     else
-        tail -n 40 "$log.part"
+        tail -n 40 "$part"
         tell "$name" 0 1
     fi
-    cat "$log.part" >>"$log"
+    cat "$part" >>"$log"
 }
 
 # units PRESET: every Criterion program; a crash, a leak or a sanitizer's word is a failure of its own
@@ -40,18 +46,18 @@ units() {
     ok=0
     bad=0
     for program in "build/$1"/bin/test_*; do
-        timeout 300 "$program" --jobs 2 --timeout 120 >"$log.part" 2>&1
+        $prefix timeout 300 "$program" --jobs 2 --timeout 120 >"$part" 2>&1
         code=$?
-        cat "$log.part" >>"$log"
-        line=$(sed 's/\x1b\[[0-9;]*m//g' "$log.part" | grep -a 'Synthesis: Tested' | tail -n 1)
+        cat "$part" >>"$log"
+        line=$(sed 's/\x1b\[[0-9;]*m//g' "$part" | grep -a 'Synthesis: Tested' | tail -n 1)
         p=$(echo "$line" | sed -n 's/.*Passing: \([0-9]*\).*/\1/p')
         f=$(echo "$line" | sed -n 's/.*Failing: \([0-9]*\).*/\1/p')
         c=$(echo "$line" | sed -n 's/.*Crashing: \([0-9]*\).*/\1/p')
         wrong=$((${f:-0} + ${c:-0}))
         # Criterion does not count what LeakSanitizer says when a test's process ends
-        if grep -aq 'Sanitizer: \|runtime error:' "$log.part" && [ $wrong = 0 ]; then wrong=1; fi
+        if grep -aq 'Sanitizer: \|runtime error:' "$part" && [ $wrong = 0 ]; then wrong=1; fi
         if { [ $code != 0 ] || [ -z "$line" ]; } && [ $wrong = 0 ]; then wrong=1; fi
-        [ $wrong = 0 ] || { say "--- $program"; grep -av '^\[.*RUN' "$log.part" | tail -n 30; }
+        [ $wrong = 0 ] || { say "--- $program"; grep -av '^\[.*RUN' "$part" | tail -n 30; }
         ok=$((ok + ${p:-0}))
         bad=$((bad + wrong))
     done
@@ -63,16 +69,16 @@ python() {
     name=$1
     shift
     begin
-    build/venv/bin/python -m pytest -q -rs --tb=short --junitxml=build/pytest.xml "$@" >"$log.part" 2>&1
+    $prefix build/venv/bin/python -m pytest -q -rs --tb=short --junitxml="$part.xml" "$@" >"$part" 2>&1
     code=$?
-    cat "$log.part" >>"$log"
-    p=$(tail -n 1 "$log.part" | grep -o '[0-9]* passed' | cut -d' ' -f1)
-    f=$(tail -n 1 "$log.part" | grep -o '[0-9]* failed' | cut -d' ' -f1)
-    e=$(tail -n 1 "$log.part" | grep -o '[0-9]* error' | cut -d' ' -f1)
+    cat "$part" >>"$log"
+    p=$(tail -n 1 "$part" | grep -o '[0-9]* passed' | cut -d' ' -f1)
+    f=$(tail -n 1 "$part" | grep -o '[0-9]* failed' | cut -d' ' -f1)
+    e=$(tail -n 1 "$part" | grep -o '[0-9]* error' | cut -d' ' -f1)
     wrong=$((${f:-0} + ${e:-0}))
     if [ $code != 0 ] && [ $wrong = 0 ]; then wrong=1; fi
-    [ $wrong = 0 ] || tail -n 120 "$log.part"
-    grep -a '^SKIPPED' "$log.part" | sed 's/^/!!! /'
+    [ $wrong = 0 ] || tail -n 120 "$part"
+    grep -a '^SKIPPED' "$part" | sed 's/^/!!! /'
     tell "$name" "${p:-0}" $wrong
 }
 
@@ -81,17 +87,20 @@ fuzzed() {
     name=$1
     shift
     begin
-    ./run fuzz "$@" >"$log.part" 2>&1
+    $prefix ./run fuzz "$@" >"$part" 2>&1
     code=$?
-    cat "$log.part" >>"$log"
-    line=$(tail -n 1 "$log.part" | grep '^[0-9]* passed, [0-9]* failed$')
+    cat "$part" >>"$log"
+    line=$(tail -n 1 "$part" | grep '^[0-9]* passed, [0-9]* failed$')
     p=$(echo "$line" | cut -d' ' -f1)
     f=$(echo "$line" | cut -d' ' -f3)
     wrong=${f:-0}
     if [ $code != 0 ] && [ "$wrong" = 0 ]; then wrong=1; fi
-    [ "$wrong" = 0 ] || tail -n 60 "$log.part"
+    [ "$wrong" = 0 ] || tail -n 60 "$part"
     tell "$name" "${p:-0}" "$wrong"
 }
+
+# The last line, and whether nothing failed.
+total() { awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 }' "$counts"; }
 
 if ! tests/venv.sh >>"$log" 2>&1; then
     tail -n 20 "$log"
@@ -106,27 +115,36 @@ for preset in asan release clang tsan; do
     else
         tail -n 60 "$log"
         tell "build ($preset)" 0 1
-        say "$passed passed, $failed failed"
+        say "$(total)"
         exit 1
     fi
     begin
 done
-one "formatting, rules, clang-tidy" tests/tidy/lint.sh build/release/orchestrator/engine/libtutti_engine.a
-units asan
-one "threads under TSan" tests/stress.sh
-# The mock cluster's tests run under sanitizers, all others as users run the programs.
-TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
+computing() {
+    part=$log.part.computing
+    prefix='nice -n 10 env --default-signal=INT'
+    one "formatting, rules, clang-tidy" tests/tidy/lint.sh build/release/orchestrator/engine/libtutti_engine.a
+    units asan
+    one "threads under TSan" tests/stress.sh
+    # The mock cluster's tests run under sanitizers, all others as users run the programs.
+    TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
+    # As many seeds as fit, then the deliberate bugs, which take a minute at the most.
+    one "simulator, 2 minutes" ./run sim --seconds 120 --json
+    # Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
+    fuzzed "fuzzing finds planted bugs" --planted
+    # Always the same random numbers, so that a change is judged by what it changed; new ground is for ./run fuzz by hand.
+    fuzzed "fuzzing, 30 s a target" --seconds 30 --seed 1
+}
+computing &
+beside=$!
+trap 'kill $beside 2>/dev/null; exit 130' INT TERM
 TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
-# As many seeds as fit, then the deliberate bugs, which take a minute at the most.
-one "simulator, 2 minutes" ./run sim --seconds 120 --json
-# Half a minute altogether: each stops at its first crash, and only a bug that is not found takes its 30 s.
-fuzzed "fuzzing finds planted bugs" --planted
-# Always the same random numbers, so that a change is judged by what it changed; new ground is for ./run fuzz by hand.
-fuzzed "fuzzing, 30 s a target" --seconds 30 --seed 1
+wait $beside || tell "what runs beside it" 0 1
+trap - INT TERM
 TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
 one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
 one "bench steps (smoke)" python3 bench/steps.py --quick --json
 one "bench rebuild (smoke)" python3 bench/rebuild.py --quick --json
 say "the whole log is in build/test.log"
-say "$passed passed, $failed failed"
-[ $failed = 0 ]
+total | tee -a "$log"
+total >/dev/null
