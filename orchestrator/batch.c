@@ -241,8 +241,9 @@ void batch_mark(struct batch *b, const struct effect *effect)
 {
     struct shard *shard = b->part->shard;
     AUTO_BUF struct buf key = { 0 };
-    key_task(&key, shard->prefix, b->part->id, bytes_of(effect->task_id));
+    key_marks(&key, shard->prefix, b->part->id, effect->header[HEADER_RUN_ID]);
     args_add(&b->mark_keys, buf_bytes(&key));
+    args_add(&b->marks, bytes_of(effect->task_id));
     args_add(&b->marks, bytes_of(effect->kind == EFFECT_CANCEL ? "C" : "D"));
     args_add_int(&b->marks,
                  MAX(effect->until_ms - loop_wall_ms(shard->loop), (int64_t)60 * SECOND_MS));
@@ -308,6 +309,9 @@ static void seal_run(struct batch *b, struct entry *entry)
     key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
     args_add(keys, buf_bytes(&key));
     if (entry->deleted) {
+        buf_reset(&key);
+        key_marks(&key, shard->prefix, b->part->id, bytes_of(entry->id));
+        args_add(keys, buf_bytes(&key));
         args_add_int(values, -1);
         args_add_int(values, 0);
         return;

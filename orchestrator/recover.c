@@ -332,11 +332,14 @@ static void ask_marks(struct partition *part)
     for (size_t i = 0; i < rec->fx.count; i++) {
         if (rec->fx.list[i].kind != EFFECT_TASK) continue;
         buf_reset(&key);
-        key_task(&key, shard->prefix, part->id, bytes_of(rec->fx.list[i].task_id));
+        key_marks(&key, shard->prefix, part->id, rec->fx.list[i].header[HEADER_RUN_ID]);
         args_add(&args, buf_bytes(&key));
     }
     size_t keys = args.count;
     args_add_int(&args, part->epoch);
+    for (size_t i = 0; i < rec->fx.count; i++)
+        if (rec->fx.list[i].kind == EFFECT_TASK)
+            args_add(&args, bytes_of(rec->fx.list[i].task_id));
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;

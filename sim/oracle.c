@@ -297,8 +297,7 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
 {
     const struct takeover *t = &part->takeover[p->index];
     for (size_t i = 1; i < key_count && 1 + i < store_count(reply); i++) {
-        struct bytes id = { argv[i].data + argv[i].len - TASK_ID_HEX, TASK_ID_HEX };
-        struct output *out = map_get(&o->outputs, id);
+        struct output *out = map_get(&o->outputs, argv[key_count + i]); /* behind the epoch */
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked[p->index].epoch = t->epoch;

@@ -11,10 +11,14 @@
 #include "tests/sim/redis.h"
 #include "worker/lease.h"
 
-static struct output *output_of_key(struct oracle *o, struct bytes key)
+/* Tasks of a script of leases: among its arguments behind the keys, one for each key of marks. */
+static const struct bytes *tasks_of(const char *name, const struct bytes *argv, size_t key_count)
 {
-    if (key.len < TASK_ID_HEX) return NULL;
-    return map_get(&o->outputs, (struct bytes){ key.data + key.len - TASK_ID_HEX, TASK_ID_HEX });
+    size_t before = strcmp(name, "lease") == 0     ? 3 - 1 /* the first key is the partition's */
+                    : strcmp(name, "renew") == 0   ? 2
+                    : strcmp(name, "release") == 0 ? 1
+                                                   : 0;
+    return argv + key_count + before;
 }
 
 static void grant(struct oracle *o, const struct proc *p, struct output *out)
@@ -42,8 +46,9 @@ static void trace_leases(const struct world *w, const struct proc *p, const char
     if (!w->options.trace || p->kind != PROC_WORKER || strcmp(name, "breaker") == 0) return;
     size_t first = strcmp(name, "lease") == 0;
     if (key_count <= first) trace(w, p, "asks for the generation of %s", argv[0].data);
+    const struct bytes *task = tasks_of(name, argv, key_count);
     for (size_t i = first; i < key_count; i++) {
-        const struct output *out = output_of_key(w->oracle, argv[i]);
+        const struct output *out = map_get(&w->oracle->outputs, task[i]);
         struct bytes said = { 0 };
         if (i < store_count(reply)) said = store_string(store_at(reply, i));
         trace(w, p, "%s of %s %s attempt %u: %.*s", name, out ? out->run->id : "?",
@@ -57,14 +62,15 @@ void lease_judge(struct oracle *o, const struct proc *p, const char *name, const
 {
     (void)argc;
     trace_leases(o->world, p, name, argv, key_count, reply);
+    const struct bytes *task = tasks_of(name, argv, key_count);
     if (strcmp(name, "lease") == 0) {
         for (size_t i = 1; i < key_count && i < store_count(reply); i++) {
-            struct output *out = output_of_key(o, argv[i]);
+            struct output *out = map_get(&o->outputs, task[i]);
             if (out && bytes_is(store_string(store_at(reply, i)), "T")) grant(o, p, out);
         }
     } else if (strcmp(name, "renew") == 0) {
         for (size_t i = 0; i < key_count && i < store_count(reply); i++) {
-            struct output *out = output_of_key(o, argv[i]);
+            struct output *out = map_get(&o->outputs, task[i]);
             if (out && bytes_is(store_string(store_at(reply, i)), "R")) grant(o, p, out);
         }
     } else if (strcmp(name, "breaker") == 0) {

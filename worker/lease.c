@@ -19,9 +19,7 @@
 #define NO_OWNER_MS 200  /* nobody owns the partition yet: ask again after */
 #define PARK_MS_MAX 5000 /* a parked task looks for a done key this often */
 #define REFUSED_MS  500  /* Redis answers with an error: ask again after */
-#define TASK_KEY_TTL_MS                                                       \
-    (600 * SECOND_MS) /* a key outlives its lease by this, or by the deadline \
-                       */
+#define MARK_TTL_MS (600 * SECOND_MS) /* a mark outlives its lease by this, or by the deadline */
 
 /* Arguments of a command in one buffer. */
 struct args {
@@ -93,12 +91,24 @@ static void batch_add(struct batch *b, struct call *c)
     b->entry[b->count++] = (struct batch_entry){ .call = c, .serial = c->serial };
 }
 
-static void args_tasks(struct args *a, const struct batch *b)
+static void args_bytes(struct args *a, struct bytes value)
+{
+    buf_add(&a->text, value.data, value.len);
+    args_end(a);
+}
+
+/* Where the marks are: the keys, and later the fields. */
+static void args_runs(struct args *a, const struct batch *b)
 {
     for (size_t i = 0; i < b->count; i++) {
-        key_task(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.task_id);
+        key_marks(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.run_id);
         args_end(a);
     }
+}
+
+static void args_tasks(struct args *a, const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) args_bytes(a, b->entry[i].call->task.task_id);
 }
 
 /* What the done keys say. That of a failure names its place: it counts only if the fold comes to it
@@ -116,13 +126,13 @@ static void args_marks(struct args *a, const struct batch *b)
     }
 }
 
-/* How long the keys live: past the deadline, and past the lease. */
+/* How long the marks must live: past the deadline, and past the lease. */
 static void args_ttls(struct args *a, const struct batch *b)
 {
     int64_t now = loop_wall_ms(b->w->loop);
     for (size_t i = 0; i < b->count; i++) {
         int64_t left = b->entry[i].call->task.deadline_ms - now;
-        left = MAX(left, (int64_t)TASK_KEY_TTL_MS);
+        left = MAX(left, (int64_t)MARK_TTL_MS);
         left = MIN(left, (int64_t)DURATION_MS_MAX);
         args_int(a, left + b->w->lease_ms);
     }
@@ -303,11 +313,12 @@ static void ask(struct batch *b)
     struct args a = { 0 };
     key_partition(&a.text, b->w->prefix, b->part->partition);
     args_end(&a);
-    if (!b->learn) args_tasks(&a, b);
+    if (!b->learn) args_runs(&a, b);
     size_t keys = a.count;
     args_text(&a, b->learn ? "" : b->part->gen);
     args_text(&a, b->w->lease_name);
     args_int(&a, b->w->lease_ms);
+    if (!b->learn) args_tasks(&a, b);
     if (!b->learn) args_ttls(&a, b);
     batch_send(b, SCRIPT_LEASE, keys, &a, on_asked);
 }
@@ -461,6 +472,7 @@ void lease_mark_done(struct worker *w, struct part *p)
         struct batch *b = batch_new(w, p, ASK_TASKS_MAX);
         for (; c; c = b->count < ASK_TASKS_MAX ? pop_sure(p) : NULL) batch_add(b, c);
         struct args a = { 0 };
+        args_runs(&a, b);
         args_tasks(&a, b);
         args_ttls(&a, b);
         args_marks(&a, b);
@@ -491,9 +503,10 @@ static void on_renewed(void *user, enum store_status status, const struct store_
 static void renew_send(struct batch *b)
 {
     struct args a = { 0 };
-    args_tasks(&a, b);
+    args_runs(&a, b);
     args_text(&a, b->w->lease_name);
     args_int(&a, b->w->lease_ms);
+    args_tasks(&a, b);
     args_ttls(&a, b);
     batch_send(b, SCRIPT_RENEW, b->count, &a, on_renewed);
 }
@@ -534,9 +547,10 @@ void lease_release(struct call *c)
 {
     struct worker *w = c->worker;
     struct args a = { 0 };
-    key_task(&a.text, w->prefix, c->part->partition, c->task.task_id);
+    key_marks(&a.text, w->prefix, c->part->partition, c->task.run_id);
     args_end(&a);
     args_text(&a, w->lease_name);
+    args_bytes(&a, c->task.task_id);
     args_views(&a);
     store_script(w->store, &w->scripts[SCRIPT_RELEASE], 1, a.argv, a.count, on_released, NULL);
     args_done(&a);

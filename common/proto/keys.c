@@ -46,9 +46,9 @@ void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route)
     sharded(b, prefix, "key", p, route);
 }
 
-void key_task(struct buf *b, const char *prefix, int32_t p, struct bytes task_id)
+void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes run_id)
 {
-    sharded(b, prefix, "tk", p, task_id);
+    sharded(b, prefix, "tk", p, run_id);
 }
 
 void key_breaker(struct buf *b, const char *prefix, struct bytes dependency)

@@ -36,6 +36,7 @@ void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int
 {
     struct effect *effect = effect_new(f->fx, kind);
     memcpy(effect->task_id, task_id, TASK_ID_MAX);
+    effect->header[HEADER_RUN_ID] = arena_text(&f->fx->arena, f->run->id);
     effect->until_ms = until_ms;
 }
 

@@ -203,7 +203,7 @@ static const struct store_reply *call_fake(struct comparison *c, const struct co
     if (!call->source) return redis_call(c->fake, call->argv, call->argc, &c->arena);
     char sha1[SHA1_HEX];
     snprintf(sha1, sizeof sha1, "%.*s", (int)call->argv[1].len, call->argv[1].data);
-    size_t key_count = (size_t)(call->argv[2].data[0] - '0'); /* there are fewer than ten */
+    size_t key_count = strtoul(call->argv[2].data, NULL, 10);
     return redis_script(c->fake, sha1, NULL, key_count, call->argv + 3, call->argc - 3, &c->arena);
 }
 

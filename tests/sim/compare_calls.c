@@ -88,7 +88,8 @@ static const char *const hostile[] = {
 };
 static const char *const fields[] = { "epoch", "off", "gen", "s", "o:a", "n", "rebuild" };
 static const char *const runs[] = { "r1", "r2", "r3" };
-static const char *const tasks[] = { "tk1", "tk2", "tk3" };
+static const char *const marks[] = { "tk1", "tk2", "tk3" }; /* each of a run */
+static const char *const tasks[] = { "a", "b", "c" };
 static const char *const keys[] = { "p",  "tm", "fin", "tk1", "tk2", "tk3", "k1", "k2",
                                     "r1", "r2", "r3",  "cb",  "cbp", "set", "sys" };
 static const char *const workers[] = { "w1", "w2", "w3" };
@@ -142,11 +143,6 @@ struct change {
 static void add_run_change(struct maker *m)
 {
     size_t set = below(m, 4), del = below(m, 3);
-    if (below(m, 8) == 0) {
-        add_int(m, -1);
-        add_int(m, 0);
-        return;
-    }
     add_int(m, (int64_t)set);
     add_int(m, (int64_t)del);
     for (size_t i = 0; i < set; i++) {
@@ -154,6 +150,12 @@ static void add_run_change(struct maker *m)
         add(m, below(m, 4) ? PICK(m, workers) : PICK(m, hostile));
     }
     for (size_t i = 0; i < del; i++) add(m, PICK(m, fields));
+}
+
+static void add_run_deletion(struct maker *m)
+{
+    add_int(m, -1);
+    add_int(m, 0);
 }
 
 static void add_scores(struct maker *m, const size_t n[2])
@@ -175,9 +177,13 @@ static size_t make_commit(struct maker *m)
     static const char *const place[] = { "p", "tm", "fin" };
     static const char *const start_keys[] = { "k1", "k2" };
     for (size_t i = 0; i < ARRAY_LEN(place); i++) add_key(m, place[i]);
-    for (size_t i = 0; i < c.marks; i++) add_key(m, PICK(m, tasks));
+    size_t deleted = below(m, 8) ? ARRAY_LEN(runs) : below(m, ARRAY_LEN(runs)); /* the one */
+    for (size_t i = 0; i < c.marks; i++) add_key(m, PICK(m, marks));
     for (size_t i = 0; i < c.keys; i++) add_key(m, start_keys[i]);
-    for (size_t i = 0; i < c.runs; i++) add_key(m, runs[i]);
+    for (size_t i = 0; i < c.runs; i++) {
+        add_key(m, runs[i]);
+        if (i == deleted) add_key(m, marks[i]);
+    }
     size_t key_count = m->count;
     add_place(m, "epoch");
     add_place(m, "off");
@@ -190,13 +196,18 @@ static size_t make_commit(struct maker *m)
                               c.timers[1], c.finished[0], c.finished[1] };
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) add_int(m, (int64_t)counts[i]);
     for (size_t i = 0; i < c.marks; i++) {
+        add(m, PICK(m, tasks));
         add(m, below(m, 2) ? "C" : "D");
         add_int(m, 500 + (int64_t)below(m, 60000));
     }
     for (size_t i = 0; i < c.keys; i++) add(m, below(m, 2) ? "" : PICK(m, runs));
     add_scores(m, c.timers);
     add_scores(m, c.finished);
-    for (size_t i = 0; i < c.runs; i++) add_run_change(m);
+    for (size_t i = 0; i < c.runs; i++)
+        if (i == deleted)
+            add_run_deletion(m);
+        else
+            add_run_change(m);
     return key_count;
 }
 
@@ -210,12 +221,25 @@ static size_t make_load(struct maker *m)
     return n + 2;
 }
 
+static size_t add_marks(struct maker *m)
+{
+    size_t n = 1 + below(m, 3);
+    for (size_t i = 0; i < n; i++) add_key(m, PICK(m, marks));
+    return n;
+}
+
+static void add_tasks(struct maker *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++) add(m, PICK(m, tasks));
+}
+
 static size_t make_marks(struct maker *m)
 {
     add_key(m, "p");
-    for (size_t i = 0; i < ARRAY_LEN(tasks); i++) add_key(m, tasks[i]);
+    size_t n = add_marks(m);
     size_t key_count = m->count;
     add_place(m, "epoch");
+    add_tasks(m, n);
     return key_count;
 }
 
@@ -259,50 +283,47 @@ static void add_ttls(struct maker *m, size_t n)
     for (size_t i = 0; i < n; i++) add_int(m, 500 + (int64_t)below(m, 60000));
 }
 
-static size_t add_tasks(struct maker *m)
-{
-    size_t n = 1 + below(m, 3);
-    for (size_t i = 0; i < n; i++) add_key(m, PICK(m, tasks));
-    return n;
-}
-
 static size_t make_lease(struct maker *m)
 {
     struct bytes gen;
     add_key(m, "p");
-    size_t n = add_tasks(m);
+    size_t n = add_marks(m);
     if (below(m, 8) && redis_field(m->fake, key_of(m, "p"), BYTES_LIT("gen"), &gen))
         add_bytes(m, arena_copy(m->arena, gen));
     else
         add(m, PICK(m, workers));
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
+    add_tasks(m, n);
     add_ttls(m, n);
     return n + 1;
 }
 
 static size_t make_renew(struct maker *m)
 {
-    size_t n = add_tasks(m);
+    size_t n = add_marks(m);
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
+    add_tasks(m, n);
     add_ttls(m, n);
     return n;
 }
 
 static size_t make_done(struct maker *m)
 {
-    static const char *const marks[] = { "D", "F|7", "F|31" };
-    size_t n = add_tasks(m);
+    static const char *const said[] = { "D", "F|7", "F|31" };
+    size_t n = add_marks(m);
+    add_tasks(m, n);
     add_ttls(m, n);
-    for (size_t i = below(m, 2) ? n : 0; i; i--) add(m, PICK(m, marks));
+    for (size_t i = below(m, 2) ? n : 0; i; i--) add(m, PICK(m, said));
     return n;
 }
 
 static size_t make_release(struct maker *m)
 {
-    size_t n = add_tasks(m);
+    size_t n = add_marks(m);
     add(m, PICK(m, workers));
+    add_tasks(m, n);
     return n;
 }
 

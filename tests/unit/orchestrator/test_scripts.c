@@ -9,6 +9,8 @@
 #include "common/base/limits.h"
 #include "tests/redis/ask.h"
 
+#define KEEP_MS 604800000L /* what is left of the marks of a run, at least */
+
 extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
     script_timers[], script_generation[], script_installation[], script_purge[], script_restore[],
     script_survey[], script_snapped[], script_trying[];
@@ -175,7 +177,7 @@ Test(commit, one_from_the_right_place_is_ok_and_asked_again_is_dup)
 static void check_refused(struct redis *r, int epoch, int from, int to, const char *expected)
 {
     EQ(ask(r, script_commit,
-           "p tm fin tk k r / %d %d %d 1 f s 9 1 1 1 0 1 0 D 60000 run 5 a 6 b 1 0 x y", epoch,
+           "p tm fin tk k r / %d %d %d 1 f s 9 1 1 1 0 1 0 t D 60000 run 5 a 6 b 1 0 x y", epoch,
            from, to),
        expected);
     EQ(COMMAND(r, "EXISTS tm fin tk k r"), "0");
@@ -256,10 +258,32 @@ Test(commit, it_deletes_a_run_and_goes_on_with_the_next)
 {
     struct redis r = redis_owned();
     COMMAND(&r, "HSET r1 a 1");
-    EQ(ask(&r, script_commit, "p tm fin r1 r2 / 10 11 12 1 - - 0 0 0 0 0 0 0 -1 0 1 0 b 2"),
+    EQ(ask(&r, script_commit, "p tm fin r1 tk1 r2 / 10 11 12 1 - - 0 0 0 0 0 0 0 -1 0 1 0 b 2"),
        "OK 10 12");
     EQ(COMMAND(&r, "EXISTS r1"), "0");
     EQ(COMMAND(&r, "HGETALL r2"), "b 2");
+    redis_stop(&r);
+}
+
+static void check_ttl(struct redis *r, const char *key, long least, long most)
+{
+    long ms = strtol(COMMAND(r, "PTTL %s", key), NULL, 10);
+    cr_assert(ms > least && ms <= most, "%s lives %ld ms", key, ms);
+}
+
+Test(commit, marks_of_tasks_outlive_their_run_for_a_while)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET tk1 a D");
+    COMMAND(&r, "PEXPIRE tk1 %lld", (long long)KEEP_MS);
+    COMMAND(&r, "HSET tk2 a D");
+    COMMAND(&r, "PEXPIRE tk2 1000");
+    EQ(ask(&r, script_commit,
+           "p tm fin r1 tk1 r2 tk2 r3 tk3 / 10 11 12 1 - - 0 0 0 0 0 0 0 -1 0 -1 0 -1 0"),
+       "OK 10 12");
+    check_ttl(&r, "tk1", 500000, 600000);
+    check_ttl(&r, "tk2", 0, 1000);
+    EQ(COMMAND(&r, "EXISTS tk3"), "0");
     redis_stop(&r);
 }
 
@@ -289,27 +313,24 @@ Test(commit, it_sets_and_deletes_start_keys)
     redis_stop(&r);
 }
 
-static void check_ttl(struct redis *r, const char *key, long least, long most)
-{
-    long ms = strtol(COMMAND(r, "PTTL %s", key), NULL, 10);
-    cr_assert(ms > least && ms <= most, "%s lives %ld ms", key, ms);
-}
-
 Test(commit, it_marks_tasks_cancelled_or_done_and_leaves_done_ones_alone)
 {
     struct redis r = redis_owned();
-    COMMAND(&r, "SET done D PX 100000");
-    COMMAND(&r, "SET leased L|w1|9999999999999");
-    COMMAND(&r, "SET cancelled C PX 100000");
+    COMMAND(&r, "HSET tk done D leased L|w1|9999999999999 cancelled C");
     EQ(ask(&r, script_commit,
-           "p tm fin done leased cancelled new / 10 11 12 1 - - 0 4 0 0 0 0 0 C 900000 C 900000 D "
-           "900000 C 900000"),
+           "p tm fin tk tk tk tk2 / 10 11 12 1 - - 0 4 0 0 0 0 0 done C 900000 leased C 900000 "
+           "cancelled D 900000 new C 900000"),
        "OK 10 12");
-    EQ(COMMAND(&r, "MGET done leased cancelled new"), "D C D C");
-    check_ttl(&r, "done", 0, 100000);
-    check_ttl(&r, "leased", 800000, 900000);
-    check_ttl(&r, "cancelled", 800000, 900000);
-    check_ttl(&r, "new", 800000, 900000);
+    EQ(COMMAND(&r, "HMGET tk done leased cancelled"), "D C D");
+    EQ(COMMAND(&r, "HGET tk2 new"), "C");
+    check_ttl(&r, "tk", KEEP_MS, KEEP_MS + 900000);
+    check_ttl(&r, "tk2", KEEP_MS, KEEP_MS + 900000);
+    EQ(ask(&r, script_commit,
+           "p tm fin tk tk2 / 10 12 13 1 - - 0 2 0 0 0 0 0 x C 5000 y C %lld",
+           2LL * KEEP_MS),
+       "OK 10 13");
+    check_ttl(&r, "tk", KEEP_MS, KEEP_MS + 900000); /* it was long enough */
+    check_ttl(&r, "tk2", 2 * KEEP_MS, 3 * KEEP_MS);
     redis_stop(&r);
 }
 
@@ -330,10 +351,12 @@ Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
     COMMAND(&r, "ZADD fin 1 f-gone");
     COMMAND(&r, "HSET r1 a 1");
     EQ(ask(&r, script_commit,
-           "p tm fin tk1 tk2 k1 k2 r1 r2 / 10 11 12 1 f s 64 2 2 1 1 2 1 C 60000 D 60000 run1 - "
-           "500 t-new t-gone 600 f-new 700 f-next f-gone -1 0 1 1 b 2 c"),
+           "p tm fin tk1 tk2 k1 k2 r1 tk3 r2 / 10 11 12 1 f s 64 2 2 1 1 2 1 a C 60000 b D 60000 "
+           "run1 - 500 t-new t-gone 600 f-new 700 f-next f-gone -1 0 1 1 b 2 c"),
        "OK 10 12");
-    EQ(COMMAND(&r, "MGET tk1 tk2 k1 k2"), "C D run1 nil");
+    EQ(COMMAND(&r, "HGETALL tk1"), "a C");
+    EQ(COMMAND(&r, "HGETALL tk2"), "b D");
+    EQ(COMMAND(&r, "MGET k1 k2"), "run1 nil");
     EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "t-new 500");
     EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "f-new 600 f-next 700");
     EQ(COMMAND(&r, "EXISTS r1"), "0");
@@ -385,25 +408,21 @@ Test(load, it_reads_runs_and_start_keys_with_the_place_and_tells_what_is_absent)
 Test(marks, a_task_is_nobodys_leased_ended_or_done)
 {
     struct redis r = redis_owned();
-    COMMAND(&r, "SET live L|w1|9999999999999");
-    COMMAND(&r, "SET ended L|w1|1000");
-    COMMAND(&r, "SET done D");
-    COMMAND(&r, "SET cancelled C");
-    EQ(ask(&r, script_marks, "p none live ended done cancelled / 10"),
-       "10 11 - live ended done done");
+    COMMAND(&r, "HSET tk1 live L|w1|9999999999999 ended L|w1|1000");
+    COMMAND(&r, "HSET tk2 done D cancelled C");
+    EQ(ask(&r, script_marks, "p tk1 tk1 tk1 tk2 tk2 tk3 / 10 none live ended done cancelled none"),
+       "10 11 - live ended done done -");
     redis_stop(&r);
 }
 
 Test(marks, a_failure_that_the_fold_has_ignored_is_forgotten_and_one_that_it_will_count_is_not)
 {
     struct redis r = redis_owned();
-    COMMAND(&r, "SET below F|9");
-    COMMAND(&r, "SET above F|11");
-    COMMAND(&r, "SET unknown F|-1");
-    EQ(ask(&r, script_marks, "p below above unknown / 9"), "10 11 done done done",
+    COMMAND(&r, "HSET tk below F|9 above F|11 unknown F|-1");
+    EQ(ask(&r, script_marks, "p tk tk tk / 9 below above unknown"), "10 11 done done done",
        "not by another owner");
-    EQ(ask(&r, script_marks, "p below above unknown / 10"), "10 11 - done -");
-    EQ(COMMAND(&r, "MGET below above unknown"), "nil F|11 nil");
+    EQ(ask(&r, script_marks, "p tk tk tk / 10 below above unknown"), "10 11 - done -");
+    EQ(COMMAND(&r, "HGETALL tk"), "above F|11");
     redis_stop(&r);
 }
 

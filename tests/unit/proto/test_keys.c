@@ -20,7 +20,7 @@ Test(keys, names_are_what_the_documentation_says)
     buf_add_char(&b, ' ');
     key_start(&b, "tutti", 3, BYTES_LIT("0123456789abcdef"));
     buf_add_char(&b, ' ');
-    key_task(&b, "tutti", 3, BYTES_LIT("00ff"));
+    key_marks(&b, "tutti", 3, BYTES_LIT("00ff"));
     cr_assert_str_eq(b.data, "tutti:p:{3} tutti:tm:{3} tutti:fin:{3} tutti:run:{3}:" RUN
                              " tutti:key:{3}:0123456789abcdef tutti:tk:{3}:00ff");
     buf_reset(&b);

@@ -124,8 +124,7 @@ static char letter_of(struct bytes id)
     for (char c = 'A'; c <= 'z'; c++) {
         char at[TASK_ID_MAX];
         task_id_of(c, at);
-        if (id.len >= TASK_ID_HEX && !memcmp(id.data + id.len - TASK_ID_HEX, at, TASK_ID_HEX))
-            return c;
+        if (bytes_is(id, at)) return c;
     }
     return '?';
 }
@@ -215,7 +214,7 @@ static void answer(struct fake *f, struct asked *a)
         at[r.count++] = text_reply(f->gen);
         bool same = f->gen[0] && bytes_is(buf_bytes(&a->argv[a->keys]), f->gen);
         for (size_t i = 1; same && i < a->keys; i++) {
-            char c = letter_of(buf_bytes(&a->argv[i]));
+            char c = letter_of(buf_bytes(&a->argv[a->keys + 2 + i]));
             note(f, "ask %c", c);
             at[r.count++] = text_reply(f->lease[(int)c][0] ? f->lease[(int)c] : "T");
         }
@@ -224,10 +223,13 @@ static void answer(struct fake *f, struct asked *a)
         at[1] = at[2] = at[3] = (struct store_reply){ .type = STORE_INTEGER };
         r.count = 4;
     } else {
+        size_t tasks = a->keys + (!strcmp(a->script, "renew")     ? 2
+                                  : !strcmp(a->script, "release") ? 1
+                                                                  : 0);
         for (size_t i = 0; i < a->keys; i++) {
-            char c = letter_of(buf_bytes(&a->argv[i]));
+            char c = letter_of(buf_bytes(&a->argv[tasks + i]));
             note(f, "%s %c", a->script, c);
-            if (!strcmp(a->script, "done")) note_mark(f, c, buf_bytes(&a->argv[2 * a->keys + i]));
+            if (!strcmp(a->script, "done")) note_mark(f, c, buf_bytes(&a->argv[3 * a->keys + i]));
             if (!strcmp(a->script, "renew"))
                 at[r.count++] = text_reply(f->renew[(int)c][0] ? f->renew[(int)c] : "R");
         }

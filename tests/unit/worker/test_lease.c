@@ -13,7 +13,7 @@ extern const char worker_script_lease[], worker_script_renew[], worker_script_do
     worker_script_release[], worker_script_breaker[];
 
 #define LEASE(r, worker, ms, task) \
-    ask(r, worker_script_lease, "p:{3} tk:{3}:%s / g1 %s %d 60000", task, worker, ms)
+    ask(r, worker_script_lease, "p:{3} tk / g1 %s %d %s 60000", worker, ms, task)
 
 static void until_ended(struct redis *r)
 {
@@ -51,17 +51,39 @@ Test(lease, done_and_cancelled_tasks_are_not_taken)
     struct redis r = redis_start();
     COMMAND(&r, "HSET p:{3} gen g1");
     LEASE(&r, "w1", 30000, "a");
-    ask(&r, worker_script_done, "tk:{3}:a / 60000");
+    ask(&r, worker_script_done, "tk / a 60000");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "a"), "g1 D");
-    COMMAND(&r, "SET tk:{3}:b C");
+    COMMAND(&r, "HSET tk b C");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "b"), "g1 C");
-    COMMAND(&r, "PTTL tk:{3}:a");
-    cr_assert(strtol(r.answer, NULL, 10) > 30000, "the mark outlives the lease");
     LEASE(&r, "w1", 30000, "c");
-    ask(&r, worker_script_done, "tk:{3}:c tk:{3}:d / 60000 60000 F|41 D");
-    cr_assert_str_eq(COMMAND(&r, "MGET tk:{3}:c tk:{3}:d"), "F|41 D");
+    ask(&r, worker_script_done, "tk tk2 / c d 60000 60000 F|41 D");
+    cr_assert_str_eq(COMMAND(&r, "HGET tk c"), "F|41");
+    cr_assert_str_eq(COMMAND(&r, "HGETALL tk2"), "d D");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "c"), "g1 F", "wherever it has failed");
-    cr_assert_str_eq(ask(&r, worker_script_renew, "tk:{3}:c / w1 30000 60000"), "F");
+    cr_assert_str_eq(ask(&r, worker_script_renew, "tk / w1 30000 c 60000"), "F");
+    redis_stop(&r);
+}
+
+static void check_kept(struct redis *r, const char *key)
+{
+    COMMAND(r, "PTTL %s", key);
+    cr_assert(strtoll(r->answer, NULL, 10) > 7ll * 86400000, "%s: %s", key, r->answer);
+}
+
+Test(lease, what_is_done_stays_so_for_longer_than_all_workers_are_away)
+{
+    struct redis r = redis_start();
+    COMMAND(&r, "HSET p:{3} gen g1");
+    LEASE(&r, "w1", 30000, "a");
+    check_kept(&r, "tk");
+    ask(&r, worker_script_done, "tk new / a b 60000 60000");
+    check_kept(&r, "tk");
+    check_kept(&r, "new"); /* a mark without a lease */
+    ask(&r, worker_script_renew, "renewed / w1 30000 c 60000");
+    check_kept(&r, "renewed");
+    COMMAND(&r, "PEXPIRE tk 50000");
+    LEASE(&r, "w1", 30000, "d");
+    check_kept(&r, "tk"); /* the run is old, and goes on */
     redis_stop(&r);
 }
 
@@ -71,7 +93,7 @@ Test(lease, another_generation_or_none_leases_nothing)
     cr_assert_str_eq(LEASE(&r, "w1", 30000, "a"), "-");
     COMMAND(&r, "HSET p:{3} gen g2");
     cr_assert_str_eq(LEASE(&r, "w1", 30000, "a"), "g2");
-    cr_assert_str_eq(COMMAND(&r, "EXISTS tk:{3}:a"), "0");
+    cr_assert_str_eq(COMMAND(&r, "EXISTS tk"), "0");
     cr_assert_str_eq(ask(&r, worker_script_lease, "p:{3} / - w1 1000"), "g2",
                      "asked for the generation alone");
     redis_stop(&r);
@@ -83,11 +105,9 @@ Test(lease, renewal_extends_makes_again_and_hears_of_cancellation)
     COMMAND(&r, "HSET p:{3} gen g1");
     LEASE(&r, "w1", 1000, "a");
     LEASE(&r, "w2", 30000, "b");
-    COMMAND(&r, "SET tk:{3}:c C");
-    COMMAND(&r, "SET tk:{3}:d D");
+    COMMAND(&r, "HSET tk c C d D");
     cr_assert_str_eq(ask(&r, worker_script_renew,
-                         "tk:{3}:a tk:{3}:b tk:{3}:c tk:{3}:d tk:{3}:new / w1 30000 60000 60000 "
-                         "60000 60000 60000"),
+                         "tk tk tk tk tk / w1 30000 a b c d new 60000 60000 60000 60000 60000"),
                      "R O C D R");
     LEASE(&r, "w2", 1000, "a");
     int ms = 0;
@@ -102,8 +122,8 @@ Test(lease, only_ones_own_lease_is_given_back)
     struct redis r = redis_start();
     COMMAND(&r, "HSET p:{3} gen g1");
     LEASE(&r, "w1", 30000, "a");
-    cr_assert_str_eq(ask(&r, worker_script_release, "tk:{3}:a / w2"), "0");
-    cr_assert_str_eq(ask(&r, worker_script_release, "tk:{3}:a / w1"), "1");
+    cr_assert_str_eq(ask(&r, worker_script_release, "tk / w2 a"), "0");
+    cr_assert_str_eq(ask(&r, worker_script_release, "tk / w1 a"), "1");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "a"), "g1 T");
     redis_stop(&r);
 }
