@@ -338,8 +338,7 @@ static void ask_marks(struct partition *part)
     size_t keys = args.count;
     args_add_int(&args, part->epoch);
     for (size_t i = 0; i < rec->fx.count; i++)
-        if (rec->fx.list[i].kind == EFFECT_TASK)
-            args_add(&args, bytes_of(rec->fx.list[i].task_id));
+        if (rec->fx.list[i].kind == EFFECT_TASK) args_add(&args, bytes_of(rec->fx.list[i].task_id));
     struct ask_marks *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask_marks){ .part = part, .life = part->life, .expected_off = part->sent_off };
     rec->asking = true;

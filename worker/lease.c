@@ -16,9 +16,9 @@
 #include "common/base/mutant.h"
 #include "worker/call.h"
 
-#define NO_OWNER_MS 200  /* nobody owns the partition yet: ask again after */
-#define PARK_MS_MAX 5000 /* a parked task looks for a done key this often */
-#define REFUSED_MS  500  /* Redis answers with an error: ask again after */
+#define NO_OWNER_MS 200               /* nobody owns the partition yet: ask again after */
+#define PARK_MS_MAX 5000              /* a parked task looks for a done key this often */
+#define REFUSED_MS  500               /* Redis answers with an error: ask again after */
 #define MARK_TTL_MS (600 * SECOND_MS) /* a mark outlives its lease by this, or by the deadline */
 
 /* Arguments of a command in one buffer. */

@@ -325,8 +325,7 @@ Test(commit, it_marks_tasks_cancelled_or_done_and_leaves_done_ones_alone)
     EQ(COMMAND(&r, "HGET tk2 new"), "C");
     check_ttl(&r, "tk", KEEP_MS, KEEP_MS + 900000);
     check_ttl(&r, "tk2", KEEP_MS, KEEP_MS + 900000);
-    EQ(ask(&r, script_commit,
-           "p tm fin tk tk2 / 10 12 13 1 - - 0 2 0 0 0 0 0 x C 5000 y C %lld",
+    EQ(ask(&r, script_commit, "p tm fin tk tk2 / 10 12 13 1 - - 0 2 0 0 0 0 0 x C 5000 y C %lld",
            2LL * KEEP_MS),
        "OK 10 13");
     check_ttl(&r, "tk", KEEP_MS, KEEP_MS + 900000); /* it was long enough */
