@@ -309,9 +309,6 @@ static void seal_run(struct batch *b, struct entry *entry)
     key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
     args_add(keys, buf_bytes(&key));
     if (entry->deleted) {
-        buf_reset(&key);
-        key_marks(&key, shard->prefix, b->part->id, bytes_of(entry->id));
-        args_add(keys, buf_bytes(&key));
         args_add_int(values, -1);
         args_add_int(values, 0);
         return;

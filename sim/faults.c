@@ -48,6 +48,20 @@ static void go_on(void *user)
         proc_continue(p);
 }
 
+/* As machines that are paused together: the clock on the wall is up to an hour on when they go on,
+ * and workers do not. */
+static void standstill(struct world *w)
+{
+    int64_t ms = (int64_t)prng_range(&w->faults, 1, 60) * 60 * 1000;
+    w->slept_ms += ms;
+    world_fault(w, "everything stands still for %lld minutes, and the workers die",
+                (long long)(ms / 60000));
+    for (size_t i = 0; i < w->proc_count; i++) {
+        struct proc *p = &w->procs[i];
+        if (p->kind == PROC_WORKER && p->state != PROC_DOWN) kill_for_a_while(w, p);
+    }
+}
+
 static void find_silent(void *user)
 {
     struct proc *p = user;
@@ -260,6 +274,7 @@ static void strike(struct world *w, enum fault_kind kind)
     case FAULT_CLOCK: clock_jump(w); break;
     case FAULT_RETENTION: retention(w); break;
     case FAULT_DEEP_RETENTION: deep_retention(w); break;
+    case FAULT_STANDSTILL: standstill(w); break;
     case FAULT_EXTERNAL:
     case FAULT_COUNT: break;
     }

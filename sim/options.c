@@ -36,7 +36,7 @@ static void draw_faults(struct prng *p, struct options *o)
         [FAULT_REDIS_DUMP] = 10 * SECOND,    [FAULT_REDIS_WIPE] = 10 * SECOND,
         [FAULT_DEEP_RETENTION] = 3 * SECOND, [FAULT_REDIS_REFUSE] = 8 * SECOND,
         [FAULT_RETENTION] = 5 * SECOND,      [FAULT_CLOCK] = 10 * SECOND,
-        [FAULT_EXTERNAL] = 5 * SECOND,
+        [FAULT_EXTERNAL] = 5 * SECOND,       [FAULT_STANDSTILL] = 10 * SECOND,
     };
     bool many = o->level == FAULTS_MANY;
     for (int kind = 0; kind < FAULT_COUNT; kind++)
@@ -88,5 +88,6 @@ struct options options_draw(uint64_t seed, enum fault_level level)
      */
     if (!o.doubled_ppm && prng_below(p, 2)) o.retention_bytes_max = prng_range(p, 1000, 100000);
     if (level != FAULTS_NONE) draw_faults(p, &o);
+    if (o.every_us[FAULT_STANDSTILL]) o.doubled_ppm = 0; /* it outlasts the retention of runs */
     return o;
 }

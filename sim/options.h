@@ -25,7 +25,8 @@ enum fault_level { FAULTS_NONE, FAULTS_SOME, FAULTS_MANY, FAULTS_MIXED /* some o
     X(RETENTION, "retention")           \
     X(DEEP_RETENTION, "deep_retention") \
     X(CLOCK, "clock")                   \
-    X(EXTERNAL, "external")
+    X(EXTERNAL, "external")             \
+    X(STANDSTILL, "standstill")
 enum fault_kind {
 #define X(name, text) FAULT_##name,
     FAULTS(X)

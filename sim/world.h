@@ -130,6 +130,7 @@ struct world {
     size_t redis_mark_count;
     uint64_t redis_epoch;   /* counts servers */
     uint64_t redis_down_us; /* refuses connections until then */
+    int64_t slept_ms;       /* how long everything has stood still, by the wall clock */
     uint64_t retain_us;
     struct workload *workload;
     struct oracle *oracle;
@@ -159,7 +160,7 @@ static inline void world_in(struct world *w, uint64_t us, void (*fn)(void *user)
 }
 static inline int64_t world_wall_ms(const struct world *w)
 {
-    return EPOCH_MS + (int64_t)(w->now_us / 1000);
+    return EPOCH_MS + (int64_t)(w->now_us / 1000) + w->slept_ms;
 }
 static inline bool world_faulty(const struct world *w)
 {

@@ -22,6 +22,7 @@
     X(NO_LOST, "a worker calls again when a lease has run out")                        \
     X(GAP, "a worker commits an offset above tasks that are not done")                 \
     X(NO_MARKS, "a recovery does not look who has a task")                             \
+    X(SHORT_MARKS, "marks of tasks end before their deadlines")                        \
     X(RULE_1, "a read of state does not compare the place it stands for")              \
     X(RULE_2, "commit.lua takes what comes from a newer epoch")                        \
     X(RULE_3, "takeover.lua forgets a rebuild that was not finished")                  \

@@ -13,7 +13,7 @@
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
  *   <prefix>:tk:{<p>}:<id>      hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
  *                                        "F|<offset of the failure>" failed, "C" cancelled, of a
- *                                        run; has a TTL that outlives run and leases
+ *                                        run; outlives deadlines and leases of its tasks
  *   <prefix>:cb:<dependency>    hash     circuit breaker
  *   <prefix>:sys                hash     partitions, cluster id, format
  *

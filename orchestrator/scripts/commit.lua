@@ -1,13 +1,11 @@
 -- The one write of the fold: changed runs, timers, marks of tasks, and the offset they stand for, if and only if the
 -- partition stands where this batch began and is still ours.
--- KEYS: p:{p}, tm:{p}, fin:{p}, n_mark * tk, n_key * key, then one key a run, and behind that of a deleted run its tk
+-- KEYS: p:{p}, tm:{p}, fin:{p}, n_mark * tk, n_key * key, then one key a run
 -- ARGV: epoch, from, to, recovered (1: the replay is over; every commit of RUN passes 1), fold_gen ('': unchanged),
 --       gen_seen ('': unchanged), fin_bytes (delta), n_mark, n_key, n_tm_add, n_tm_del, n_fin_add, n_fin_del,
 --       n_mark * (task, C | D, ttl_ms), n_key * (run id, '': delete), n_tm_add * (due_ms, run), n_tm_del * run,
 --       n_fin_add * (due_ms, run), n_fin_del * run,
 --       per run: n_set, n_del, n_set * (field, value), n_del * field     (n_set = -1: delete the run)
-local KEEP_MS = 604800000 -- marks of a run stay with it, as long as a topic of tasks is kept
-local LAST_MS = 600000    -- and outlive it by this: a copy of a task may be under way
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'replay_until', 'rebuild')
 local e, o = tonumber(h[1] or -1), tonumber(h[2] or -1)
 local me, from, to = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -20,7 +18,7 @@ local i, k = 14, 4
 for _ = 1, n_mark do
     local ttl = tonumber(ARGV[i + 2])
     if redis.call('HGET', KEYS[k], ARGV[i]) ~= 'D' then redis.call('HSET', KEYS[k], ARGV[i], ARGV[i + 1]) end
-    if redis.call('PTTL', KEYS[k]) < ttl then redis.call('PEXPIRE', KEYS[k], ttl + KEEP_MS) end
+    if redis.call('PTTL', KEYS[k]) < ttl then redis.call('PEXPIRE', KEYS[k], ttl + 60000) end
     i, k = i + 3, k + 1
 end
 for _ = 1, n_key do
@@ -34,18 +32,15 @@ index('ZADD', KEYS[2], 2 * ARGV[10])
 index('ZREM', KEYS[2], tonumber(ARGV[11]))
 index('ZADD', KEYS[3], 2 * ARGV[12])
 index('ZREM', KEYS[3], tonumber(ARGV[13]))
-while k <= #KEYS do
+for r = k, #KEYS do
     local set, del = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     i = i + 2
     if set < 0 then
-        redis.call('UNLINK', KEYS[k])
-        k = k + 1
-        redis.call('PEXPIRE', KEYS[k], LAST_MS, 'LT')
+        redis.call('UNLINK', KEYS[r])
     else
-        if set > 0 then redis.call('HSET', KEYS[k], unpack(ARGV, i, i + 2 * set - 1)) i = i + 2 * set end
-        if del > 0 then redis.call('HDEL', KEYS[k], unpack(ARGV, i, i + del - 1)) i = i + del end
+        if set > 0 then redis.call('HSET', KEYS[r], unpack(ARGV, i, i + 2 * set - 1)) i = i + 2 * set end
+        if del > 0 then redis.call('HDEL', KEYS[r], unpack(ARGV, i, i + del - 1)) i = i + del end
     end
-    k = k + 1
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'off', ARGV[3])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'fold_gen', ARGV[5]) end

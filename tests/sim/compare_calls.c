@@ -143,6 +143,11 @@ struct change {
 static void add_run_change(struct maker *m)
 {
     size_t set = below(m, 4), del = below(m, 3);
+    if (below(m, 8) == 0) {
+        add_int(m, -1);
+        add_int(m, 0);
+        return;
+    }
     add_int(m, (int64_t)set);
     add_int(m, (int64_t)del);
     for (size_t i = 0; i < set; i++) {
@@ -150,12 +155,6 @@ static void add_run_change(struct maker *m)
         add(m, below(m, 4) ? PICK(m, workers) : PICK(m, hostile));
     }
     for (size_t i = 0; i < del; i++) add(m, PICK(m, fields));
-}
-
-static void add_run_deletion(struct maker *m)
-{
-    add_int(m, -1);
-    add_int(m, 0);
 }
 
 static void add_scores(struct maker *m, const size_t n[2])
@@ -177,13 +176,9 @@ static size_t make_commit(struct maker *m)
     static const char *const place[] = { "p", "tm", "fin" };
     static const char *const start_keys[] = { "k1", "k2" };
     for (size_t i = 0; i < ARRAY_LEN(place); i++) add_key(m, place[i]);
-    size_t deleted = below(m, 8) ? ARRAY_LEN(runs) : below(m, ARRAY_LEN(runs)); /* the one */
     for (size_t i = 0; i < c.marks; i++) add_key(m, PICK(m, marks));
     for (size_t i = 0; i < c.keys; i++) add_key(m, start_keys[i]);
-    for (size_t i = 0; i < c.runs; i++) {
-        add_key(m, runs[i]);
-        if (i == deleted) add_key(m, marks[i]);
-    }
+    for (size_t i = 0; i < c.runs; i++) add_key(m, runs[i]);
     size_t key_count = m->count;
     add_place(m, "epoch");
     add_place(m, "off");
@@ -203,11 +198,7 @@ static size_t make_commit(struct maker *m)
     for (size_t i = 0; i < c.keys; i++) add(m, below(m, 2) ? "" : PICK(m, runs));
     add_scores(m, c.timers);
     add_scores(m, c.finished);
-    for (size_t i = 0; i < c.runs; i++)
-        if (i == deleted)
-            add_run_deletion(m);
-        else
-            add_run_change(m);
+    for (size_t i = 0; i < c.runs; i++) add_run_change(m);
     return key_count;
 }
 

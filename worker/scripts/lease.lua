@@ -4,7 +4,6 @@
 -- -> { generation of this Redis ('' while nobody owns the partition), a verdict for each task... }
 --    T taken, or ours already ; H<ms> another holds it for so long ; E a lease ran out: lost ; D done ; F failed ; C cancelled
 -- Another generation than expected: nothing is done and there are no verdicts.
-local KEEP_MS = 604800000 -- the marks of a run stay with it, as long as a topic of tasks is kept: commit.lua ends them
 local gen = redis.call('HGET', KEYS[1], 'gen') or ''
 if gen == '' or gen ~= ARGV[1] then return { gen } end
 local t = redis.call('TIME')
@@ -22,7 +21,8 @@ for i = 2, #KEYS do
         elseif who == ARGV[2] then redis.call('HSET', KEYS[i], task, lease)
         else verdict = 'H' .. string.format('%.0f', tonumber(ends) - now) end
     end
-    if redis.call('PTTL', KEYS[i]) < ttl then redis.call('PEXPIRE', KEYS[i], ttl + KEEP_MS) end
+    -- A minute more than asked for, so that the next task of the run, under the same deadline, finds it long enough.
+    if redis.call('PTTL', KEYS[i]) < ttl then redis.call('PEXPIRE', KEYS[i], ttl + 60000) end
     out[i] = verdict
 end
 return out

@@ -105,7 +105,7 @@ Test(batch, a_deleted_run_leaves_the_indexes_and_gives_its_bytes_back)
     struct entry *entry = deleted_run(w, RUN);
     timers_set(&w->part.timers, entry->id, 500);
     batch_seal(w->batch);
-    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN " t:tk:{3}:" RUN
+    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN
                            " / 10 11 12 1 - - -700 0 0 0 1 0 1 " RUN " " RUN " -1 0");
     cr_assert_null(timers_first(&w->part.timers));
     cr_assert_not(entry->deleted || entry->in_batch, "ready for the next batch");
@@ -129,7 +129,7 @@ Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
     batch_seal(w->batch);
     check_script(w->batch,
                  "t:p:{3} t:tm:{3} t:fin:{3} t:tk:{3}:r1 t:tk:{3}:r2 t:key:{3}:aaaaaaaaaaaaaaaa "
-                 "t:key:{3}:bbbbbbbbbbbbbbbb t:run:{3}:" RUN " t:tk:{3}:" RUN
+                 "t:key:{3}:bbbbbbbbbbbbbbbb t:run:{3}:" RUN
                  " / 10 11 12 1 - - -700 2 2 0 0 0 1 c C 60000 s D 60000 " RUN " - " RUN " -1 0");
     let_go(entry);
     world_free(w);
