@@ -63,6 +63,8 @@ struct compiler {
     uint32_t step_count, step_cap;
     struct block_def *blocks;
     uint32_t block_count, block_cap;
+    struct scope_def *scopes;
+    uint32_t scope_count, scope_cap;
     struct map names; /* step name -> its index + 1 */
     struct use *uses;
     size_t use_count, use_cap;
@@ -71,6 +73,7 @@ struct compiler {
     size_t var_count, var_cap;
     unsigned depth;    /* of step lists */
     uint32_t now_step; /* the step that is being compiled, NO_INDEX outside of steps */
+    uint32_t now_scope;
     /* defaults of the workflow */
     const char *model, *queue;
     int64_t timeout_ms;
@@ -161,6 +164,8 @@ struct template *build_template(struct compiler *c, const json_t *value);
 
 /* Compiles a list of steps to a block and returns its index. */
 uint32_t compile_list(struct node list, const char *name, uint32_t parent, bool may_be_empty);
+/* A scope that a step repeats; now_scope is to be set to it while its body is compiled. */
+uint32_t scope_add(struct compiler *c, uint32_t owner);
 /* on_error, of a step or of the workflow. */
 void read_on_error(struct node object, uint32_t step, enum on_error *ret, uint32_t *ret_block);
 /* Names of all steps, as scratch memory. */

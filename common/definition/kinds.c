@@ -310,7 +310,7 @@ static void compile_set(struct node n, struct step_def *s)
         GROW(c->vars, c->var_count, c->var_cap);
         c->vars[c->var_count++] = name;
     }
-    s->vars = read_template(vars, 0);
+    s->value = read_template(vars, 0);
 }
 
 static int by_text(const void *a, const void *b)
@@ -448,7 +448,7 @@ static void compile_conditional(struct node n, struct step_def *s)
 
 void compile_kind(struct node n, struct step_def *s)
 {
-    static void (*const compile[])(struct node, struct step_def *) = {
+    static void (*const compile[STEP_KIND_COUNT])(struct node, struct step_def *) = {
         [STEP_TASK] = compile_task,
         [STEP_LLM] = compile_llm,
         [STEP_HTTP] = compile_http,
@@ -457,6 +457,6 @@ void compile_kind(struct node n, struct step_def *s)
         [STEP_PARALLEL] = compile_parallel,
         [STEP_CONDITIONAL] = compile_conditional,
     };
-    static_assert(ARRAY_LEN(compile) == STEP_KIND_COUNT, "every kind is compiled");
+    ASSERT(compile[s->kind]); /* read_type lets no other pass */
     compile[s->kind](n, s);
 }

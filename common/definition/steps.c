@@ -193,7 +193,14 @@ static void compile_step(struct node n, uint32_t index, uint32_t block, uint32_t
         .index = index,
         .block = block,
         .position = position,
+        .scope = c->now_scope,
         .fallback_block = NO_INDEX,
+        .compensate_block = NO_INDEX,
+        .default_block = NO_INDEX,
+        .body_block = NO_INDEX,
+        .body_scope = NO_INDEX,
+        .reduce_block = NO_INDEX,
+        .rollback_to = NO_INDEX,
     };
     if (is_object(n, "a step")) {
         uint32_t outer = c->now_step;
@@ -217,6 +224,14 @@ static uint32_t block_add(struct compiler *c, const char *name, uint32_t parent)
     GROW(c->blocks, c->block_count, c->block_cap);
     c->blocks[c->block_count] = (struct block_def){ .name = name, .parent_step = parent };
     return c->block_count++;
+}
+
+uint32_t scope_add(struct compiler *c, uint32_t owner)
+{
+    GROW(c->scopes, c->scope_count, c->scope_cap);
+    c->scopes[c->scope_count] =
+        (struct scope_def){ .owner = owner, .parent = owner == NO_INDEX ? NO_INDEX : c->now_scope };
+    return c->scope_count++;
 }
 
 static bool step_add(struct compiler *c)

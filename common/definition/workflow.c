@@ -157,9 +157,31 @@ static void finish_inputs(struct compiler *c)
     }
 }
 
+/* Gives each step its slot. */
+static void finish_scopes(struct compiler *c)
+{
+    for (uint32_t i = 0; i < c->step_count; i++) c->scopes[c->steps[i].scope].count++;
+    AUTO_FREE uint32_t **steps = xcalloc(c->scope_count, sizeof *steps);
+    for (uint32_t i = 0; i < c->scope_count; i++) {
+        size_t count = c->scopes[i].count ? c->scopes[i].count : 1;
+        steps[i] = memory_own(c->memory, xcalloc(count, sizeof **steps), free);
+        c->scopes[i].steps = steps[i];
+        c->scopes[i].count = 0;
+    }
+    for (uint32_t i = 0; i < c->step_count; i++) {
+        struct step_def *s = &c->steps[i];
+        s->slot = c->scopes[s->scope].count++;
+        steps[s->scope][s->slot] = i;
+    }
+}
+
 static void move_steps(struct compiler *c)
 {
     struct definition *d = c->d;
+    finish_scopes(c);
+    d->scopes = c->scopes;
+    d->scope_count = c->scope_count;
+    memory_own(c->memory, c->scopes, free);
     d->steps = c->steps;
     d->step_count = c->step_count;
     d->blocks = c->blocks;
@@ -175,8 +197,10 @@ void compile_workflow(struct node root)
     d->timeout_ms = RUN_TIMEOUT_MS;
     d->max_parallel = PARALLEL;
     d->retention_ms = RETENTION_MS;
+    d->max_steps = DEFINITION_STEPS_MAX;
     d->fallback_block = NO_INDEX;
     if (!is_object(root, "a workflow")) return;
+    (void)scope_add(c, NO_INDEX);
     check_members(root, "a workflow", fields, ARRAY_LEN(fields), refused_fields,
                   ARRAY_LEN(refused_fields));
     struct node name = node_get(root, "workflow"), input = node_get(root, "input");

@@ -64,7 +64,10 @@
     X(NAMESPACE, "namespace")             \
     X(ACTOR, "actor")                     \
     X(TRACEPARENT, "traceparent")         \
-    X(SIG, "sig")
+    X(SIG, "sig")                         \
+    X(PARENT, "parent")                   \
+    X(POLICY, "policy")                   \
+    X(CACHE_TTL_MS, "cache-ttl-ms")
 
 enum message_header {
 #define X(name, text) HEADER_##name,

@@ -87,7 +87,7 @@ static void set_run(struct fold *f, uint32_t index)
     struct template_env env = names_env(f, index);
     struct err e = { 0 };
     json_t *value = NULL;
-    bool ok = template_eval_json(f->def->steps[index].vars, &env, &value, &e);
+    bool ok = template_eval_json(f->def->steps[index].value, &env, &value, &e);
     AUTO_JSON *vars = value;
     if (ok && !json_is_object(vars)) ok = err_fail(&e, ERR_INVALID, "vars: not an object");
     if (ok) ok = merge_vars(f, vars, &e);
@@ -268,7 +268,7 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_LLM:
     case STEP_HTTP:
     case STEP_EXEC: step_issue(f, index); break;
-    case STEP_KIND_COUNT: ASSERT(false); break;
+    default: ASSERT(false); break; /* no definition has them yet */
     }
 }
 

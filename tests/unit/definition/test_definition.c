@@ -126,7 +126,7 @@ Test(definition, types_are_read_without_regard_to_case_and_task_has_two_other_na
     cr_expect_eq(step(d, "b")->kind, STEP_TASK);
     cr_expect_eq(step(d, "c")->kind, STEP_SET);
     cr_expect_null(step(d, "c")->input);
-    expect_shown(step(d, "c")->vars, "{\"x\":1}");
+    expect_shown(step(d, "c")->value, "{\"x\":1}");
 }
 
 Test(definition, a_task_without_input_gets_what_the_step_before_it_made)
