@@ -46,8 +46,7 @@ static enum flow instance_run(struct fold *f, uint32_t index, struct scope *scop
     enum flow flow = block_run(f, block);
     buf_reset(result);
     if (flow != FLOW_BUSY) {
-        struct bytes value =
-            flow == FLOW_DONE ? block_output(f, block) : step_error(f, f->failed);
+        struct bytes value = flow == FLOW_DONE ? block_output(f, block) : step_error(f, f->failed);
         buf_add(result, value.data, value.len);
     }
     f->scope = here;
@@ -229,8 +228,8 @@ void map_start(struct fold *f, uint32_t index)
     s->body = body;
     s->issued_off = items;
     if (f->read_mutable)
-        step_set_payload(f, index, (struct bytes){ .data = body->list,
-                                                   .len = body->offsets[body->list_count] });
+        step_set_payload(
+            f, index, (struct bytes){ .data = body->list, .len = body->offsets[body->list_count] });
 }
 
 /* Runs an item. false: the pass is to end, or the map has failed. */

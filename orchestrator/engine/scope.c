@@ -191,7 +191,8 @@ void scope_changed(struct run *run, struct scope *scope)
 {
     if (!scope->body) return;
     if (!scope->changed_at) {
-        GROW(run->aside->changed_scopes, run->aside->changed_scope_count, run->aside->changed_scope_cap);
+        GROW(run->aside->changed_scopes, run->aside->changed_scope_count,
+             run->aside->changed_scope_cap);
         run->aside->changed_scopes[run->aside->changed_scope_count++] = scope;
         scope->changed_at = (uint32_t)run->aside->changed_scope_count;
     }

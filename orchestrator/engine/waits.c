@@ -29,8 +29,7 @@ static void heap_down(struct run *run, size_t at, struct timed t)
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= run->timed_count) break;
-        if (child + 1 < run->timed_count &&
-            run->timed[child + 1].due_ms < run->timed[child].due_ms)
+        if (child + 1 < run->timed_count && run->timed[child + 1].due_ms < run->timed[child].due_ms)
             child++;
         if (run->timed[child].due_ms >= t.due_ms) break;
         heap_put(run, at, run->timed[child]);
