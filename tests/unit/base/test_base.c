@@ -281,6 +281,40 @@ Test(clock, a_duration_is_a_number_and_a_unit)
     }
 }
 
+/* RFC 4231, test cases 2 and 6. */
+Test(hash, hmac_is_that_of_the_rfc)
+{
+    unsigned char hash[SHA256_BYTES], key[131];
+    char hex[SHA256_HEX];
+    hmac_sha256(BYTES_LIT("Jefe"), BYTES_LIT("what do ya want for nothing?"), hash);
+    hex_encode(hash, sizeof hash, hex);
+    cr_expect_str_eq(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    hmac_sha256((struct bytes){ (const char *)key, sizeof key },
+                BYTES_LIT("Test Using Larger Than Block-Size Key - Hash Key First"), hash);
+    hex_encode(hash, sizeof hash, hex);
+    cr_expect_str_eq(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+Test(hash, base64_goes_there_and_back_and_nothing_else_is_read)
+{
+    static const char *const pairs[][2] = {
+        { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" }
+    };
+    static const char *const bad[] = { "Zg=", "Zg", "Z===", "Zm9*", "Zm=v", "=Zm9" };
+    AUTO_BUF struct buf b = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        buf_reset(&b);
+        base64_encode(bytes_of(pairs[i][0]), &b);
+        cr_expect(bytes_is(buf_bytes(&b), pairs[i][1]), "%s", pairs[i][0]);
+        buf_reset(&b);
+        cr_expect(base64_decode(bytes_of(pairs[i][1]), &b));
+        cr_expect(bytes_is(buf_bytes(&b), pairs[i][0]), "%s", pairs[i][1]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        cr_expect_not(base64_decode(bytes_of(bad[i]), &b), "%s", bad[i]);
+}
+
 Test(clock, time_is_written_as_rfc_3339_in_utc)
 {
     static const struct {
