@@ -39,6 +39,7 @@ struct cli_config {
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
+    char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;

@@ -331,6 +331,34 @@ Test(clock, time_is_written_as_rfc_3339_in_utc)
     }
 }
 
+Test(clock, rfc_3339_is_read_with_any_offset_and_nothing_else_is)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: no time */
+    } table[] = { { "1970-01-01T00:00:00Z", 0 },
+                  { "2000-02-29t00:00:00.000z", 951782400000 },
+                  { "2023-11-14T22:13:20.1234567Z", 1700000000123 },
+                  { "2023-11-14 23:43:20.1+01:30", 1700000000100 },
+                  { "2023-11-14T21:13:20-01:00", 1700000000000 },
+                  { "2023-02-29T00:00:00Z", -1 },
+                  { "1900-02-29T00:00:00Z", -1 },
+                  { "2023-13-01T00:00:00Z", -1 },
+                  { "2023-01-01T24:00:00Z", -1 },
+                  { "2023-01-01T00:00:00", -1 },
+                  { "2023-01-01T00:00:00.Z", -1 },
+                  { "2023-01-01T00:00:00+25:00", -1 },
+                  { "2023-01-01T00:00:00Zx", -1 },
+                  { "2023-1-1T00:00:00Z", -1 },
+                  { "", -1 } };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        int64_t ms = -1;
+        bool ok = time_parse(table[i].text, &ms);
+        cr_expect_eq(ok, table[i].ms >= 0, "'%s'", table[i].text);
+        if (ok) cr_expect_eq(ms, table[i].ms, "'%s' is %lld", table[i].text, (long long)ms);
+    }
+}
+
 Test(clock, the_monotonic_clock_does_not_go_back)
 {
     uint64_t before = clock_mono_us();
