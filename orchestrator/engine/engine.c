@@ -106,7 +106,7 @@ static void resume(struct fold *f)
 void engine_pause(struct run *run, const char *why, const struct fold_context *cx,
                   struct effects *fx)
 {
-    if (run->state != RUN_RUNNING) return;
+    if (!run_going(run)) return;
     struct fold f = fold_begin(run, cx, fx);
     struct failure failure = { .type = ERROR_INTERNAL, .step = NO_INDEX, .message = bytes_of(why) };
     AUTO_BUF struct buf error = { 0 };
@@ -124,13 +124,19 @@ enum engine_verdict engine_apply(struct run *run, const struct event *ev,
     struct fold f = fold_begin(run, cx, fx);
     if (event_type_is_result(ev->type)) {
         step_result(&f, ev);
-        if (f.touched && run->state == RUN_RUNNING) run_advance(&f);
+        if (f.touched && run_going(run)) run_advance(&f);
     } else if (ev->type == EVENT_RUN_CANCEL && !over) {
         cancel(&f, ev);
     } else if (ev->type == EVENT_TIMER_FIRED && !over) {
         timer(&f);
     } else if (ev->type == EVENT_RUN_RESUME) {
         resume(&f);
+    } else if (ev->type == EVENT_APPROVAL && !over) {
+        approval_apply(&f, ev);
+        if (f.touched && run_going(run)) run_advance(&f);
+    } else if (ev->type == EVENT_SIGNAL && !over) {
+        signal_apply(&f, ev);
+        if (f.touched && run_going(run)) run_advance(&f);
     }
     bool touched = f.touched;
     fold_end(&f);

@@ -54,7 +54,7 @@ bool step_state_terminal(enum step_state s)
 static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
     [STEP_STATE_PENDING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(SKIPPED) },
     [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    /* From WAITING to WAITING: a container that failed and now runs its fallback. */
+    /* From WAITING to WAITING: what failed there, and now a handler runs or people are asked. */
     [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
     [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
 };
@@ -62,7 +62,8 @@ static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
 #define TO(s) [RUN_##s] = true
 static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_INITIALIZING] = { TO(RUNNING), TO(FAILED) },
-    [RUN_RUNNING] = { TO(PAUSED), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [RUN_RUNNING] = { TO(PAUSED), TO(WAITING_APPROVAL), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [RUN_WAITING_APPROVAL] = { TO(RUNNING), TO(PAUSED), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
     [RUN_PAUSED] = { TO(RUNNING), TO(FAILED), TO(CANCELLED) },
 };
 #undef TO
@@ -102,7 +103,8 @@ static void step_shed(struct run *run, const struct scope *scope, struct step *s
         s->flags |= STEP_PAYLOAD_CHANGED;
         run->pending_fields++;
     }
-    s->flags &= (uint8_t)~STEP_FALLBACK;
+    s->flags &= (uint8_t)~STEP_ESCALATED;
+    s->handler = s->base = 0;
     s->payload_len = s->choice = 0;
     s->issued_off = s->at_ms = 0;
     s->definite = 0;
@@ -117,6 +119,11 @@ struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const
     if (s->state == STEP_STATE_ISSUED) run->issued--;
     if (to == STEP_STATE_ISSUED) run->issued++;
     if (step_queued(&f->def->steps[index], s)) queue_remove(run, s);
+    if (s->flags & STEP_ASKING) {
+        s->flags &= (uint8_t)~STEP_ASKING;
+        run->aside->asked--;
+        step_set_payload(f, index, (struct bytes){ 0 });
+    }
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
     if (step_state_terminal(to)) step_shed(run, scope, s);
@@ -229,7 +236,10 @@ struct run *run_new(const struct definition *def, struct bytes id,
     run->root->dirty = true;
     run->finished_off = -1;
     for (uint32_t i = 0; i < def->step_count; i++)
-        if (def->steps[i].kind == STEP_SET) run->sets_vars = true;
+        if (def->steps[i].kind == STEP_SET)
+            run->sets_vars = true;
+        else if (def->steps[i].signal)
+            run->waits_signals = true;
     AUTO_BUF struct buf b = { 0 };
     for (int i = 0; i < TEXT_COUNT; i++) {
         bool usable = text_usable(texts[i]);
@@ -260,6 +270,7 @@ static void aside_free(struct run *run)
     free(a->erased);
     free(a->changed_scopes);
     free(a->changed_bodies);
+    free(a->signals);
     free(a);
 }
 
@@ -336,7 +347,7 @@ size_t run_memory(const struct run *run)
                  run->timed_count * sizeof *run->timed + run->unsaved_bytes;
     for (uint32_t i = 0; i < slots; i++)
         if (run->root->steps[i]) sum += step_bytes(run->root->steps[i]);
-    if (run->aside) sum += run->aside->repeated_bytes;
+    if (run->aside) sum += run->aside->repeated_bytes + run->aside->signals_len;
     return sum;
 }
 
@@ -351,7 +362,7 @@ enum step_state step_at(const struct fold *f, uint32_t index)
 bool step_queued(const struct step_def *d, const struct step *s)
 {
     return step_kind_is_task(d->kind) && s->state == STEP_STATE_WAITING && s->issued_off &&
-           !(s->flags & STEP_FALLBACK);
+           !s->handler;
 }
 
 struct step *step_make(struct fold *f, uint32_t index)
@@ -404,6 +415,17 @@ void run_set_vars(struct fold *f, struct bytes value)
     f->run->changed |= RUN_VARS;
     f->touched = true;
     json_decref(TAKE(f->vars_json));
+}
+
+void run_set_signals(struct fold *f, struct bytes value)
+{
+    struct aside *a = run_aside(f->run);
+    free(a->signals);
+    a->signals = bytes_dup(value);
+    a->signals_len = (uint32_t)value.len;
+    f->run->changed |= RUN_SIGNALS;
+    f->touched = true;
+    json_decref(TAKE(f->signals_json));
 }
 
 void run_set_result(struct fold *f, struct bytes value)
