@@ -301,6 +301,7 @@ static void forget_payloads(struct run *run)
     free(TAKE(run->input));
     free(TAKE(run->vars));
     run->input_len = run->vars_len = 0;
+    late_free(run);
 }
 
 bool run_changed(const struct run *run)
@@ -322,13 +323,18 @@ void run_changes(struct run *run, struct fields *ret)
     /* Whatever changes, the skeleton does: it holds the time. */
     encode_skeleton(run, &b);
     field_add(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
+    if (run->changed & RUN_LATE) {
+        buf_reset(&b);
+        late_encode(run, &b);
+        field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
     scope_changes(run, run->root, ret);
     repeated_changes(run, ret);
     transition_changes(run, ret);
+    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
     run->changed = 0;
     run->pending_fields = 0;
-    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
 }
