@@ -306,6 +306,7 @@ static void forget_payloads(struct run *run)
     if (run->aside) free(TAKE(run->aside->signals));
     if (run->aside) run->aside->signals_len = 0;
     run->input_len = run->vars_len = 0;
+    late_free(run);
 }
 
 bool run_changed(const struct run *run)
@@ -327,6 +328,11 @@ void run_changes(struct run *run, struct fields *ret)
     /* Whatever changes, the skeleton does: it holds the time. */
     encode_skeleton(run, &b);
     field_add(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
+    if (run->changed & RUN_LATE) {
+        buf_reset(&b);
+        late_encode(run, &b);
+        field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
     if (run->changed & RUN_SIGNALS)
         add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
@@ -335,7 +341,7 @@ void run_changes(struct run *run, struct fields *ret)
     scope_changes(run, run->root, ret);
     repeated_changes(run, ret);
     transition_changes(run, ret);
+    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
     run->changed = 0;
     run->pending_fields = 0;
-    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
 }

@@ -228,6 +228,11 @@ void scope_erase(struct run *run, struct scope *scope)
         const struct step *s = scope->steps[i];
         if (!s) continue;
         const char *step = run->def->steps[def->steps[i]].path;
+        int64_t issued = (1ll << MIN(s->attempt, 62)) - 1;
+        if (issued & ~s->counted && step_kind_is_task(run->def->steps[def->steps[i]].kind)) {
+            field_name(&name, "", run, scope, step);
+            late_add(run, name.data, issued & ~s->counted);
+        }
         if (s->flags & STEP_RESULT_STORED) {
             field_name(&name, "o:", run, scope, step);
             run_erase_field(run, &name);

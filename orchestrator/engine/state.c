@@ -265,6 +265,7 @@ static void aside_free(struct run *run)
         a->ended = b->next_ended;
         body_free(run, b);
     }
+    late_free(run);
     ASSERT(a->repeated_bytes == 0 && !a->queue);
     for (size_t i = 0; i < a->erased_count; i++) free(a->erased[i]);
     free(a->erased);

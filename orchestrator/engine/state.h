@@ -36,8 +36,8 @@ struct step {
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
-    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum; of a map that has
-                        ended: items that failed */
+    int64_t counted; /* bit n - 1: attempt n was answered, and its usage is in the run's sum; of a
+                        map that has ended: items that failed */
     char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
                         likewise; of a loop: the output of the iteration before (repeat.c); while it
                         is ASKING: see people.c */
@@ -133,6 +133,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 #define RUN_VARS           4
 #define RUN_RESULT_CHANGED 8
 #define RUN_SIGNALS        16
+#define RUN_LATE           32
 
 struct transition {
     struct transition *next;
@@ -184,6 +185,14 @@ struct aside {
     struct body *ended; /* maps that have ended, whose last outputs are to be written */
     char **erased;      /* names of stored fields that are to be deleted */
     size_t erased_count, erased_cap;
+    struct late *late; /* oldest first */
+    size_t late_count;
+};
+
+/* Attempts that were not answered when their instance went. */
+struct late {
+    char *path;
+    int64_t attempts; /* bits as of step.counted */
 };
 
 /* Why a pass ends at once. */
@@ -380,6 +389,20 @@ void failure_encode(struct fold *f, struct buf *ret, const struct failure *failu
 struct failure failure_of(enum error_type type, uint32_t step, const struct err *e);
 /* The name of the type of an encoded error, copied. */
 void failure_type(struct bytes error, char ret[32]);
+
+/* --- late.c --- */
+
+/* Bit of an attempt in step.counted; 0 for those whose usage is counted whenever it comes. */
+static inline int64_t attempt_bit(uint32_t attempt)
+{
+    return attempt >= 1 && attempt <= 62 ? 1ll << (attempt - 1) : 0;
+}
+void late_add(struct run *run, const char *path, int64_t attempts);
+/* Whether it is still to be answered; from now on it is not. */
+bool late_take(struct run *run, struct bytes path, uint32_t attempt);
+void late_encode(const struct run *run, struct buf *ret);
+MUST_CHECK bool late_load(struct run *run, struct bytes text, struct err *e);
+void late_free(struct run *run);
 
 /* --- names.c --- */
 struct template_env names_env(struct fold *f, uint32_t step);
