@@ -377,6 +377,7 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_MAP: map_start(f, index); break;
     case STEP_LOOP: loop_start(f, index); break;
     case STEP_APPROVAL: approval_start(f, index); break;
+    case STEP_ROLLBACK: rollback_start(f, index); break;
     case STEP_WAIT: wait_start(f, index); break;
     case STEP_TASK:
     case STEP_LLM:
@@ -416,6 +417,8 @@ static void step_continue(struct fold *f, uint32_t index)
         loop_continue(f, index);
     else if (d->kind == STEP_ROUTER && s->choice)
         router_continue(f, index);
+    else if (d->kind == STEP_ROLLBACK)
+        rollback_continue(f, index);
 }
 
 /* The time has come for which a step was WAITING. */
@@ -514,15 +517,29 @@ enum flow block_run(struct fold *f, uint32_t block)
 
 /* --- the run --- */
 
+void run_sweep(struct fold *f)
+{
+    f->scope = f->run->root;
+    if (f->def->block_count) block_sweep(f, 0);
+    if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
+}
+
+/* A compensation that is under way goes on while the run does. */
+static void undo_sweep(struct fold *f)
+{
+    for (uint32_t i = 0; i < f->def->step_count; i++)
+        if (f->def->steps[i].compensate_block != NO_INDEX)
+            block_sweep(f, f->def->steps[i].compensate_block);
+}
+
 void run_finish(struct fold *f, enum run_state state, struct bytes result)
 {
     struct run *run = f->run;
     char why[32];
     bool completed = state == RUN_COMPLETED;
     if (!completed) failure_type(result, why);
-    f->scope = run->root;
-    if (f->def->block_count) block_sweep(f, 0);
-    if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
+    run_sweep(f);
+    undo_sweep(f);
     run_set_result(f, result);
     run->fallback = run->more = false;
     run->finished_ms = f->now_ms;
@@ -536,7 +553,9 @@ static void run_failed(struct fold *f, struct bytes error)
 {
     AUTO_BUF struct buf copy = { 0 };
     buf_add(&copy, error.data, error.len);
-    if (f->def->on_error == ON_ERROR_FALLBACK && !f->run->fallback) {
+    if (f->def->on_error == ON_ERROR_ROLLBACK) {
+        run_roll_back(f, UNDO_ERROR, buf_bytes(&copy));
+    } else if (f->def->on_error == ON_ERROR_FALLBACK && !f->run->fallback) {
         block_sweep(f, 0);
         run_set_result(f, buf_bytes(&copy));
         f->run->fallback = true;
@@ -572,6 +591,10 @@ static void run_pass(struct fold *f)
 {
     f->run->root->dirty = false;
     f->visited++;
+    if (f->run->aside && f->run->aside->undo_level) {
+        run_roll_on(f);
+        return;
+    }
     if (!f->run->fallback) {
         enum flow flow = block_run(f, 0);
         if (flow == FLOW_DONE) run_complete(f);
@@ -590,8 +613,13 @@ static void run_pass(struct fold *f)
 /* A pass was left in the middle: the run ends. */
 static void run_stop(struct fold *f)
 {
-    if (f->stop == STOP_RETURN) {
-        run_finish(f, RUN_COMPLETED, buf_bytes(&f->returned));
+    enum stop stop = f->stop;
+    f->stop = STOP_NOT;
+    if (stop == STOP_RETURN || stop == STOP_UNDO) {
+        if (stop == STOP_RETURN)
+            run_finish(f, RUN_COMPLETED, buf_bytes(&f->returned));
+        else
+            run_roll_back(f, UNDO_ERROR, buf_bytes(&f->returned));
         return;
     }
     struct err e;
@@ -601,6 +629,12 @@ static void run_stop(struct fold *f)
     AUTO_BUF struct buf error = { 0 };
     failure_encode(f, &error, &failure);
     run_finish(f, RUN_FAILED, buf_bytes(&error));
+}
+
+static enum run_state state_of_going(const struct aside *a)
+{
+    if (a && (a->undoing || a->undo_level)) return RUN_ROLLING_BACK;
+    return a && a->asked ? RUN_WAITING_APPROVAL : RUN_RUNNING;
 }
 
 /* Slots that are free go to what has waited longest. A step that could not be issued then has
@@ -614,7 +648,7 @@ void run_advance(struct fold *f)
         if (run_going(run)) queue_serve(f);
     }
     if (!run_going(run)) return;
-    enum run_state now = run->aside && run->aside->asked ? RUN_WAITING_APPROVAL : RUN_RUNNING;
+    enum run_state now = state_of_going(run->aside);
     if (run->state != now) run_move(f, now, NULL);
     if (run->more == f->yielded) return;
     run->more = f->yielded;

@@ -58,7 +58,14 @@ static void cancel(struct fold *f, const struct event *ev)
                                .step = NO_INDEX,
                                .message =
                                    reason ? bytes_of(reason) : BYTES_LIT("the run was cancelled") };
-    fail_run(f, RUN_CANCELLED, &failure);
+    AUTO_BUF struct buf error = { 0 };
+    failure_encode(f, &error, &failure);
+    if (!json_is_true(json_object_get(value, "compensate"))) {
+        run_finish(f, RUN_CANCELLED, buf_bytes(&error));
+        return;
+    }
+    run_roll_back(f, UNDO_CANCEL, buf_bytes(&error));
+    if (f->run->state != RUN_PAUSED) run_advance(f);
 }
 
 /* Nothing is due before run_due_ms, so an early timer leaves no trace. */
@@ -95,7 +102,7 @@ static void resume(struct fold *f)
 {
     if (f->run->state != RUN_PAUSED) return;
     run_move(f, RUN_RUNNING, NULL);
-    run_set_result(f, (struct bytes){ 0 });
+    if (!run_rolls(f->run)) run_set_result(f, (struct bytes){ 0 });
     /* A recovery has left them alone; who has them already drops them. */
     scopes_each(f, reissue_scope, &(int64_t){ 0 });
     timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
@@ -112,7 +119,8 @@ void engine_pause(struct run *run, const char *why, const struct fold_context *c
     AUTO_BUF struct buf error = { 0 };
     failure_encode(&f, &error, &failure);
     run_move(&f, RUN_PAUSED, error_type_name(failure.type));
-    run_set_result(&f, buf_bytes(&error));
+    /* Why it rolls back is not to be forgotten. */
+    if (!run_rolls(run)) run_set_result(&f, buf_bytes(&error));
     fold_end(&f);
 }
 

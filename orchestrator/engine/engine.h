@@ -143,6 +143,8 @@ uint32_t run_visited(const struct run *run);
  *
  *   g         signals: see signals.c
  *
+ *   u         what can be undone: see compensate.c
+ *
  *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
  *             of a map, there until the run goes
  *

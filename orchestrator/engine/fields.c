@@ -334,6 +334,11 @@ void run_changes(struct run *run, struct fields *ret)
         field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
+    if (run->changed & RUN_UNDO) {
+        buf_reset(&b);
+        undo_encode(run, &b);
+        field_add(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
     if (run->changed & RUN_SIGNALS)
         add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
     if (run->changed & RUN_RESULT_CHANGED)

@@ -147,6 +147,9 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
                         .base = (uint8_t)n[10] };
     if (state == STEP_STATE_ISSUED) run->issued++;
     if (s->flags & STEP_ASKING) run_aside(run)->asked++;
+    if (d->kind == STEP_ROLLBACK && state == STEP_STATE_WAITING && !s->handler &&
+        !(s->flags & STEP_ASKING))
+        run_aside(run)->undoing++;
     if (step_queued(d, s)) note_waiting(l, scope, d->index, s);
     timed_update(run, scope, d->index, s);
     return true;
@@ -169,8 +172,7 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, SKELETON_STEPS + 1, 0, UINT32_MAX, &begun) ||
         !number_at(s, SKELETON_STEPS + 2, 0, 1, &more))
         return err_fail(e, ERR_INVALID, "field s is damaged");
-    if (state != RUN_RUNNING && state != RUN_WAITING_APPROVAL && state != RUN_PAUSED &&
-        state != RUN_COMPLETED && state != RUN_FAILED && state != RUN_CANCELLED)
+    if (state == RUN_INITIALIZING)
         return err_fail(e, ERR_INVALID,
                         "field s: the run is %s, which this program cannot go on "
                         "with",
@@ -402,6 +404,8 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     if (!run_state_terminal((enum run_state)run->state)) {
         load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
         const struct field *signals = field_find(fields, count, "g");
+        const struct field *undo = field_find(fields, count, "u");
+        if (undo && !undo_load(run, undo->value, l->e)) return false;
         if (signals) load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
         load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
         if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");

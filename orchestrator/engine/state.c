@@ -60,12 +60,18 @@ static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
 };
 #undef TO
 #define TO(s) [RUN_##s] = true
+/* A run that goes on may go to any other state of going on, to a stop, or to an end. */
+#define GOING TO(RUNNING), TO(WAITING_APPROVAL), TO(ROLLING_BACK)
+#define ENDS  TO(FAILED), TO(CANCELLED), TO(ROLLED_BACK)
 static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_INITIALIZING] = { TO(RUNNING), TO(FAILED) },
-    [RUN_RUNNING] = { TO(PAUSED), TO(WAITING_APPROVAL), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    [RUN_WAITING_APPROVAL] = { TO(RUNNING), TO(PAUSED), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    [RUN_PAUSED] = { TO(RUNNING), TO(FAILED), TO(CANCELLED) },
+    [RUN_RUNNING] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_WAITING_APPROVAL] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_ROLLING_BACK] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_PAUSED] = { TO(RUNNING), ENDS },
 };
+#undef GOING
+#undef ENDS
 #undef TO
 
 /* Notes a move for the transition of this application. */
@@ -119,6 +125,8 @@ struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const
     if (s->state == STEP_STATE_ISSUED) run->issued--;
     if (to == STEP_STATE_ISSUED) run->issued++;
     if (step_queued(&f->def->steps[index], s)) queue_remove(run, s);
+    if (f->def->steps[index].kind == STEP_ROLLBACK && s->state == STEP_STATE_WAITING && !s->handler)
+        run->aside->undoing--;
     if (s->flags & STEP_ASKING) {
         s->flags &= (uint8_t)~STEP_ASKING;
         run->aside->asked--;
@@ -272,6 +280,7 @@ static void aside_free(struct run *run)
     free(a->changed_scopes);
     free(a->changed_bodies);
     free(a->signals);
+    free(a->undo);
     free(a);
 }
 
@@ -422,6 +431,7 @@ void run_set_signals(struct fold *f, struct bytes value)
 {
     struct aside *a = run_aside(f->run);
     free(a->signals);
+    free(a->undo);
     a->signals = bytes_dup(value);
     a->signals_len = (uint32_t)value.len;
     f->run->changed |= RUN_SIGNALS;
@@ -466,7 +476,8 @@ struct bytes block_output(const struct fold *f, uint32_t block)
 
 int64_t run_deadline_ms(const struct run *run)
 {
-    return run->started_ms + run->def->timeout_ms;
+    bool rolls = run->finished_ms && !run_state_terminal((enum run_state)run->state);
+    return (rolls ? run->finished_ms : run->started_ms) + run->def->timeout_ms;
 }
 
 int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s)

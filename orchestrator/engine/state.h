@@ -134,6 +134,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 #define RUN_RESULT_CHANGED 8
 #define RUN_SIGNALS        16
 #define RUN_LATE           32
+#define RUN_UNDO           64
 
 struct transition {
     struct transition *next;
@@ -160,7 +161,9 @@ struct run {
     char *texts; /* TEXT_COUNT texts one after the other */
     char *input, *vars;
     char *result; /* the output of a completed run, else its error or NULL */
-    int64_t now_ms, started_ms, finished_ms, finished_off;
+    int64_t now_ms, started_ms;
+    int64_t finished_ms; /* of a run that goes on: when it began to roll back; 0: it does not */
+    int64_t finished_off;
     int64_t due_ms;
     struct usage usage;
     struct scope *root;
@@ -169,6 +172,9 @@ struct run {
     struct aside *aside;                       /* NULL while nothing needed it: run_aside */
 };
 
+/* Whether a run as a whole undoes what it has done, and what it is then. */
+enum undo_level { UNDO_NONE, UNDO_ERROR, UNDO_CANCEL };
+
 /* What most runs do not have: steps that wait for a slot, and what repeats. */
 struct aside {
     struct queued *queue, *queue_end; /* first come, first served */
@@ -176,6 +182,10 @@ struct aside {
     char *signals;                    /* see signals.c; NULL: none came */
     uint32_t signals_len;
     uint32_t asked;   /* steps that are ASKING */
+    uint32_t undoing; /* steps of type rollback that are WAITING */
+    uint32_t undo_count, undo_cap;
+    uint32_t *undo; /* completed steps that can be undone, in the order of completion */
+    enum undo_level undo_level;
     uint32_t visited; /* instances that the last fold looked at */
     /* Since the last run_changes: */
     struct scope **changed_scopes; /* not the root */
@@ -200,6 +210,7 @@ enum stop {
     STOP_NOT,
     STOP_RETURN, /* a return step: the run is completed */
     STOP_STEPS,  /* the run may begin no more steps */
+    STOP_UNDO,   /* a step has failed, and the run rolls back */
 };
 
 /* One application. Steps are named by their index in the definition; which instance of a scope is
@@ -220,7 +231,7 @@ struct fold {
     uint32_t visited; /* instances that passes looked at */
     uint32_t failed;  /* the step at which block_run ended with FLOW_FAILED */
     struct buf moves, path;
-    struct buf returned; /* STOP_RETURN: the run's output */
+    struct buf returned; /* STOP_RETURN: the run's output; STOP_UNDO: the error */
     /* Evaluation. */
     uint32_t at;         /* the step that evaluates; NO_INDEX: the run */
     struct bytes output; /* what `output` stands for; data NULL: the name is not there */
@@ -265,7 +276,8 @@ void run_set_signals(struct fold *f, struct bytes value);
 /* Whether the run goes on by itself: neither over nor paused. */
 static inline bool run_going(const struct run *run)
 {
-    return run->state == RUN_RUNNING || run->state == RUN_WAITING_APPROVAL;
+    return run->state == RUN_RUNNING || run->state == RUN_WAITING_APPROVAL ||
+           run->state == RUN_ROLLING_BACK;
 }
 struct aside *run_aside(struct run *run);
 struct bytes run_text(const struct run *run, enum run_text which);
@@ -448,6 +460,22 @@ void signal_apply(struct fold *f, const struct event *ev);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 
+/* --- compensate.c --- */
+/* The step has completed by its own work: a rollback undoes it. */
+void undo_note(struct fold *f, uint32_t index);
+void undo_encode(const struct run *run, struct buf *ret);
+MUST_CHECK bool undo_load(struct run *run, struct bytes text, struct err *e);
+void rollback_start(struct fold *f, uint32_t index);
+void rollback_continue(struct fold *f, uint32_t index);
+/* Whether the run as a whole rolls back. */
+static inline bool run_rolls(const struct run *run)
+{
+    return run->aside && run->aside->undo_level;
+}
+/* The run rolls back, and is over then; error: why. */
+void run_roll_back(struct fold *f, enum undo_level level, struct bytes error);
+void run_roll_on(struct fold *f);
+
 /* --- router.c --- */
 /* The model's answer: the steps of its choice begin. */
 void router_chosen(struct fold *f, uint32_t index, struct bytes output);
@@ -478,6 +506,8 @@ void fail_expression(struct fold *f, uint32_t index, const struct err *e);
 void fail_evaluation(struct fold *f, uint32_t index, const struct err *e);
 bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
                      bool *ret, struct err *e);
+/* Ends all that is open, but for compensations. */
+void run_sweep(struct fold *f);
 /* Ends the run. result is copied. */
 void run_finish(struct fold *f, enum run_state state, struct bytes result);
 

@@ -264,6 +264,7 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
     step_set_result(f, index, null ? (struct bytes){ 0 } : output);
     step_move(f, index, STEP_STATE_COMPLETED, NULL);
     step_sweep_children(f, index, true);
+    if (own) undo_note(f, index);
 }
 
 uint32_t step_handler(const struct step_def *d, const struct step *s)
@@ -312,6 +313,11 @@ void step_give_up(struct fold *f, uint32_t index, struct bytes error)
     step_set_result(f, index, error);
     step_move(f, index, STEP_STATE_FAILED, why);
     step_sweep_children(f, index, true);
+    if (f->def->steps[index].on_error != ON_ERROR_ROLLBACK || run_rolls(f->run)) return;
+    struct bytes kept = step_error(f, index);
+    buf_reset(&f->returned);
+    buf_add(&f->returned, kept.data, kept.len);
+    f->stop = STOP_UNDO;
 }
 
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure)
