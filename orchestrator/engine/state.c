@@ -51,13 +51,15 @@ bool step_state_terminal(enum step_state s)
 /* --- legal moves: what is not here is a bug of ours; terminal states have no row --- */
 
 #define TO(s) [STEP_STATE_##s] = true
+#define ENDS  TO(COMPLETED), TO(FAILED), TO(SKIPPED), TO(CANCELLED)
 static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
     [STEP_STATE_PENDING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(SKIPPED) },
-    [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), ENDS },
     /* From WAITING to WAITING: what failed there, and now a handler runs or people are asked. */
-    [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), ENDS },
+    [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), ENDS },
 };
+#undef ENDS
 #undef TO
 #define TO(s) [RUN_##s] = true
 /* A run that goes on may go to any other state of going on, to a stop, or to an end. */

@@ -474,6 +474,13 @@ void signal_apply(struct fold *f, const struct event *ev);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 
+/* --- control.c: what people do to a run --- */
+void run_cancel(struct fold *f, const struct event *ev);
+void run_terminate(struct fold *f, const struct event *ev);
+void run_pause(struct fold *f);
+void step_skip(struct fold *f, const struct event *ev);
+void run_change_vars(struct fold *f, const struct event *ev);
+
 /* --- children.c: workflow, and a run that is a child --- */
 static inline uint32_t run_depth(const struct run *run)
 {
@@ -533,6 +540,10 @@ void block_follow(struct fold *f, uint32_t index, uint32_t block);
  * handlers_too). */
 void block_sweep(struct fold *f, uint32_t block);
 void step_sweep_children(struct fold *f, uint32_t index, bool handlers_too);
+/* Who works on a step that is ISSUED is told to stop. */
+void step_abandon(struct fold *f, uint32_t index);
+/* Sets variables; ERR_LIMIT where they become too large. */
+MUST_CHECK bool merge_vars(struct fold *f, json_t *more, struct err *e);
 /* Ends a step that is not terminal, with what belongs to it. */
 void step_sweep(struct fold *f, uint32_t index);
 /* The step fails with what its expression says. */
