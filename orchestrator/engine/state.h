@@ -34,8 +34,9 @@ struct step {
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
-    int64_t counted; /* bit n - 1: attempt n was answered, and its usage is in the run's sum; of a
-                        map that has ended: items that failed */
+    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum (in what repeats: it
+                        was answered, maybe without any); of a map that has ended: items that
+                        failed */
     char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
                         likewise; of a loop: the output of the iteration before (repeat.c) */
     uint32_t payload_len;
@@ -224,7 +225,6 @@ struct fold fold_begin(struct run *run, const struct fold_context *cx, struct ef
 /* Writes the transition, the run's time and its due; releases the fold's memory. */
 void fold_end(struct fold *f);
 void fold_release(struct fold *f);
-enum step_state step_at(const struct fold *f, uint32_t index);
 /* Whether a task waits for a slot. */
 bool step_queued(const struct step_def *d, const struct step *s);
 struct step *step_make(struct fold *f, uint32_t index);
@@ -289,6 +289,11 @@ static inline struct step *step_get(const struct fold *f, uint32_t index)
 {
     const struct scope *s = step_scope(f, index);
     return s ? s->steps[f->def->steps[index].slot] : NULL;
+}
+static inline enum step_state step_at(const struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f, index);
+    return s ? (enum step_state)s->state : STEP_STATE_PENDING;
 }
 /* The step's path in the run; lives until the next call. */
 struct bytes step_path(struct fold *f, uint32_t index);
