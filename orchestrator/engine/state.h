@@ -296,7 +296,11 @@ static inline enum step_state step_at(const struct fold *f, uint32_t index)
     return s ? (enum step_state)s->state : STEP_STATE_PENDING;
 }
 /* The step's path in the run; lives until the next call. */
-struct bytes step_path(struct fold *f, uint32_t index);
+struct bytes step_path_within(struct fold *f, uint32_t index);
+static inline struct bytes step_path(struct fold *f, uint32_t index)
+{
+    return f->scope->body ? step_path_within(f, index) : bytes_of(f->def->steps[index].path);
+}
 /* The instance itself. body NULL: the root. Not in the run's lists. */
 struct scope *scope_new(struct run *run, struct body *body, uint32_t item);
 /* Releases an instance and what is in it, with no word to anybody. */

@@ -69,8 +69,7 @@ static void apply(struct large *l, struct event ev)
     if (run_state_terminal(run_state_of(l->run))) return; /* it makes the list */
     l->bytes_most = MAX(l->bytes_most, bytes);
     l->fields_most = MAX(l->fields_most, l->fields.count);
-    if (ev.type != EVENT_RUN_START)
-        l->visited_most = MAX(l->visited_most, run_visited(l->run));
+    if (ev.type != EVENT_RUN_START) l->visited_most = MAX(l->visited_most, run_visited(l->run));
     for (size_t i = 0; i < l->fx.count; i++) {
         struct bytes path = l->fx.list[i].header[HEADER_PATH];
         cr_assert_eq(l->fx.list[i].kind, EFFECT_TASK);
@@ -131,9 +130,10 @@ static void check_load(const struct large *l)
 
 Test(engine_large, an_event_costs_the_same_among_a_hundred_thousand_items)
 {
-    AUTO_DEFINITION *def = parse_definition("workflow: w\nversion: 1.0.0\nlimits: {max_parallel: 64}\n"
-                                            "steps:\n- name: m\n  type: map\n  over: '${input}'\n"
-                                            "  steps:\n  - {name: a, type: task, input: '${item}'}\n");
+    AUTO_DEFINITION *def =
+        parse_definition("workflow: w\nversion: 1.0.0\nlimits: {max_parallel: 64}\n"
+                         "steps:\n- name: m\n  type: map\n  over: '${input}'\n"
+                         "  steps:\n  - {name: a, type: task, input: '${item}'}\n");
     struct large l = large_new(def, ITEMS);
     start(&l, ITEMS);
     size_t before = run_memory(l.run);
