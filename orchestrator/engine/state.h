@@ -3,7 +3,14 @@
  * The engine's inside: the state of a run as it lies in memory, and the fold, that is one
  * application of an event to it. A run holds bytes only; JSON is parsed when an expression asks for
  * it and forgotten at the end of the application, so that a waiting run costs little more than its
- * payloads. */
+ * payloads.
+ *
+ * Where an event comes in: path_find finds the step and moves the fold to its instance; what it does
+ * goes through step_move, step_complete, step_fail; then scope_mark, so that the pass (run_advance)
+ * looks there. A step that waits is WAITING; if time is to move it, at_ms says when (set behind
+ * step_move, then timed_update), and the pass after a timer event sees it (step_time). Whatever is
+ * kept of a step beyond its results is a number of its entry (fields.c), or its payload; load.c says
+ * which entries are possible. */
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
