@@ -22,10 +22,10 @@
 
 /* --- paths --- */
 
-struct bytes step_path(struct fold *f, uint32_t index)
+struct bytes step_path_within(struct fold *f, uint32_t index)
 {
     const struct scope *s = step_scope(f, index);
-    if (!s || !s->body) return bytes_of(f->def->steps[index].path);
+    if (!s) return bytes_of(f->def->steps[index].path);
     buf_reset(&f->path);
     buf_add_text(&f->path, scope_path(f->run, s));
     buf_add_text(&f->path, f->def->steps[index].path);

@@ -118,22 +118,46 @@ static void step_shed(struct run *run, const struct scope *scope, struct step *s
     s->definite = 0;
 }
 
+/* The step in its instance, made if it was PENDING so far. */
+static struct step *make_in(struct fold *f, struct scope *scope, uint32_t index)
+{
+    struct step **place = &scope->steps[f->def->steps[index].slot];
+    if (*place) return *place;
+    *place = xcalloc(1, sizeof **place);
+    account(f->run, scope, step_bytes(*place), 0);
+    return *place;
+}
+
+struct step *step_make(struct fold *f, uint32_t index)
+{
+    struct scope *scope = step_scope(f, index);
+    ASSERT(scope);
+    return make_in(f, scope, index);
+}
+
+/* A step that was WAITING moves: what kept count of its waiting does so no more. */
+static void leave_waiting(struct fold *f, uint32_t index, struct step *s)
+{
+    const struct step_def *d = &f->def->steps[index];
+    if (step_queued(d, s)) queue_remove(f->run, s);
+    if (s->flags & STEP_ASKING) {
+        s->flags &= (uint8_t)~STEP_ASKING;
+        f->run->aside->asked--;
+        step_set_payload(f, index, (struct bytes){ 0 });
+    } else if (d->kind == STEP_ROLLBACK && !s->handler) {
+        f->run->aside->undoing--;
+    }
+}
+
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why)
 {
     struct run *run = f->run;
     struct scope *scope = step_scope(f, index);
-    struct step *s = step_make(f, index);
+    struct step *s = make_in(f, scope, index);
     ASSERT(step_moves[s->state][to]);
     if (s->state == STEP_STATE_ISSUED) run->issued--;
     if (to == STEP_STATE_ISSUED) run->issued++;
-    if (step_queued(&f->def->steps[index], s)) queue_remove(run, s);
-    if (f->def->steps[index].kind == STEP_ROLLBACK && s->state == STEP_STATE_WAITING && !s->handler)
-        run->aside->undoing--;
-    if (s->flags & STEP_ASKING) {
-        s->flags &= (uint8_t)~STEP_ASKING;
-        run->aside->asked--;
-        step_set_payload(f, index, (struct bytes){ 0 });
-    }
+    if (s->state == STEP_STATE_WAITING) leave_waiting(f, index, s);
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
     if (step_state_terminal(to)) step_shed(run, scope, s);
@@ -367,33 +391,16 @@ size_t run_memory(const struct run *run)
 
 /* --- steps --- */
 
-enum step_state step_at(const struct fold *f, uint32_t index)
-{
-    const struct step *s = step_get(f, index);
-    return s ? (enum step_state)s->state : STEP_STATE_PENDING;
-}
-
 bool step_queued(const struct step_def *d, const struct step *s)
 {
     return step_kind_is_task(d->kind) && s->state == STEP_STATE_WAITING && s->issued_off &&
            !s->handler;
 }
 
-struct step *step_make(struct fold *f, uint32_t index)
-{
-    struct scope *scope = step_scope(f, index);
-    ASSERT(scope);
-    struct step **place = &scope->steps[f->def->steps[index].slot];
-    if (*place) return *place;
-    *place = xcalloc(1, sizeof **place);
-    account(f->run, scope, step_bytes(*place), 0);
-    return *place;
-}
-
 void step_set_result(struct fold *f, uint32_t index, struct bytes value)
 {
-    struct step *s = step_make(f, index);
     struct scope *scope = step_scope(f, index);
+    struct step *s = make_in(f, scope, index);
     if (!value.data && !s->result) return;
     size_t before = step_bytes(s);
     char *copy = bytes_dup(value);
@@ -404,7 +411,8 @@ void step_set_result(struct fold *f, uint32_t index, struct bytes value)
     s->flags |= STEP_RESULT_CHANGED;
     f->run->pending_fields++;
     names_forget_result(scope, f->def->steps[index].slot);
-    step_touch(f, index);
+    f->touched = true;
+    scope_changed(f->run, scope);
 }
 
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value)

@@ -3,7 +3,14 @@
  * The engine's inside: the state of a run as it lies in memory, and the fold, that is one
  * application of an event to it. A run holds bytes only; JSON is parsed when an expression asks for
  * it and forgotten at the end of the application, so that a waiting run costs little more than its
- * payloads. */
+ * payloads.
+ *
+ * Where an event comes in: path_find finds the step and moves the fold to its instance; what it
+ * does goes through step_move, step_complete, step_fail; then scope_mark, so that the pass
+ * (run_advance) looks there. A step that waits is WAITING; if time is to move it, at_ms says when
+ * (set behind step_move, then timed_update), and the pass after a timer event sees it (step_time).
+ * Whatever is kept of a step beyond its results is a number of its entry (fields.c), or its
+ * payload; load.c says which entries are possible. */
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
@@ -36,8 +43,9 @@ struct step {
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
-    int64_t counted; /* bit n - 1: attempt n was answered, and its usage is in the run's sum; of a
-                        map that has ended: items that failed */
+    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum (in what repeats: it
+                        was answered, maybe without any); of a map that has ended: items that
+                        failed */
     char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
                         likewise; of a loop: the output of the iteration before (repeat.c); while it
                         is ASKING: see people.c */
@@ -257,7 +265,6 @@ struct fold fold_begin(struct run *run, const struct fold_context *cx, struct ef
 /* Writes the transition, the run's time and its due; releases the fold's memory. */
 void fold_end(struct fold *f);
 void fold_release(struct fold *f);
-enum step_state step_at(const struct fold *f, uint32_t index);
 /* Whether a task waits for a slot. */
 bool step_queued(const struct step_def *d, const struct step *s);
 struct step *step_make(struct fold *f, uint32_t index);
@@ -330,8 +337,17 @@ static inline struct step *step_get(const struct fold *f, uint32_t index)
     const struct scope *s = step_scope(f, index);
     return s ? s->steps[f->def->steps[index].slot] : NULL;
 }
+static inline enum step_state step_at(const struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f, index);
+    return s ? (enum step_state)s->state : STEP_STATE_PENDING;
+}
 /* The step's path in the run; lives until the next call. */
-struct bytes step_path(struct fold *f, uint32_t index);
+struct bytes step_path_within(struct fold *f, uint32_t index);
+static inline struct bytes step_path(struct fold *f, uint32_t index)
+{
+    return f->scope->body ? step_path_within(f, index) : bytes_of(f->def->steps[index].path);
+}
 /* The instance itself. body NULL: the root. Not in the run's lists. */
 struct scope *scope_new(struct run *run, struct body *body, uint32_t item);
 /* Releases an instance and what is in it, with no word to anybody. */

@@ -417,6 +417,12 @@ static bool has_usage(const struct event *ev)
     return ev->usage.tokens_in || ev->usage.tokens_out || ev->usage.micro_usd;
 }
 
+/* Nothing more is to be expected of the attempt when its instance is gone (late.c). */
+static void note_answer(const struct fold *f, struct step *s, const struct event *ev)
+{
+    if (f->scope->body) s->counted |= attempt_bit(ev->attempt);
+}
+
 static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
 {
     if (!has_usage(ev)) return;
@@ -482,7 +488,7 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
         return;
     }
     if (!current && s->state == STEP_STATE_ISSUED) step_cancel_task(f, index);
-    s->counted |= attempt_bit(ev->attempt);
+    note_answer(f, s, ev);
     if (d->kind == STEP_ROUTER)
         router_chosen(f, index, output);
     else
@@ -494,7 +500,7 @@ static void failed(struct fold *f, uint32_t index, const struct event *ev)
 {
     struct step *s = step_get(f, index);
     if (!counts(f, s, ev)) return;
-    s->counted |= attempt_bit(ev->attempt);
+    note_answer(f, s, ev);
     struct failure failure = { .type = ERROR_INTERNAL, .step = index, .attempt = s->attempt };
     AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
     const char *type = json_text(value, "type"), *message = json_text(value, "message");
