@@ -13,7 +13,7 @@
 
 /* --- definitions --- */
 
-static json_t *faults_json(const char *path, const struct faults *faults)
+json_t *cli_faults_json(const char *path, const struct faults *faults)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < faults->count; i++) {
@@ -26,8 +26,7 @@ static json_t *faults_json(const char *path, const struct faults *faults)
     return list;
 }
 
-/* FILE:LINE:COLUMN: text, one line a fault. */
-static void faults_print(const char *path, const struct faults *faults)
+void cli_faults_print(const char *path, const struct faults *faults)
 {
     AUTO_BUF struct buf text = { 0 };
     for (size_t i = 0; i < faults->count; i++) {
@@ -59,9 +58,9 @@ struct definition *cli_definition(const struct cli *cli, const char *path, int *
     if (faults.count == 0) {
         *ret_exit = cli_fail(cli, cli->command->name, &e);
     } else if (!cli->config->json) {
-        faults_print(path, &faults);
+        cli_faults_print(path, &faults);
     } else {
-        AUTO_JSON *list = faults_json(path, &faults);
+        AUTO_JSON *list = cli_faults_json(path, &faults);
         AUTO_JSON *error =
             json_pack("{s:{s:s, s:s, s:s, s:i, s:O}}", "error", "kind", "invalid", "command",
                       cli->command->name, "message", "the workflow definition has faults",
@@ -85,7 +84,7 @@ static json_t *file_report(const char *path, const struct definition *def,
         json_object_set_new(report, "version", json_string(def->version));
         json_object_set_new(report, "sha256", json_string(def->sha256));
     } else if (faults->count > 0) {
-        json_object_set_new(report, "faults", faults_json(path, faults));
+        json_object_set_new(report, "faults", cli_faults_json(path, faults));
     } else {
         json_object_set_new(report, "error", json_string(e->text));
     }
@@ -105,7 +104,7 @@ int cmd_validate(struct cli *cli)
         if (cli->config->json)
             json_array_append_new(reports, file_report(path, def, &faults, &e));
         else if (!def && faults.count > 0)
-            faults_print(path, &faults);
+            cli_faults_print(path, &faults);
         else if (!def)
             cli_fail(cli, "validate", &e);
     }

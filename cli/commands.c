@@ -55,6 +55,20 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option test_options[] = {
+    { .name = "case",
+      .short_flag = 'c',
+      .type = OPTION_TEXT,
+      AT(test_case),
+      .value_name = "NAME",
+      .help = "Only the cases of this name." },
+    { .name = "coverage",
+      .type = OPTION_BOOL,
+      AT(coverage),
+      .help = "Say which steps no case has run." },
+    JSON_OPTION,
+};
+
 static const struct option simulate_options[] = {
     INPUT_OPTIONS,
     { .name = "mocks",
@@ -250,6 +264,16 @@ static const struct command all[] = {
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("test", "[FILE|DIR...]", test_options, "Run the test cases of workflows",
+            "The cases of a workflow x.yaml stand beside it in x.test.yaml: what its steps answer "
+            "(mocks), what happens meanwhile (signals, approvals, a cancel), and what is expected (the "
+            "state, the output, the way it took). Each case is played on the engine in this process, "
+            "under a clock that jumps: nothing is called, and a week takes no time. "
+            "docs/testing-workflows.md has the form.\n\n"
+            "A FILE is a workflow or its file of cases; of a DIR, by default the current one, all files "
+            "*.test.yaml are taken, also those further down. A case that fails is shown with what "
+            "differs and with its line (exit code 1)."),
+      .args_max = 10000, .run = cmd_test },
     { TABLE("simulate", "FILE", simulate_options, "Run a workflow through simulated faults",
             "Runs the workflow in simulated installations: the code of the orchestrator and the worker "
             "as it is, over a Kafka, a Redis and a clock of its own, in which processes are killed and "
