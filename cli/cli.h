@@ -41,6 +41,7 @@ struct cli_config {
     uint32_t limit;
     char *test_case; /* test */
     bool coverage;
+    char *format; /* graph */
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;
@@ -78,6 +79,7 @@ const char *command_suggest(const char *name);
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
 int cmd_simulate(struct cli *cli);
+int cmd_graph(struct cli *cli);
 int cmd_test(struct cli *cli);
 int cmd_deploy(struct cli *cli);
 int cmd_start(struct cli *cli);

@@ -55,6 +55,17 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option graph_options[] = {
+    { .name = "format",
+      .short_flag = 'f',
+      .type = OPTION_ENUM,
+      AT(format),
+      .choices = "mermaid|dot|json",
+      .fallback = "mermaid",
+      .help = "mermaid: for Markdown pages; dot: for Graphviz; json: nodes, edges and groups." },
+    JSON_OPTION,
+};
+
 static const struct option test_options[] = {
     { .name = "case",
       .short_flag = 'c',
@@ -264,6 +275,11 @@ static const struct command all[] = {
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("graph", "FILE", graph_options, "Print a workflow as a picture",
+            "Every step with what follows it: branches, cases, loops, catches and fallbacks (dashed), "
+            "compensations (dotted).\n\n"
+            "tutti graph FILE --format dot | dot -Tsvg >workflow.svg"),
+      .args_min = 1, .args_max = 1, .run = cmd_graph },
     { TABLE("test", "[FILE|DIR...]", test_options, "Run the test cases of workflows",
             "The cases of a workflow x.yaml stand beside it in x.test.yaml: what its steps answer "
             "(mocks), what happens meanwhile (signals, approvals, a cancel), and what is expected (the "
