@@ -41,7 +41,9 @@ struct cli_config {
     uint32_t limit;
     char *test_case; /* test */
     bool coverage;
-    char *format; /* graph */
+    char *format;          /* graph */
+    bool check, to_stdout; /* fmt */
+    char *template_name;   /* init */
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;
@@ -79,6 +81,7 @@ const char *command_suggest(const char *name);
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
 int cmd_simulate(struct cli *cli);
+int cmd_fmt(struct cli *cli);
 int cmd_graph(struct cli *cli);
 int cmd_test(struct cli *cli);
 int cmd_deploy(struct cli *cli);
@@ -117,6 +120,9 @@ MUST_CHECK bool cli_read(const char *path, size_t bytes_max, struct buf *ret, st
 /* FILE:LINE:COLUMN: text on stderr, one line a fault; and the same as a JSON list. */
 void cli_faults_print(const char *path, const struct faults *faults);
 json_t *cli_faults_json(const char *path, const struct faults *faults);
+/* Writes a file so that it is whole or as it was before, whatever happens: next to it, then
+ * renamed. A link stays one; permissions stay. exclusive: it must not exist yet (ERR_CONFLICT). */
+MUST_CHECK bool cli_write(const char *path, struct bytes content, bool exclusive, struct err *e);
 /* Reads and parses a definition. NULL: faults and errors are reported, *ret_exit is the code. */
 MUST_CHECK struct definition *cli_definition(const struct cli *cli, const char *path,
                                              int *ret_exit);

@@ -55,6 +55,18 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option fmt_options[] = {
+    { .name = "check",
+      .type = OPTION_BOOL,
+      AT(check),
+      .help = "Change nothing: name the files that are not formatted (exit code 1)." },
+    { .name = "stdout",
+      .type = OPTION_BOOL,
+      AT(to_stdout),
+      .help = "Print the result instead of changing the file." },
+    JSON_OPTION,
+};
+
 static const struct option graph_options[] = {
     { .name = "format",
       .short_flag = 'f',
@@ -275,6 +287,12 @@ static const struct command all[] = {
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("fmt", "FILE...", fmt_options, "Bring workflows into the canonical layout",
+            "Indentation, spacing and quotes become uniform; comments, the order of keys and every value "
+            "stay, so that a workflow keeps its hash. Works on tests and on any other YAML file that "
+            "validate could read, too; JSON stays JSON. A file is replaced at once or not at all. - is "
+            "standard input, printed to standard output."),
+      .args_min = 1, .args_max = 10000, .run = cmd_fmt },
     { TABLE("graph", "FILE", graph_options, "Print a workflow as a picture",
             "Every step with what follows it: branches, cases, loops, catches and fallbacks (dashed), "
             "compensations (dotted).\n\n"

@@ -17,8 +17,7 @@ static uint32_t add_node(struct graph *g, enum graph_shape shape, uint32_t group
         g->node_cap = g->node_cap ? 2 * g->node_cap : 32;
         g->nodes = xrealloc(g->nodes, g->node_cap * sizeof *g->nodes);
     }
-    g->nodes[g->node_count] =
-        (struct graph_node){ .shape = shape, .label = label, .group = group };
+    g->nodes[g->node_count] = (struct graph_node){ .shape = shape, .label = label, .group = group };
     return g->node_count++;
 }
 
@@ -241,8 +240,7 @@ static void draw_loop(struct graph *g, const struct step_def *step, const json_t
     AUTO_FREE char *enter = condition ? short_text("while ", condition) : xstrdup("begin");
     draw_from(g, json_object_get(text, "steps"), node, enter, GRAPH_FLOW, inner, &body);
     AUTO_FREE char *again = xasprintf("again, at most %u times", step->max_iterations);
-    for (size_t i = 0; i < body.count; i++)
-        add_edge(g, body.list[i].node, node, again, GRAPH_FLOW);
+    for (size_t i = 0; i < body.count; i++) add_edge(g, body.list[i].node, node, again, GRAPH_FLOW);
     end_add(ret, node, condition ? "else" : "done", GRAPH_FLOW);
 }
 
@@ -265,8 +263,8 @@ static void draw_undo(struct graph *g, const json_t *text, uint32_t node, uint32
     const json_t *undo = json_object_get(text, "compensate");
     if (!undo) return;
     AUTO_ENDS ends = { 0 };
-    AUTO_JSON *list = json_is_array(undo) ? json_copy((json_t *)(uintptr_t)undo)
-                                          : json_pack("[O]", undo);
+    AUTO_JSON *list =
+        json_is_array(undo) ? json_copy((json_t *)(uintptr_t)undo) : json_pack("[O]", undo);
     draw_from(g, list, node, "undone by", GRAPH_UNDO, group, &ends);
 }
 
@@ -282,9 +280,7 @@ static void draw_step(struct graph *g, const json_t *text, uint32_t group, uint3
     g->nodes[node].type = step_kind_name(step->kind);
     *ret_first = node;
     switch (step->kind) {
-    case STEP_PARALLEL:
-        end_add(ret, draw_parallel(g, text, node, group), NULL, GRAPH_FLOW);
-        break;
+    case STEP_PARALLEL: end_add(ret, draw_parallel(g, text, node, group), NULL, GRAPH_FLOW); break;
     case STEP_CONDITIONAL: draw_conditional(g, text, node, group, ret); break;
     case STEP_ROUTER: draw_router(g, text, node, group, ret); break;
     case STEP_MAP: draw_map(g, step, text, node, group, ret); break;
@@ -390,8 +386,8 @@ struct graph graph_of(const struct definition *def)
     AUTO_ENDS ends = { 0 };
     g.text = json_parse((struct bytes){ def->canonical, def->canonical_len }, NULL);
     ASSERT(g.text);
-    uint32_t start = add_node(&g, GRAPH_TERMINAL, NO_INDEX,
-                              xasprintf("%s\n%s", def->name, def->version));
+    uint32_t start =
+        add_node(&g, GRAPH_TERMINAL, NO_INDEX, xasprintf("%s\n%s", def->name, def->version));
     draw_from(&g, json_object_get(g.text, "steps"), start, NULL, GRAPH_FLOW, NO_INDEX, &ends);
     const json_t *on_error = json_object_get(g.text, "on_error");
     const json_t *fallback = json_object_get(on_error, "fallback");

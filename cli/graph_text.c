@@ -5,16 +5,16 @@
 
 #include "cli/graph.h"
 
-#define PER_SHAPE                                                                              \
-    {                                                                                          \
-        [GRAPH_TERMINAL] = { "([", "])", "box\", style=\"rounded,bold", "terminal" },          \
-        [GRAPH_WORK] = { "[", "]", "box", "work" },                                            \
-        [GRAPH_CHOICE] = { "{", "}", "diamond", "choice" },                                    \
-        [GRAPH_FORK] = { "[/", "/]", "parallelogram", "fork" },                                \
-        [GRAPH_REPEAT] = { "[[", "]]", "box3d", "repeat" },                                    \
-        [GRAPH_PEOPLE] = { "{{", "}}", "octagon", "people" },                                  \
-        [GRAPH_WAIT] = { "(", ")", "ellipse", "wait" },                                        \
-        [GRAPH_CHILD] = { "[[", "]]", "component", "child" },                                  \
+#define PER_SHAPE                                                                     \
+    {                                                                                 \
+        [GRAPH_TERMINAL] = { "([", "])", "box\", style=\"rounded,bold", "terminal" }, \
+        [GRAPH_WORK] = { "[", "]", "box", "work" },                                   \
+        [GRAPH_CHOICE] = { "{", "}", "diamond", "choice" },                           \
+        [GRAPH_FORK] = { "[/", "/]", "parallelogram", "fork" },                       \
+        [GRAPH_REPEAT] = { "[[", "]]", "box3d", "repeat" },                           \
+        [GRAPH_PEOPLE] = { "{{", "}}", "octagon", "people" },                         \
+        [GRAPH_WAIT] = { "(", ")", "ellipse", "wait" },                               \
+        [GRAPH_CHILD] = { "[[", "]]", "component", "child" },                         \
     }
 static const struct {
     const char *open, *close; /* Mermaid */
@@ -145,10 +145,10 @@ json_t *graph_json(const struct graph *g)
     json_t *nodes = json_array(), *edges = json_array(), *groups = json_array();
     for (uint32_t i = 0; i < g->node_count; i++) {
         const struct graph_node *node = &g->nodes[i];
-        json_array_append_new(
-            nodes, json_pack("{s:i, s:s, s:s?, s:s?, s:s, s:o}", "id", (int)i, "shape",
-                             shapes[node->shape].name, "step", node->step, "type", node->type,
-                             "label", node->label, "group", index_or_null(node->group)));
+        json_array_append_new(nodes, json_pack("{s:i, s:s, s:s?, s:s?, s:s, s:o}", "id", (int)i,
+                                               "shape", shapes[node->shape].name, "step",
+                                               node->step, "type", node->type, "label", node->label,
+                                               "group", index_or_null(node->group)));
     }
     for (uint32_t i = 0; i < g->edge_count; i++) {
         const struct graph_edge *edge = &g->edges[i];
