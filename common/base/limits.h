@@ -23,8 +23,9 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 /* Definitions. */
 #define DEFINITION_BYTES_MAX (512 * KIB)
 #define DEFINITION_STEPS_MAX 1000
-#define DEFINITION_DEPTH_MAX 32  /* nesting of step lists */
-#define NAME_BYTES_MAX       100 /* workflow, step, queue, secret names */
+#define DEFINITION_DEPTH_MAX 32   /* nesting of step lists */
+#define NAME_BYTES_MAX       100  /* workflow, step, queue, secret names */
+#define PATH_BYTES_MAX       1024 /* a step's path in a run */
 #define ATTEMPTS_MAX         100
 #define START_KEY_BYTES_MAX  512
 #define HEADER_COUNT_MAX     40 /* headers of a record that are looked at */

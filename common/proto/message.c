@@ -105,7 +105,7 @@ static bool decode_identity(const struct message *m, struct bytes *path, uint32_
                             struct bytes *task_id, struct err *e)
 {
     int64_t n;
-    if (!short_text(m->header[HEADER_PATH], 1024)) return missing(e, HEADER_PATH);
+    if (!short_text(m->header[HEADER_PATH], PATH_BYTES_MAX)) return missing(e, HEADER_PATH);
     if (!need_number(m, HEADER_ATTEMPT, UINT32_MAX, &n, e)) return false;
     if (n == 0) return missing(e, HEADER_ATTEMPT);
     if (!all_of(m->header[HEADER_TASK_ID], TASK_ID_HEX, "0123456789abcdef"))
@@ -154,6 +154,53 @@ static bool decode_result(const struct message *m, struct event *ev, struct err 
 }
 static_assert(PAYLOAD_BYTES_MAX == 900000, "the text above names the limit");
 
+/* A value that is JSON, or nothing, which is null. */
+static bool decode_value(struct event *ev, const char *what, struct err *e)
+{
+    if (ev->value.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, "the %s has %zu bytes, the limit is %d", what, ev->value.len,
+                        PAYLOAD_BYTES_MAX);
+    if (ev->value.len == 0) ev->value = BYTES_LIT("null");
+    return json_check(ev->value) ||
+           err_fail(e, ERR_INVALID, "the %s is not well-formed JSON", what);
+}
+
+static bool need_path(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->path = m->header[HEADER_PATH];
+    return short_text(ev->path, PATH_BYTES_MAX) || missing(e, HEADER_PATH);
+}
+
+static bool need_attempt(const struct message *m, struct event *ev, struct err *e)
+{
+    int64_t n;
+    if (!need_number(m, HEADER_ATTEMPT, UINT32_MAX, &n, e)) return false;
+    if (n == 0) return missing(e, HEADER_ATTEMPT);
+    ev->attempt = (uint32_t)n;
+    return true;
+}
+
+static bool need_run_id(const struct message *m, enum message_header h, struct bytes *ret,
+                        struct err *e)
+{
+    *ret = m->header[h];
+    return (ret->data && run_id_check(*ret)) || missing(e, h);
+}
+
+static bool decode_child(const struct message *m, struct event *ev, struct err *e)
+{
+    return need_path(m, ev, e) && need_attempt(m, ev, e) &&
+           need_run_id(m, HEADER_CHILD, &ev->child, e) && decode_value(ev, "child's result", e);
+}
+
+/* That it is a child, and whose. */
+static bool decode_parent(const struct message *m, struct event *ev, struct err *e)
+{
+    if (!m->header[HEADER_PARENT].data) return true;
+    return need_run_id(m, HEADER_PARENT, &ev->parent, e) && need_path(m, ev, e) &&
+           need_attempt(m, ev, e);
+}
+
 static bool decode_start(const struct message *m, struct event *ev, struct err *e)
 {
     ev->definition = m->header[HEADER_DEFINITION];
@@ -166,13 +213,9 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
     if (!optional_text(ev->actor)) return missing(e, HEADER_ACTOR);
     if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
-    if (ev->value.len > PAYLOAD_BYTES_MAX)
-        return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", ev->value.len,
-                        PAYLOAD_BYTES_MAX);
-    if (ev->value.len == 0) ev->value = BYTES_LIT("null");
-    if (!json_check(ev->value))
-        return err_fail(e, ERR_INVALID, "the input is not well-formed JSON");
-    return true;
+    ev->policy = m->header[HEADER_POLICY];
+    if (ev->policy.data && !short_text(ev->policy, 32)) return missing(e, HEADER_POLICY);
+    return decode_parent(m, ev, e) && decode_value(ev, "input", e);
 }
 
 static bool decode_by_type(const struct message *m, struct event *ev, struct err *e)
@@ -181,9 +224,18 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     switch (ev->type) {
     case EVENT_RUN_START: return decode_start(m, ev, e);
     case EVENT_RUN_CANCEL:
-        if (ev->value.len && !json_check(ev->value))
-            return err_fail(e, ERR_INVALID, "the value is not well-formed JSON");
-        return true;
+    case EVENT_RUN_TERMINATE:
+    case EVENT_RUN_PAUSE:
+    case EVENT_RUN_SET_VARS: return decode_value(ev, "value", e);
+    case EVENT_RUN_RERUN: return need_path(m, ev, e);
+    case EVENT_STEP_SKIP:
+    case EVENT_APPROVAL: return need_path(m, ev, e) && decode_value(ev, "value", e);
+    case EVENT_SIGNAL:
+        ev->signal = m->header[HEADER_SIGNAL];
+        if (!short_text(ev->signal, NAME_BYTES_MAX)) return missing(e, HEADER_SIGNAL);
+        return decode_value(ev, "payload", e);
+    case EVENT_CHILD_STARTED:
+    case EVENT_CHILD_FINISHED: return decode_child(m, ev, e);
     case EVENT_TIMER_FIRED: return need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
     case EVENT_OWNER_CLAIM:
         if (!short_text(m->header[HEADER_CLAIM], 128)) return missing(e, HEADER_CLAIM);
@@ -198,6 +250,7 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_TASK_LOST: return decode_result(m, ev, e);
     case EVENT_RUN_EXPIRED:
     case EVENT_RUN_RESUME:
+    case EVENT_RUN_RETRY:
     case EVENT_TYPE_COUNT: break;
     }
     return true;

@@ -5,23 +5,38 @@
  * string, numbers in decimal. schemas/{task,result,event}.schema.json describe the same as
  * {"headers": {...}, "value": ...}.
  *
+ * clang-format off
+ *
  * events (key: the routing part of the run id; partition: murmur2 of it)
- *   type            value                                        headers besides v, type, run-id
- *   run.start       the input, JSON                              definition, workflow, version,
- * [key], [namespace], [actor], [traceparent] run.cancel      {"reason": text} or null [actor]
- *   run.expired     null                                         -
- *   run.resume      null                                         [actor]
- *   timer.fired     null                                         due-ms
- *   task.completed  the output, JSON                             path, attempt, task-id, gen,
- * [usage], [worker] task.failed     {"type","message","retryable","retry_after_ms","details"}   the
- * same task.lost       null                                         the same owner.claim     null
- * (key: "claim")                          claim (token of the assignment), gen, logic, worker
+ *   type               value                                  headers besides v, type, run-id
+ *   run.start          the input, JSON                        definition, workflow, version, [key],
+ * [policy], [namespace], [actor], [traceparent]; of a child run: parent, path, attempt run.cancel
+ * {"reason", "compensate"} or null       [actor] run.terminate      {"reason"} or null [actor]
+ *   run.pause          {"reason"} or null                     [actor]
+ *   run.resume         null                                   [actor]
+ *   run.retry          null: again from what failed           [actor]
+ *   run.rerun          null                                   path: the step from which on all is
+ * done again; [actor] step.skip          its output, JSON                       path, [actor]
+ *   run.set_variables  {name: value}                          [actor]
+ *   signal             the payload, JSON                      signal: its name; [actor]
+ *   approval           {"decision": "approve" | "reject" | "retry", "comment", "values", "output"}
+ *                                                             path, actor
+ *   child.started      null                                   path, attempt (of the parent's step),
+ * child: its run id child.finished     {"status", "output" or "error"}        the same run.expired
+ * null                                   - timer.fired        null due-ms task.completed     the
+ * output, JSON                       path, attempt, task-id, gen, [usage], [worker] task.failed
+ * {"type", "message", "retryable", "retry_after_ms", "details"} the same task.lost          null
+ * the same owner.claim        null (key: "claim")                    claim (token of the
+ * assignment), gen, logic, worker
  *
  * tasks.<queue> (key: task id)
- *   task            the task's input, JSON (kind says of what shape)   path, attempt, task-id,
- * kind, uses, reply-to, gen, deadline-ms, timeout-ms, idempotency-key, [secrets], [namespace],
- * [actor], [traceparent] results: one CloudEvent in binary mode a finished run
- * (message_result_headers).
+ *   task               the task's input, JSON (kind says of what shape)
+ *                                                             path, attempt, task-id, kind, uses,
+ * reply-to, gen, deadline-ms, timeout-ms, idempotency-key, [secrets], [namespace], [actor],
+ *                                                             [traceparent], [cache-ttl-ms]
+ * results: one CloudEvent in binary mode a finished run (message_result_headers).
+ *
+ * clang-format on
  */
 #ifndef TUTTI_MESSAGE_H
 #define TUTTI_MESSAGE_H
@@ -67,7 +82,9 @@
     X(SIG, "sig")                         \
     X(PARENT, "parent")                   \
     X(POLICY, "policy")                   \
-    X(CACHE_TTL_MS, "cache-ttl-ms")
+    X(CACHE_TTL_MS, "cache-ttl-ms")       \
+    X(SIGNAL, "signal")                   \
+    X(CHILD, "child")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -77,16 +94,26 @@ enum message_header {
 };
 
 /* X(enumerator, wire text, is it a result of a task) */
-#define EVENT_TYPES(X)                     \
-    X(RUN_START, "run.start", 0)           \
-    X(RUN_CANCEL, "run.cancel", 0)         \
-    X(RUN_EXPIRED, "run.expired", 0)       \
-    X(TIMER_FIRED, "timer.fired", 0)       \
-    X(TASK_COMPLETED, "task.completed", 1) \
-    X(TASK_FAILED, "task.failed", 1)       \
-    X(TASK_LOST, "task.lost", 1)           \
-    X(OWNER_CLAIM, "owner.claim", 0)       \
-    X(RUN_RESUME, "run.resume", 0)
+#define EVENT_TYPES(X)                      \
+    X(RUN_START, "run.start", 0)            \
+    X(RUN_CANCEL, "run.cancel", 0)          \
+    X(RUN_EXPIRED, "run.expired", 0)        \
+    X(TIMER_FIRED, "timer.fired", 0)        \
+    X(TASK_COMPLETED, "task.completed", 1)  \
+    X(TASK_FAILED, "task.failed", 1)        \
+    X(TASK_LOST, "task.lost", 1)            \
+    X(OWNER_CLAIM, "owner.claim", 0)        \
+    X(RUN_RESUME, "run.resume", 0)          \
+    X(RUN_PAUSE, "run.pause", 0)            \
+    X(RUN_TERMINATE, "run.terminate", 0)    \
+    X(RUN_RETRY, "run.retry", 0)            \
+    X(RUN_RERUN, "run.rerun", 0)            \
+    X(STEP_SKIP, "step.skip", 0)            \
+    X(RUN_SET_VARS, "run.set_variables", 0) \
+    X(SIGNAL, "signal", 0)                  \
+    X(APPROVAL, "approval", 0)              \
+    X(CHILD_STARTED, "child.started", 0)    \
+    X(CHILD_FINISHED, "child.finished", 0)
 
 enum event_type {
 #define X(name, text, result) EVENT_##name,
@@ -110,17 +137,22 @@ struct usage {
 /* A decoded event. Views live as long as the message. */
 struct event {
     enum event_type type;
-    struct bytes run_id;     /* well formed, except for owner.claim, where it is empty */
-    struct bytes path;       /* task.* */
-    uint32_t attempt;        /* task.*, from 1 */
+    struct bytes run_id; /* well formed, except for owner.claim, where it is empty */
+    struct bytes path; /* of a step: task.*, child.*, approval, step.skip, run.rerun; run.start of a
+                          child: of the parent's step */
+    uint32_t attempt;  /* task.*, child.*, run.start of a child: from 1 */
     struct bytes task_id;    /* task.* */
     struct bytes gen;        /* task.*, owner.claim */
     struct bytes definition; /* run.start: sha256 in hex */
     struct bytes workflow, version;
-    struct bytes key;   /* run.start: the start key; data NULL where there is none */
-    struct bytes claim; /* owner.claim: the token */
-    uint32_t logic;     /* owner.claim */
-    int64_t due_ms;     /* timer.fired */
+    struct bytes key;    /* run.start: the start key; data NULL where there is none */
+    struct bytes policy; /* run.start: what to do where the key is taken; data NULL: the default */
+    struct bytes parent; /* run.start of a child: the parent's run id; data NULL: no child */
+    struct bytes child;  /* child.*: the child's run id */
+    struct bytes signal; /* signal: its name */
+    struct bytes claim;  /* owner.claim: the token */
+    uint32_t logic;      /* owner.claim */
+    int64_t due_ms;      /* timer.fired */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */

@@ -57,6 +57,7 @@ static void check_event(const struct message *m, const struct event *ev)
     }
     FUZZ_CHECK(ev->value.len == 0 || ev->type == EVENT_TASK_LOST || ev->type == EVENT_TIMER_FIRED ||
                    ev->type == EVENT_RUN_EXPIRED || ev->type == EVENT_RUN_RESUME ||
+                   ev->type == EVENT_RUN_RETRY || ev->type == EVENT_RUN_RERUN ||
                    ev->type == EVENT_OWNER_CLAIM || json_check(ev->value),
                "a value that is no JSON: %.*s", (int)ev->value.len, ev->value.data);
     written.header[HEADER_TYPE] = bytes_of(event_type_name(ev->type));

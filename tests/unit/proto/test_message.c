@@ -167,6 +167,62 @@ Test(event, a_claim_and_a_timer_are_decoded)
     cr_expect_eq(ev.due_ms, 1700000000000);
 }
 
+Test(event, what_people_and_child_runs_say_names_a_step_and_carries_a_value)
+{
+    static const struct {
+        const char *type;
+        enum event_type means;
+    } types[] = { { "approval", EVENT_APPROVAL },
+                  { "step.skip", EVENT_STEP_SKIP },
+                  { "run.rerun", EVENT_RUN_RERUN },
+                  { "child.started", EVENT_CHILD_STARTED },
+                  { "child.finished", EVENT_CHILD_FINISHED } };
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct message m = message(types[i].type, "{\"x\":1}");
+        struct event ev;
+        struct err e;
+        m.header[HEADER_PATH] = BYTES_LIT("docs[17]/check");
+        m.header[HEADER_ATTEMPT] = BYTES_LIT("1");
+        m.header[HEADER_CHILD] = BYTES_LIT(RUN);
+        cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s: %s", types[i].type, e.text);
+        cr_expect_eq(ev.type, types[i].means);
+        cr_expect(bytes_is(ev.path, "docs[17]/check") && bytes_is(ev.value, "{\"x\":1}"));
+        m.header[HEADER_PATH] = (struct bytes){ 0 };
+        cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED, "%s", types[i].type);
+        cr_expect(strstr(e.text, "'path'"), "%s", e.text);
+    }
+}
+
+Test(event, a_signal_needs_a_name_and_may_do_without_a_payload)
+{
+    struct message m = message("signal", NULL);
+    struct event ev;
+    struct err e;
+    m.header[HEADER_SIGNAL] = BYTES_LIT("paid");
+    cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s", e.text);
+    cr_expect(bytes_is(ev.signal, "paid") && bytes_is(ev.value, "null"));
+    m.value = BYTES_LIT("{");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+    m.value = BYTES_LIT("1");
+    m.header[HEADER_SIGNAL] = BYTES_LIT("");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+}
+
+Test(event, a_childs_start_names_its_parents_step_whole_or_not_at_all)
+{
+    struct message m = start();
+    struct event ev;
+    struct err e;
+    m.header[HEADER_PARENT] = BYTES_LIT(RUN);
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+    m.header[HEADER_PATH] = BYTES_LIT("sub");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+    m.header[HEADER_ATTEMPT] = BYTES_LIT("2");
+    cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s", e.text);
+    cr_expect(bytes_is(ev.parent, RUN) && bytes_is(ev.path, "sub"));
+    cr_expect_eq(ev.attempt, 2);
+}
+
 Test(event, a_header_that_is_missing_or_wrong_is_malformed_and_named)
 {
     struct message results[] = { completed("1"), start(), claim(), timer() };
