@@ -58,8 +58,11 @@ int cmd_fmt(struct cli *cli)
         }
         json_array_append_new(files, json_pack("{s:s, s:b}", "file", path, "changed", changed));
         if (o->check && changed) code = MAX(code, EXIT_FAILED);
-        if (changed && (o->check || !o->to_stdout))
-            cli_note(cli, o->check ? "%s is not formatted" : "formatted %s", path);
+        bool printed = o->to_stdout || strcmp(path, "-") == 0;
+        if (changed && o->check)
+            cli_note(cli, "%s is not formatted", path);
+        else if (changed && !printed)
+            cli_note(cli, "formatted %s", path);
     }
     if (!o->json || o->to_stdout) return code;
     AUTO_JSON *report = json_pack("{s:O}", "files", files);

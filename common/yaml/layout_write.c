@@ -280,13 +280,25 @@ static bool render(const struct writer *w, const struct layout_node *node, struc
     return true;
 }
 
+static bool comment_within(const struct layout *l, size_t start, size_t end)
+{
+    size_t low = 0, high = l->comment_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (l->comments[middle].start < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < l->comment_count && l->comments[low].start < end;
+}
+
 /* Whether the node goes on the line that has `column` columns already. */
 static bool fits(const struct writer *w, const struct layout_node *node, uint32_t column,
                  struct buf *ret)
 {
     if (!node->flow && node->kind != LAYOUT_ALIAS && node->kind != LAYOUT_SCALAR) return false;
-    const struct layout_comment *c = next_comment(w);
-    if (c && c->start < node->end) return false;
+    if (comment_within(w->l, node->start, node->end)) return false;
     if (!render(w, node, ret)) return false;
     bool empty = (node->kind == LAYOUT_MAP || node->kind == LAYOUT_LIST) && !node->count;
     return !node->flow || empty || column + utf8_count(ret->data, ret->len) <= WIDTH_MAX;
@@ -547,7 +559,6 @@ static void normalise(struct bytes text, struct buf *ret)
         else if (at + 1 == text.len || text.data[at + 1] != '\n')
             buf_add_char(ret, '\n');
     }
-    buf_add_text(ret, "");
 }
 
 static bool lay_out(struct bytes text, struct buf *ret, struct err *e)
@@ -573,6 +584,7 @@ bool yaml_format(struct bytes text, struct buf *ret, struct err *e)
     if (!value) return err_prefix(e, "%u:%u", line, column);
     AUTO_BUF struct buf plain = { 0 };
     normalise(text, &plain);
+    if (!plain.len) return true;
     size_t first = strspn(plain.data, " \t\n");
     AUTO_JSON *json = plain.len && strchr("{[", plain.data[first]) && plain.data[first]
                           ? json_parse(buf_bytes(&plain), NULL)

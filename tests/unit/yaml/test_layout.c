@@ -65,7 +65,8 @@ Test(layout, comments_stay_where_they_were)
     formats("a: |  # header\n    text # no comment\n# one\nb: 1\n",
             "a: | # header\n  text # no comment\n# one\nb: 1\n");
     formats("# only a comment", "# only a comment\n");
-    formats("", "");
+    AUTO_BUF struct buf nothing = { 0 };
+    cr_assert(yaml_format((struct bytes){ 0 }, &nothing, NULL) && nothing.len == 0);
 }
 
 Test(layout, block_texts_keep_every_character)
