@@ -82,6 +82,7 @@ int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
 int cmd_simulate(struct cli *cli);
 int cmd_fmt(struct cli *cli);
+int cmd_init(struct cli *cli);
 int cmd_graph(struct cli *cli);
 int cmd_test(struct cli *cli);
 int cmd_deploy(struct cli *cli);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/trial/trial.h"
 #include "common/base/limits.h"
 #include "common/cel/cel.h"
 
@@ -91,12 +92,40 @@ static json_t *file_report(const char *path, const struct definition *def,
     return report;
 }
 
+/* A file of test cases with its workflow. *ret_report: for --json. */
+static int validate_suite(const struct cli *cli, const char *path, json_t **ret_report)
+{
+    CLEANUP(trial_suite_done) struct trial_suite suite = { 0 };
+    CLEANUP(faults_done) struct faults faults = { 0 };
+    struct err e = { 0 };
+    bool valid = trial_suite_read(path, &suite, &faults, &e), faulty = faults.count > 0;
+    json_t *report = json_pack("{s:s, s:b}", "file", path, "valid", valid);
+    if (valid)
+        json_object_set_new(report, "cases", json_integer((json_int_t)suite.count));
+    else if (faulty)
+        json_object_set_new(report, "faults", cli_faults_json(suite.workflow_path, &faults));
+    else
+        json_object_set_new(report, "error", json_string(e.text));
+    *ret_report = report ? report : json_null();
+    if (valid) return EXIT_OK;
+    if (faulty && !cli->config->json) cli_faults_print(suite.workflow_path, &faults);
+    if (!faulty && !cli->config->json) cli_fail(cli, "validate", &e);
+    return faulty ? EXIT_USAGE : exit_code_of(&e);
+}
+
 int cmd_validate(struct cli *cli)
 {
     int code = EXIT_OK;
     AUTO_JSON *reports = json_array();
     for (size_t i = 0; i < cli->arg_count; i++) {
         const char *path = cli->args[i];
+        if (trial_path_is_suite(path)) {
+            json_t *report;
+            int failed = validate_suite(cli, path, &report);
+            code = MAX(code, failed);
+            json_array_append_new(reports, report);
+            continue;
+        }
         CLEANUP(faults_done) struct faults faults = { 0 };
         struct err e = { 0 };
         CLEANUP(definition_free_p) struct definition *def = parse(path, &faults, &e);

@@ -55,6 +55,19 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option init_options[] = {
+    { .name = "template",
+      .short_flag = 't',
+      .type = OPTION_ENUM,
+      AT(template_name),
+      .choices = "hello|llm|pipeline|approval|map",
+      .fallback = "hello",
+      .help =
+          "What to begin with: one task; a model and a decision; steps one after the other with a "
+          "fallback; an answer that a person approves; many items side by side." },
+    JSON_OPTION,
+};
+
 static const struct option fmt_options[] = {
     { .name = "check",
       .type = OPTION_BOOL,
@@ -279,9 +292,14 @@ static const struct command all[] = {
             "Other commands find it by the environment: tutti dev --env-file tutti.env, then, in "
             "another shell, . ./tutti.env"),
       .args_max = 64, .run = cmd_dev },
+    { TABLE("init", "NAME", init_options, "Make a new workflow with its test",
+            "Writes NAME.yaml and NAME.test.yaml, and says what to do next. A file that exists is never "
+            "replaced (exit code 1)."),
+      .args_min = 1, .args_max = 1, .run = cmd_init },
     { TABLE("validate", "FILE...", plain_options, "Check workflow definitions",
             "Says nothing if all is well. Each fault is one line, FILE:LINE:COLUMN: what is wrong; "
-            "- is standard input."),
+            "- is standard input. Files of test cases (*.test.yaml) are checked together with their "
+            "workflow."),
       .args_min = 1, .args_max = 10000, .run = cmd_validate },
     { TABLE("eval", "EXPRESSION", eval_options, "Evaluate a CEL expression and print it as JSON",
             "The members of the data's top object are the names that the expression may use:\n\n"

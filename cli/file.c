@@ -26,8 +26,8 @@ static bool write_all(int fd, struct bytes content)
 static bool settle(const char *temporary, const char *target, bool exclusive, struct err *e)
 {
     if (!exclusive)
-        return rename(temporary, target) == 0 || err_fail(e, ERR_IO, "%s: %s", target,
-                                                          strerror(errno));
+        return rename(temporary, target) == 0 ||
+               err_fail(e, ERR_IO, "%s: %s", target, strerror(errno));
     /* Unlike rename, link does not replace what somebody made meanwhile. */
     if (link(temporary, target) != 0)
         return err_fail(e, errno == EEXIST ? ERR_CONFLICT : ERR_IO, "%s: %s", target,

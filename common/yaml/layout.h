@@ -12,13 +12,13 @@ enum layout_style { LAYOUT_PLAIN, LAYOUT_SINGLE, LAYOUT_DOUBLE, LAYOUT_LITERAL, 
 
 struct layout_node {
     enum layout_kind kind;
-    enum layout_style style;       /* SCALAR */
-    bool flow;                     /* LIST, MAP: in brackets */
-    size_t start, end;             /* bytes of the text; a scalar's without anchor and tag */
-    uint32_t line, end_line;       /* from 0 */
-    uint32_t column;               /* from 0, in characters */
-    char *props;                   /* "&a !!str", or NULL; owned */
-    char *value;                   /* ALIAS: its name; block scalar: the value; owned */
+    enum layout_style style; /* SCALAR */
+    bool flow;               /* LIST, MAP: in brackets */
+    size_t start, end;       /* bytes of the text; a scalar's without anchor and tag */
+    uint32_t line, end_line; /* from 0 */
+    uint32_t column;         /* from 0, in characters */
+    char *props;             /* "&a !!str", or NULL; owned */
+    char *value;             /* ALIAS: its name; block scalar: the value; owned */
     size_t value_len;
     struct layout_node **children; /* MAP: key, value, key, value ...; owned */
     size_t count, cap;
@@ -30,8 +30,8 @@ struct layout_comment {
 };
 
 struct layout {
-    struct bytes text;          /* without byte order mark, lines end in \n */
-    struct layout_node *root;   /* NULL: empty */
+    struct bytes text;        /* without byte order mark, lines end in \n */
+    struct layout_node *root; /* NULL: empty */
     struct layout_comment *comments;
     size_t comment_count, comment_cap;
     uint32_t *line_starts; /* byte offsets */

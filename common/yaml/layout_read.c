@@ -206,8 +206,7 @@ static bool read_node(struct reader *r, yaml_event_t *event, struct layout_node 
     } else if (event->type == YAML_SEQUENCE_START_EVENT) {
         node = node_new(r, LAYOUT_LIST, event);
         node->flow = event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE;
-        node->props =
-            props_of(event->data.sequence_start.anchor, event->data.sequence_start.tag);
+        node->props = props_of(event->data.sequence_start.anchor, event->data.sequence_start.tag);
         ok = read_children(r, node, YAML_SEQUENCE_END_EVENT);
     } else {
         node = node_new(r, LAYOUT_MAP, event);
@@ -252,10 +251,9 @@ static void add_comment(struct layout *l, size_t start, size_t end)
         l->comment_cap = l->comment_cap ? 2 * l->comment_cap : 32;
         l->comments = xrealloc(l->comments, l->comment_cap * sizeof *l->comments);
     }
-    l->comments[l->comment_count++] = (struct layout_comment){ .start = start,
-                                                               .len = end - start,
-                                                               .line = line_of(l, start),
-                                                               .column = column_of(l, start) };
+    l->comments[l->comment_count++] = (struct layout_comment){
+        .start = start, .len = end - start, .line = line_of(l, start), .column = column_of(l, start)
+    };
 }
 
 /* Outside of scalars a # at the beginning of a line or behind white space begins a comment. */

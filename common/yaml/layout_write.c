@@ -22,7 +22,7 @@ struct writer {
     struct buf *out;
     struct tail *tails;
     size_t tail_count, tail_cap;
-    uint32_t lines; /* ended so far by end_line and newline */
+    uint32_t lines;  /* ended so far by end_line and newline */
     size_t comment;  /* the next one */
     bool fresh;      /* no empty line here: the beginning, or right below a key */
     bool kept_blank; /* what was written last ends in empty lines that mean something */
@@ -93,7 +93,8 @@ static void comments_closing(struct writer *w, const struct layout_node *node, u
 {
     const struct layout_comment *c;
     size_t end = node->flow ? node->end : limit;
-    while ((c = next_comment(w)) != NULL && c->start < end && (node->flow || c->column >= column_min))
+    while ((c = next_comment(w)) != NULL && c->start < end &&
+           (node->flow || c->column >= column_min))
         write_comment(w, indent);
 }
 
@@ -353,8 +354,8 @@ static void write_list(struct writer *w, const struct layout_node *list, uint32_
     }
 }
 
-static void write_map(struct writer *w, const struct layout_node *map, uint32_t indent, size_t limit,
-                      bool inline_first)
+static void write_map(struct writer *w, const struct layout_node *map, uint32_t indent,
+                      size_t limit, bool inline_first)
 {
     for (size_t i = 0; i + 1 < map->count; i += 2) {
         const struct layout_node *key = map->children[i], *value = map->children[i + 1];
@@ -366,8 +367,8 @@ static void write_map(struct writer *w, const struct layout_node *map, uint32_t 
         write_key(w, key);
         w->column = map->column;
         w->line = key->end_line;
-        bool set_apart = value->kind == LAYOUT_LIST && is_document_list(w, key) &&
-                         wants_space(w, value);
+        bool set_apart =
+            value->kind == LAYOUT_LIST && is_document_list(w, key) && wants_space(w, value);
         AUTO_BUF struct buf line = { 0 };
         if (!set_apart || fits(w, value, out_column(w) + 1, &line)) {
             write_value(w, value, indent, until, false);
@@ -404,8 +405,8 @@ static void write_collection(struct writer *w, const struct layout_node *node, u
     comments_closing(w, node, node->column, limit, inner);
 }
 
-/* What stands behind "key:" or "-" of a block whose entries begin at `indent`. limit: where the next
- * entry around begins. */
+/* What stands behind "key:" or "-" of a block whose entries begin at `indent`. limit: where the
+ * next entry around begins. */
 static void write_value(struct writer *w, const struct layout_node *node, uint32_t indent,
                         size_t limit, bool dash)
 {

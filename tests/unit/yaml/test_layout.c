@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The canonical layout: what it looks like, that it is reached at once, and that it loses nothing. */
+ * The canonical layout: what it looks like, that it is reached at once, and that it loses nothing.
+ */
 #include <criterion/criterion.h>
 
 #include <dirent.h>
@@ -22,13 +23,15 @@ static void formats(const char *text, const char *wanted)
 
 Test(layout, indentation_is_two_and_lists_are_indented_below_their_key)
 {
-    formats("a:\n    b:\n    - 1\n    -   c: 2\n        d: 3\n", "a:\n  b:\n    - 1\n    - c: 2\n      d: 3\n");
+    formats("a:\n    b:\n    - 1\n    -   c: 2\n        d: 3\n",
+            "a:\n  b:\n    - 1\n    - c: 2\n      d: 3\n");
     formats("- - 1\n  - 2\n-\n  x: 1\n  y: 2\n", "- - 1\n  - 2\n- x: 1\n  y: 2\n");
 }
 
 Test(layout, spacing_and_quotes_are_uniform)
 {
-    formats("a:   {b: 1,c: [1,2 , 3]}\n'k':   'it''s'\n", "a: { b: 1, c: [1, 2, 3] }\n\"k\": \"it's\"\n");
+    formats("a:   {b: 1,c: [1,2 , 3]}\n'k':   'it''s'\n",
+            "a: { b: 1, c: [1, 2, 3] }\n\"k\": \"it's\"\n");
     formats("a: 'say \"x\"'\nb: 'back\\slash'\nc: {}\nd: [ ]\n",
             "a: 'say \"x\"'\nb: 'back\\slash'\nc: {}\nd: []\n");
     formats("a: 1   \n\n\n\nb: 2\n\n", "a: 1\n\nb: 2\n");
@@ -39,22 +42,26 @@ Test(layout, spacing_and_quotes_are_uniform)
 
 Test(layout, numbers_and_texts_stay_as_they_were_written)
 {
-    formats("version:  1.10\nhex:  0x1F\nempty:\nyes:  on\n", "version: 1.10\nhex: 0x1F\nempty:\nyes: on\n");
+    formats("version:  1.10\nhex:  0x1F\nempty:\nyes:  on\n",
+            "version: 1.10\nhex: 0x1F\nempty:\nyes: on\n");
 }
 
 Test(layout, brackets_over_several_lines_become_blocks)
 {
     formats("a: {b: 1,\n  c: {d: 2}}\n", "a:\n  b: 1\n  c: { d: 2 }\n");
     formats("- [1,\n   2]\n", "- - 1\n  - 2\n");
-    formats("a: { long: \"0123456789012345678901234567890123456789012345678901234567890123456789\", more: "
-            "\"0123456789012345678901234567890\" }\n",
-            "a:\n  long: \"0123456789012345678901234567890123456789012345678901234567890123456789\"\n"
-            "  more: \"0123456789012345678901234567890\"\n");
+    formats(
+        "a: { long: \"0123456789012345678901234567890123456789012345678901234567890123456789\", "
+        "more: "
+        "\"0123456789012345678901234567890\" }\n",
+        "a:\n  long: \"0123456789012345678901234567890123456789012345678901234567890123456789\"\n"
+        "  more: \"0123456789012345678901234567890\"\n");
 }
 
 Test(layout, comments_stay_where_they_were)
 {
-    formats("# head\n\na:  1 # behind\n# above b\nb:\n    # above c\n    c: 2\n    # closing b\n# end\n",
+    formats("# head\n\na:  1 # behind\n# above b\nb:\n    # above c\n    c: 2\n    # closing b\n# "
+            "end\n",
             "# head\n\na: 1 # behind\n# above b\nb:\n  # above c\n  c: 2\n  # closing b\n# end\n");
     formats("steps: # all of them\n- x # one\n# two follows\n- y\n",
             "steps: # all of them\n  - x  # one\n  # two follows\n  - y\n");
@@ -74,7 +81,8 @@ Test(layout, block_texts_keep_every_character)
     formats("a: |\n      one\n        two   \n\n      three\n\n\nb: >-\n   x\n   y\n",
             "a: |\n  one\n    two   \n\n  three\n\nb: >-\n  x\n  y\n");
     formats("a: |+\n  one\n\n\nb: 1\n", "a: |+\n  one\n\n\nb: 1\n");
-    formats("a:\n    - |2\n        two more\n      text\n", "a:\n  - |2\n      two more\n    text\n");
+    formats("a:\n    - |2\n        two more\n      text\n",
+            "a:\n  - |2\n      two more\n    text\n");
     formats("a: |\n  no newline at the end", "a: |-\n  no newline at the end\n");
 }
 
@@ -86,7 +94,8 @@ Test(layout, texts_over_several_lines_are_indented)
 
 Test(layout, anchors_and_tags_stay)
 {
-    formats("a:   &x {b: 1}\nc:  *x\nd: !!str   5\ne: &y\n    f: 1\n", "a: &x { b: 1 }\nc: *x\nd: !!str 5\ne: &y\n  f: 1\n");
+    formats("a:   &x {b: 1}\nc:  *x\nd: !!str   5\ne: &y\n    f: 1\n",
+            "a: &x { b: 1 }\nc: *x\nd: !!str 5\ne: &y\n  f: 1\n");
 }
 
 Test(layout, steps_are_set_apart)
@@ -98,9 +107,10 @@ Test(layout, steps_are_set_apart)
 
 Test(layout, json_stays_json)
 {
-    formats("{\"a\":[1,{\"b\":\"x,\\\"y\"}],\n\"v\":1.10,\"e\":{},\"l\":[ ]}",
-            "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,\\\"y\"\n    }\n  ],\n  \"v\": 1.10,\n  "
-            "\"e\": {},\n  \"l\": []\n}\n");
+    formats(
+        "{\"a\":[1,{\"b\":\"x,\\\"y\"}],\n\"v\":1.10,\"e\":{},\"l\":[ ]}",
+        "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,\\\"y\"\n    }\n  ],\n  \"v\": 1.10,\n  "
+        "\"e\": {},\n  \"l\": []\n}\n");
 }
 
 Test(layout, what_is_no_yaml_is_refused_with_its_place)
@@ -120,7 +130,8 @@ static size_t comments_of(const struct buf *text)
     return count;
 }
 
-/* A file of random shape: mappings, lists, texts of all styles, comments and empty lines anywhere. */
+/* A file of random shape: mappings, lists, texts of all styles, comments and empty lines anywhere.
+ */
 struct maker {
     uint64_t *prng;
     struct buf *out;
@@ -156,8 +167,9 @@ static void end(struct maker *m)
 
 static void make_flow(struct maker *m, int depth)
 {
-    static const char *const scalars[] = { "1",    "-2.50", "true", "plain text", "'single'", "\"dou\\\"ble\"",
-                                           "null", "\"\"",  "x#y",  "'it''s'",    "http://x" };
+    static const char *const scalars[] = { "1",        "-2.50",          "true",    "plain text",
+                                           "'single'", "\"dou\\\"ble\"", "null",    "\"\"",
+                                           "x#y",      "'it''s'",        "http://x" };
     uint64_t kind = depth > 3 ? 9 : below(m, 10), count = below(m, 4);
     if (kind > 2) {
         buf_add_text(m->out, scalars[below(m, ARRAY_LEN(scalars))]);
@@ -166,7 +178,8 @@ static void make_flow(struct maker *m, int depth)
     buf_add_char(m->out, kind ? '{' : '[');
     for (uint64_t i = 0; i < count; i++) {
         if (i) buf_add_text(m->out, below(m, 2) ? "," : " , ");
-        if (i && below(m, 12) == 0) buf_addf(m->out, " # c%u\n                        ", m->number++);
+        if (i && below(m, 12) == 0)
+            buf_addf(m->out, " # c%u\n                        ", m->number++);
         if (kind) buf_addf(m->out, " k%u: ", m->number++);
         make_flow(m, depth + 1);
     }
@@ -234,11 +247,12 @@ Test(layout, a_random_file_keeps_its_values_and_comments_and_does_not_change_aga
         struct err e = { 0 };
         make_block(&m, 0, 0);
         AUTO_JSON *value = yaml_parse(buf_bytes(&text), NULL, NULL, NULL, &e);
-        cr_assert(value, "seed %llu: the test's own text: %s\n%s", (unsigned long long)seed, e.text, text.data);
-        cr_assert(yaml_format(buf_bytes(&text), &once, &e), "seed %llu: %s\n%s", (unsigned long long)seed, e.text,
+        cr_assert(value, "seed %llu: the test's own text: %s\n%s", (unsigned long long)seed, e.text,
                   text.data);
-        cr_assert(yaml_format(buf_bytes(&once), &twice, &e), "seed %llu: again: %s\n%s", (unsigned long long)seed,
-                  e.text, once.data);
+        cr_assert(yaml_format(buf_bytes(&text), &once, &e), "seed %llu: %s\n%s",
+                  (unsigned long long)seed, e.text, text.data);
+        cr_assert(yaml_format(buf_bytes(&once), &twice, &e), "seed %llu: again: %s\n%s",
+                  (unsigned long long)seed, e.text, once.data);
         cr_assert_str_eq(once.data, twice.data, "seed %llu\n%s\n--- became\n%s\n--- became\n%s",
                          (unsigned long long)seed, text.data, once.data, twice.data);
         AUTO_JSON *after = yaml_parse(buf_bytes(&once), NULL, NULL, NULL, &e);
@@ -249,18 +263,21 @@ Test(layout, a_random_file_keeps_its_values_and_comments_and_does_not_change_aga
 
 Test(layout, damaged_files_are_refused_or_laid_out_for_good)
 {
-    static const char base[] = "workflow: x # c1\nsteps:\n- name: a # c2\n  args: [1, 'two', {b: 3}]\n  text: |\n    one\n"
-                               "     two\n  # c3\n- &n {name: b}\n- *n\n- \"x\n  y\"\n";
+    static const char base[] =
+        "workflow: x # c1\nsteps:\n- name: a # c2\n  args: [1, 'two', {b: 3}]\n  text: |\n    one\n"
+        "     two\n  # c3\n- &n {name: b}\n- *n\n- \"x\n  y\"\n";
     static const char marks[] = " \n\t#:-[]{},&*!|>'\"a1\r\\?";
     uint64_t prng = 7;
     for (int i = 0; i < 4000; i++) {
         AUTO_FREE char *text = xstrdup(base);
         for (uint64_t k = 1 + prng_next(&prng) % 3; k > 0; k--)
-            text[prng_next(&prng) % (sizeof base - 1)] = marks[prng_next(&prng) % (sizeof marks - 1)];
+            text[prng_next(&prng) % (sizeof base - 1)] =
+                marks[prng_next(&prng) % (sizeof marks - 1)];
         AUTO_BUF struct buf once = { 0 }, twice = { 0 };
         struct err e = { 0 };
         if (!yaml_format(bytes_of(text), &once, &e)) continue;
         cr_assert(yaml_format(buf_bytes(&once), &twice, &e), "%s\n%s\n%s", e.text, text, once.data);
-        cr_assert_str_eq(once.data, twice.data, "%s\n--- became\n%s\n--- became\n%s", text, once.data, twice.data);
+        cr_assert_str_eq(once.data, twice.data, "%s\n--- became\n%s\n--- became\n%s", text,
+                         once.data, twice.data);
     }
 }
