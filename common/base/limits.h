@@ -27,6 +27,12 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 #define NAME_BYTES_MAX       100  /* workflow, step, queue, secret names */
 #define PATH_BYTES_MAX       1024 /* a step's path in a run */
 #define ATTEMPTS_MAX         100
+#define PARALLEL_MAX         10000  /* tasks of a run, or items of a map, at the same time */
+#define MAP_ITEMS_MAX        100000 /* of one map */
+#define LOOP_ITERATIONS_MAX  10000
+#define RUN_STEPS_MAX        1000000 /* steps that a run begins where something repeats */
+#define QUORUM_MAX           100
+#define TOPIC_BYTES_MAX      249 /* Kafka's own limit */
 #define START_KEY_BYTES_MAX  512
 #define HEADER_COUNT_MAX     40 /* headers of a record that are looked at */
 

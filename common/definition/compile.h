@@ -4,10 +4,11 @@
  * look at a file shows all of them; what it builds from faulty parts is only good enough to go on,
  * and is thrown away.
  *
- *   workflow.c  the fields of the workflow      kinds.c   the fields that a kind of step has
- *   steps.c     lists of steps, common fields   refs.c    what expressions may refer to
- *   fields.c    reading values                  order.c   which step can have run before which
- *   faults.c    faults and their positions
+ *   workflow.c  the fields of the workflow      kinds*.c    the fields that a kind of step has
+ *   triggers.c  what starts it                  handlers.c  on_error, catch, compensate
+ *   steps.c     lists of steps, common fields   graph.c     lists with `needs`
+ *   fields.c    reading values                  refs.c      what expressions may refer to
+ *   faults.c    faults and their positions      order.c     which step can have run before which
  */
 #ifndef TUTTI_DEFINITION_COMPILE_H
 #define TUTTI_DEFINITION_COMPILE_H
@@ -36,6 +37,9 @@ enum root {
     ROOT_OUTPUT = 1,  /* in the `output` mapping of a step */
     ROOT_SECRETS = 2, /* in what a worker fills in */
     ROOT_EVENT = 4,   /* in a trigger, which knows nothing else */
+    ROOT_ITEM = 8,    /* in `while` and `until`: they stand inside their loop's scope */
+    ROOT_SIGNAL = 16, /* in `match` */
+    ROOT_START = 32,  /* in `attributes`: only the input and the run */
 };
 
 /* An expression or template that was read; its names are checked when all steps are known. */
@@ -71,6 +75,7 @@ struct compiler {
     bool *reads; /* [from * step_count + to]: step `from` reads step `to`; while checking uses */
     const char **vars; /* names that `set` steps set */
     size_t var_count, var_cap;
+    bool signals;      /* a step waits for one */
     unsigned depth;    /* of step lists */
     uint32_t now_step; /* the step that is being compiled, NO_INDEX outside of steps */
     uint32_t now_scope;
@@ -142,6 +147,13 @@ bool read_queue(struct node object, const char **ret);
  * checked by what a definition says. */
 void read_handler(struct node object, const char *key, const char **ret);
 bool read_retry(struct node object, struct retry_policy *policy);
+/* The name of an error type; a list of them as 1 << enum error_type. */
+bool read_error_type(struct node n, enum error_type *ret);
+void read_error_types(struct node n, uint64_t *ret);
+/* Whether the text can name a Kafka topic. */
+bool topic_name_good(struct node n);
+/* A list, or a template of one; of the definition, or NULL where there was a fault. */
+struct template *read_list(struct node n);
 bool check_name(struct node n, const char *what);
 /* A schema of the definition, or NULL. */
 struct schema *read_schema(struct node n);
@@ -166,10 +178,36 @@ struct template *build_template(struct compiler *c, const json_t *value);
 uint32_t compile_list(struct node list, const char *name, uint32_t parent, bool may_be_empty);
 /* A scope that a step repeats; now_scope is to be set to it while its body is compiled. */
 uint32_t scope_add(struct compiler *c, uint32_t owner);
-/* on_error, of a step or of the workflow. */
-void read_on_error(struct node object, uint32_t step, enum on_error *ret, uint32_t *ret_block);
 /* Names of all steps, as scratch memory. */
 const char *const *step_names(struct compiler *c);
+
+/* --- handlers.c --- */
+
+struct on_error_def {
+    enum on_error kind;
+    uint32_t block; /* FALLBACK; else NO_INDEX */
+    const struct approval_def *escalation;
+};
+/* on_error, of a step or of the workflow (step NO_INDEX). */
+struct on_error_def read_on_error(struct node object, uint32_t step);
+/* on_error, catch and compensate of the step at n. */
+void compile_handlers(struct node n, struct step_def *s);
+
+/* --- graph.c --- */
+
+/* Reads `needs` of the steps of a list that was compiled to the block. */
+void compile_needs(struct node list, uint32_t block);
+/* Whether a step of a graph needs the other one, by itself or through others. */
+bool step_needs(const struct step_def *steps, uint32_t step, uint32_t other);
+
+/* --- triggers.c --- */
+
+void read_triggers(struct node root);
+
+/* --- kinds_people.c --- */
+
+/* `escalate`: approvers, or a mapping with them. */
+const struct approval_def *read_escalation(struct node n);
 
 /* --- kinds.c --- */
 
@@ -191,12 +229,19 @@ enum order {
     ORDER_LATER,
     ORDER_INSIDE, /* x is inside y */
     ORDER_AROUND, /* y is inside x */
-    ORDER_BESIDE, /* in another branch or case of the same step */
+    ORDER_BESIDE, /* in another branch or case of the same step, or of a graph */
+    ORDER_HIDDEN, /* in the body of a map or loop that y is outside of */
 };
-/* Where step x stands, seen from step y. *ret_step: the step that holds both, for ORDER_BESIDE. */
-enum order step_order(const struct definition *d, uint32_t y, uint32_t x, uint32_t *ret_step);
-/* Whether the step is in the fallback of a step or of the workflow. */
-bool step_in_fallback(const struct definition *d, uint32_t step);
+/* Where step x stands, seen from an expression of step y that is evaluated in y_scope (that of y,
+ * or of its body). *ret_step: the step that holds both, for ORDER_BESIDE; the map or loop that
+ * hides x, for ORDER_HIDDEN. */
+enum order step_order(const struct definition *d, uint32_t y, uint32_t y_scope, uint32_t x,
+                      uint32_t *ret_step);
+/* Whether the step is in what follows an error: a fallback or catch, of a step or of the workflow.
+ */
+bool step_after_error(const struct definition *d, uint32_t step);
+/* The map in whose `reduce` the step is, or NO_INDEX. */
+uint32_t step_reduces(const struct definition *d, uint32_t step);
 
 /* --- refs.c --- */
 

@@ -151,7 +151,8 @@ struct step_def {
     struct template *idempotency_key; /* NULL: ours */
     struct schema *output_schema;     /* llm and task; NULL: none */
     enum priority priority;
-    int64_t cache_ttl_ms; /* 0: not cached */
+    int64_t cache_ttl_ms;       /* 0: not cached */
+    struct template *cache_key; /* a text; NULL: made of kind, uses and input */
     /* set: an object; transform: the output; return: the run's output (NULL: the output of the step
      * before); fail: {"type", "message", "details"} */
     struct template *value;
@@ -192,11 +193,33 @@ struct step_def {
     uint32_t rollback_to; /* undo what was completed behind this step; NO_INDEX: everything */
 };
 
+/* What a start does where an unfinished run has its key. */
+#define START_POLICIES(X) \
+    X(REJECT, "reject") X(QUEUE, "queue") X(REPLACE, "replace") X(ALLOW, "allow")
+enum start_policy {
+#define X(name, text) START_##name,
+    START_POLICIES(X)
+#undef X
+        START_POLICY_COUNT
+};
+const char *start_policy_name(enum start_policy policy);
+
+/* Which of the firings that were missed are made up for. */
+enum catch_up { CATCH_UP_NONE, CATCH_UP_LAST, CATCH_UP_ALL };
+struct schedule_def {
+    const char *cron, *timezone; /* well-formed; whether the zone exists is the system's to say */
+    enum catch_up catch_up;
+    bool paused; /* deployed, but fires only by hand */
+};
+
+/* A topic or a schedule. */
 struct trigger_def {
-    const char *topic;
-    struct cel *filter;     /* sees `event` (CloudEvents attributes and `data`), NULL: all */
-    struct template *input; /* sees `event`; NULL: event.data */
-    struct template *key;   /* a string; NULL: none */
+    const char *topic;                   /* NULL: a schedule */
+    const struct schedule_def *schedule; /* NULL: a topic */
+    struct cel *filter;       /* sees `event` (CloudEvents attributes and `data`), NULL: all */
+    struct template *input;   /* sees `event` (of a schedule: {schedule, time}); NULL: event.data */
+    struct template *key;     /* a string; NULL: none */
+    enum start_policy policy; /* of a schedule: its overlap */
 };
 
 struct definition {
@@ -252,8 +275,10 @@ MUST_CHECK struct definition *definition_load(struct bytes canonical, const char
 struct definition *definition_free(struct definition *d);
 DEFINE_CLEANUP(struct definition *, definition_free)
 /* The step before a step in definition order, whose output bare names and a task without `input`
- * see: its neighbour in the list, else the one before the step that holds the list (for a fallback:
- * that step itself). NULL: there is none. */
+ * see: its neighbour in the list (in a graph: what it needs, if that is one step), else the one
+ * before the step that holds the list (for what follows an error and for compensation: that step
+ * itself). NULL: there is none, also for the first step of the body of a map or loop and of what
+ * reduces. */
 const struct step_def *definition_before(const struct definition *d, uint32_t step);
 /* The step of that name, or NULL. */
 const struct step_def *definition_step(const struct definition *d, struct bytes name);

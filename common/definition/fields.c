@@ -204,6 +204,19 @@ bool check_name(struct node n, const char *what)
     return false;
 }
 
+bool topic_name_good(struct node n)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    const char *text = json_string_value(n.value);
+    if (text && *text && strlen(text) <= TOPIC_BYTES_MAX && strcmp(text, ".") != 0 &&
+        strcmp(text, "..") != 0 && !text[strspn(text, allowed)])
+        return true;
+    fault(n, "'topic' is no name of a Kafka topic (letters, digits, '.', '_' and '-'; at most %d)",
+          TOPIC_BYTES_MAX);
+    return false;
+}
+
 bool read_queue(struct node object, const char **ret)
 {
     struct node n = node_get(object, "queue");
@@ -234,27 +247,31 @@ void read_handler(struct node object, const char *key, const char **ret)
         *ret = text;
 }
 
-static void read_retry_on(struct node n, uint64_t *ret)
+bool read_error_type(struct node n, enum error_type *ret)
 {
     static const char *const names[] = {
 #define X(name, text, retryable) text,
         ERROR_TYPES(X)
 #undef X
     };
+    const char *text = json_string_value(n.value);
+    if (text && error_type_find(bytes_of(text), ret)) return true;
+    if (text)
+        fault(n, "'%.100s' is no error type%s", text,
+              did_you_mean(n.c, text, names, ARRAY_LEN(names)));
+    else
+        fault(n, "expected the name of an error type, found %s", noun(n.value));
+    return false;
+}
+
+void read_error_types(struct node n, uint64_t *ret)
+{
     *ret = 0;
     if (!is_array(n, "'on'")) return;
     if (json_array_size(n.value) == 0) fault(n, "'on' must name at least one error type");
     for (size_t i = 0; i < json_array_size(n.value); i++) {
-        struct node item = node_at(n, i);
-        const char *text = json_string_value(item.value);
         enum error_type type;
-        if (!text)
-            fault(item, "expected the name of an error type, found %s", noun(item.value));
-        else if (!error_type_find(bytes_of(text), &type))
-            fault(item, "'%.100s' is no error type%s", text,
-                  did_you_mean(n.c, text, names, ARRAY_LEN(names)));
-        else
-            *ret |= UINT64_C(1) << type;
+        if (read_error_type(node_at(n, i), &type)) *ret |= UINT64_C(1) << type;
     }
 }
 
@@ -283,7 +300,7 @@ bool read_retry(struct node object, struct retry_policy *policy)
             policy->max_ms = policy->initial_ms;
     }
     struct node on = node_get(n, "on");
-    if (on.value) read_retry_on(on, &policy->on);
+    if (on.value) read_error_types(on, &policy->on);
     return n.c->faults->count == faults;
 }
 
@@ -413,4 +430,11 @@ struct template *build_template(struct compiler *c, const json_t *value)
 struct template *read_template(struct node n, unsigned roots)
 {
     return check_template(n, roots) ? build_template(n.c, n.value) : NULL;
+}
+
+struct template *read_list(struct node n)
+{
+    if (json_is_array(n.value) || json_is_string(n.value)) return read_template(n, 0);
+    fault(n, "expected a list, or a template of one, found %s", noun(n.value));
+    return NULL;
 }

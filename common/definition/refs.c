@@ -67,13 +67,27 @@ static void fault_later(struct ref *r, uint32_t x)
         ref_fault(r, "'%s' reads step '%s', which can only run after it", here, other);
 }
 
+static void fault_hidden(struct ref *r, uint32_t x, uint32_t owner)
+{
+    const char *name = r->c->steps[owner].name;
+    ref_fault(
+        r, "step '%s' is repeated inside '%s', so it has no one output here; read steps.%s.output",
+        r->c->steps[x].name, name, name);
+}
+
 static void check_order(struct ref *r, uint32_t x)
 {
     const struct compiler *c = r->c;
     uint32_t y = r->use->step, both = 0;
-    if (y == NO_INDEX) return;
-    const char *here = c->steps[y].name, *other = c->steps[x].name;
-    switch (step_order(c->d, y, x, &both)) {
+    const char *other = c->steps[x].name;
+    if (y == NO_INDEX) {
+        if (c->steps[x].scope) fault_hidden(r, x, c->scopes[c->steps[x].scope].owner);
+        return;
+    }
+    const char *here = c->steps[y].name;
+    bool in_body = r->use->roots & ROOT_ITEM && c->steps[y].body_scope != NO_INDEX;
+    uint32_t scope = in_body ? c->steps[y].body_scope : c->steps[y].scope;
+    switch (step_order(c->d, y, scope, x, &both)) {
     case ORDER_BEFORE: return;
     case ORDER_SELF:
         if (r->use->roots & ROOT_OUTPUT)
@@ -92,11 +106,17 @@ static void check_order(struct ref *r, uint32_t x)
         ref_fault(r, "'%s' reads step '%s', which it is a part of and which ends later", here,
                   other);
         return;
+    case ORDER_HIDDEN: fault_hidden(r, x, both); return;
     case ORDER_BESIDE:
-        ref_fault(
-            r, "'%s' reads step '%s' of another %s of '%s'; only steps after '%s' can rely on it",
-            here, other, c->steps[both].kind == STEP_PARALLEL ? "branch" : "case",
-            c->steps[both].name, c->steps[both].name);
+        if (c->d->blocks[c->steps[y].block].graph && c->steps[x].block == c->steps[y].block)
+            ref_fault(r, "'%s' reads step '%s', which runs beside it; add it to its 'needs'", here,
+                      other);
+        else
+            ref_fault(r,
+                      "'%s' reads step '%s' of another %s of '%s'; only steps after '%s' can rely "
+                      "on it",
+                      here, other, c->steps[both].kind == STEP_PARALLEL ? "branch" : "case",
+                      c->steps[both].name, c->steps[both].name);
         return;
     }
 }
@@ -181,8 +201,9 @@ static void check_input(struct ref *r)
 static void check_secret(struct ref *r)
 {
     if (r->use->roots & ROOT_SECRETS) return;
-    ref_fault(r, "secrets may stand only in 'url', 'headers', 'query' and 'body' of http steps and "
-                 "in 'args' and 'stdin' of exec steps");
+    ref_fault(r, "secrets may stand only in 'url', 'headers', 'query' and 'body' of http steps, in "
+                 "'args' and 'stdin' of exec steps, and in 'endpoint', 'headers' and 'body' of "
+                 "webhook steps");
 }
 
 /* A name that is no root: of vars, of the output of the step before, or of the input. */
@@ -219,38 +240,84 @@ static void check_trigger(struct ref *r)
         ref_fault(r, "a trigger knows only 'event', and not '%s'", r->names[0]);
 }
 
+static void check_output(struct ref *r)
+{
+    if (!(r->use->roots & ROOT_OUTPUT))
+        ref_fault(r, "'output' is known only in the 'output' mapping of a step; another step's "
+                     "is steps.NAME.output");
+}
+
+static void check_error(struct ref *r)
+{
+    if (r->use->step != NO_INDEX && step_after_error(r->c->d, r->use->step))
+        check_member(r, error_members, ARRAY_LEN(error_members));
+    else
+        ref_fault(r, "'error' is known only inside a fallback or a catch; a step's error is "
+                     "steps.NAME.error");
+}
+
+static void check_event(struct ref *r)
+{
+    ref_fault(r, "'event' is known only in triggers; a trigger's 'input' hands it to the run");
+}
+
+static void check_run(struct ref *r)
+{
+    check_member(r, run_members, ARRAY_LEN(run_members));
+}
+
+/* The map or loop in whose body the name is an item or a number; NULL: it is none here. */
+static bool names_item(const struct ref *r)
+{
+    const struct compiler *c = r->c;
+    if (r->use->step == NO_INDEX) return false;
+    const struct step_def *s = &c->steps[r->use->step];
+    bool in_body = r->use->roots & ROOT_ITEM && s->body_scope != NO_INDEX;
+    for (uint32_t scope = in_body ? s->body_scope : s->scope; scope != 0;
+         scope = c->scopes[scope].parent) {
+        const struct step_def *owner = &c->steps[c->scopes[scope].owner];
+        if (strcmp(r->names[0], owner->as) == 0 || strcmp(r->names[0], "index") == 0) return true;
+    }
+    return false;
+}
+
+/* Names that stand for something at some places only, and otherwise for what a bare name does. */
+static bool names_special(const struct ref *r)
+{
+    const struct compiler *c = r->c;
+    if (names_item(r)) return true;
+    if (strcmp(r->names[0], "signal") == 0) return r->use->roots & ROOT_SIGNAL || c->signals;
+    return strcmp(r->names[0], "results") == 0 && r->use->step != NO_INDEX &&
+           step_reduces(c->d, r->use->step) != NO_INDEX;
+}
+
+static void check_start_only(struct ref *r)
+{
+    if (strcmp(r->names[0], "steps") == 0 || strcmp(r->names[0], "vars") == 0)
+        ref_fault(r, "'%s' is not known at the start; attributes are made of the input and the run",
+                  r->names[0]);
+}
+
 static void check_ref(struct ref *r)
 {
-    const char *root = r->names[0];
-    unsigned roots = r->use->roots;
-    uint32_t step = r->use->step;
-    if (roots & ROOT_EVENT)
+    static const struct {
+        const char *root;
+        void (*check)(struct ref *r);
+    } checks[] = { { "steps", check_step },     { "vars", check_var },
+                   { "input", check_input },    { "run", check_run },
+                   { "secrets", check_secret }, { "event", check_event },
+                   { "output", check_output },  { "error", check_error } };
+    if (r->use->roots & ROOT_EVENT) {
         check_trigger(r);
-    else if (strcmp(root, "steps") == 0)
-        check_step(r);
-    else if (strcmp(root, "vars") == 0)
-        check_var(r);
-    else if (strcmp(root, "input") == 0)
-        check_input(r);
-    else if (strcmp(root, "run") == 0)
-        check_member(r, run_members, ARRAY_LEN(run_members));
-    else if (strcmp(root, "secrets") == 0)
-        check_secret(r);
-    else if (strcmp(root, "event") == 0)
-        ref_fault(r, "'event' is known only in triggers; a trigger's 'input' hands it to the run");
-    else if (strcmp(root, "output") == 0) {
-        if (!(roots & ROOT_OUTPUT))
-            ref_fault(r, "'output' is known only in the 'output' mapping of a step; another step's "
-                         "is steps.NAME.output");
-    } else if (strcmp(root, "error") == 0) {
-        if (step != NO_INDEX && step_in_fallback(r->c->d, step))
-            check_member(r, error_members, ARRAY_LEN(error_members));
-        else
-            ref_fault(r, "'error' is known only inside a fallback; a step's error is "
-                         "steps.NAME.error");
-    } else {
-        check_bare(r);
+        return;
     }
+    if (r->use->roots & ROOT_START) check_start_only(r);
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        if (strcmp(r->names[0], checks[i].root) != 0) continue;
+        checks[i].check(r);
+        return;
+    }
+    if (!names_special(r)) check_bare(r);
 }
 
 /* --- walking the expressions --- */
@@ -305,6 +372,27 @@ static void walk_uses(struct compiler *c, bool check)
     }
 }
 
+/* `to` of the steps that roll back: a step of the same scope that can have run before. */
+static void check_rollbacks(struct compiler *c)
+{
+    struct node root = { .c = c, .value = c->root, .pointer = "" };
+    for (uint32_t i = 0; i < c->step_count; i++) {
+        struct step_def *s = &c->steps[i];
+        struct node to = node_get(node_descend(root, c->step_pointers[i]), "to");
+        uint32_t both;
+        if (s->kind != STEP_ROLLBACK || !json_is_string(to.value)) continue;
+        uint32_t x = step_index(c, json_string_value(to.value));
+        if (x == NO_INDEX)
+            fault(to, "no step is called '%.100s'%s", json_string_value(to.value),
+                  did_you_mean(c, json_string_value(to.value), step_names(c), c->step_count));
+        else if (step_order(c->d, i, s->scope, x, &both) != ORDER_BEFORE)
+            fault(to, "'%s' rolls back to step '%s', which does not run before it", s->name,
+                  c->steps[x].name);
+        else
+            s->rollback_to = x;
+    }
+}
+
 void check_uses(struct compiler *c)
 {
     AUTO_FREE bool *reads = xcalloc((size_t)c->step_count * c->step_count + 1, sizeof *reads);
@@ -312,4 +400,5 @@ void check_uses(struct compiler *c)
     walk_uses(c, false);
     walk_uses(c, true);
     c->reads = NULL;
+    check_rollbacks(c);
 }

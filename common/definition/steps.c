@@ -5,40 +5,29 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "common/base/limits.h"
-#include "common/definition/compile.h"
+#include "common/definition/kinds.h"
 
-/* X(text, kind): the types that a definition may write. */
+/* The types that a definition may write. */
 static const struct {
     const char *text;
     enum step_kind kind;
-} types[] = {
-    { "task", STEP_TASK }, { "sequential", STEP_TASK },   { "worker", STEP_TASK },
-    { "llm", STEP_LLM },   { "http", STEP_HTTP },         { "exec", STEP_EXEC },
-    { "set", STEP_SET },   { "parallel", STEP_PARALLEL }, { "conditional", STEP_CONDITIONAL },
+} types[] = { { "sequential", STEP_TASK },
+              { "worker", STEP_TASK },
+#define X(name, text) { text, STEP_##name },
+              STEP_KINDS(X)
+#undef X
 };
-#define TYPES_TEXT "task (also sequential, worker), llm, http, exec, set, parallel, conditional"
+#define TYPES_TEXT                                                                             \
+    "task (also sequential, worker), llm, http, exec, webhook, emit, router, set, transform, " \
+    "parallel, map, conditional, loop, human_approval, wait, workflow, rollback, return, fail"
 
 /* Types of the language that this version does not run. */
-static const char *const refused_types[] = {
-    "map",      "loop",   "router",    "react", "planner", "orchestrator", "human_approval",
-    "wait",     "mcp",    "transform", "embed", "emit",    "webhook",      "workflow",
-    "rollback", "return", "fail",
-};
+static const char *const refused_types[] = { "react", "planner", "orchestrator", "mcp", "embed" };
 
 static const struct refused_field refused_fields[] = {
-    { "needs", "steps run in the order of their list; 'parallel' runs some side by side" },
-    { "catch", "'on_error' says what happens after an error" },
-    { "compensate", "" },
-    { "priority", "give urgent steps a 'queue' of their own" },
-    { "cache", "" },
     { "resources", "" },
-    { "approvers", "" },
     { "tools", "a model call has no tools yet" },
     { "env", "an exec step passes values as 'args' or 'stdin'" },
-    { "over", "" },
-    { "while", "" },
-    { "until", "" },
 };
 
 const char *step_kind_name(enum step_kind kind)
@@ -130,54 +119,50 @@ static const char *read_name(struct node step, uint32_t index)
     return name;
 }
 
-void read_on_error(struct node object, uint32_t step, enum on_error *ret, uint32_t *ret_block)
+static void read_cache(struct node n, struct step_def *s)
 {
-    static const char *const words[] = { "fail", "continue" };
-    static const char *const members[] = { "fallback" };
-    static const struct refused_field refused[] = { { "escalate", "" } };
-    struct node n = node_get(object, "on_error");
-    if (!n.value) return;
-    if (json_is_object(n.value)) {
-        check_members(n, "'on_error'", members, 1, refused, 1);
-        struct node list = node_get(n, "fallback");
-        if (!list.value) {
-            if (json_object_size(n.value) == 0) fault(n, "'on_error' needs 'fallback' with steps");
-            return;
-        }
-        *ret = ON_ERROR_FALLBACK;
-        *ret_block = compile_list(list, NULL, step, false);
-        return;
+    static const char *const members[] = { "ttl", "key" };
+    if (!n.value || !is_object(n, "'cache'")) return;
+    check_members(n, "'cache'", members, ARRAY_LEN(members), NULL, 0);
+    struct node key = node_get(n, "key");
+    if (!json_object_get(n.value, "ttl")) fault(n, "'cache' needs a 'ttl', a duration");
+    (void)read_duration(n, "ttl", &s->cache_ttl_ms);
+    if (key.value && !json_is_string(key.value))
+        fault(key, "'key': expected a text");
+    else if (key.value)
+        s->cache_key = read_template(key, 0);
+}
+
+static void compile_worker_fields(struct node n, struct step_def *s)
+{
+    static const char *const priorities[] = { "normal", "high", "low" };
+    struct node key = node_get(n, "idempotency_key"), priority = node_get(n, "priority");
+    s->queue = n.c->queue;
+    s->timeout_ms = n.c->timeout_ms;
+    s->retry = n.c->retry;
+    (void)read_queue(n, &s->queue);
+    (void)read_duration(n, "queue_timeout", &s->queue_timeout_ms);
+    (void)read_retry(n, &s->retry);
+    if (priority.value) {
+        unsigned chosen = read_word(priority, priorities, ARRAY_LEN(priorities));
+        s->priority = chosen == 1 ? PRIORITY_HIGH : chosen == 2 ? PRIORITY_LOW : PRIORITY_NORMAL;
     }
-    if (json_is_string(n.value) && strcmp(json_string_value(n.value), "rollback") == 0) {
-        fault(n, "on_error 'rollback' is not supported by this version");
-        return;
-    }
-    /* A run has nothing to continue with after its last step has failed. */
-    unsigned count = step == NO_INDEX ? 1 : 2;
-    if (read_word(n, words, count) == 1) *ret = ON_ERROR_CONTINUE;
+    read_cache(node_get(n, "cache"), s);
+    if (key.value && !json_is_string(key.value))
+        fault(key, "'idempotency_key': expected a text");
+    else if (key.value)
+        s->idempotency_key = read_template(key, 0);
 }
 
 static void compile_common(struct node n, struct step_def *s)
 {
     struct node condition = node_get(n, "if"), output = node_get(n, "output");
     if (condition.value) s->condition = read_cel(condition, 0);
-    if (output.value) s->output = read_template(output, ROOT_OUTPUT);
+    if (output.value && s->kind != STEP_RETURN) s->output = read_template(output, ROOT_OUTPUT);
     const char *description;
     (void)read_text(n, "description", &description);
-    if (step_kind_is_task(s->kind)) {
-        s->queue = n.c->queue;
-        s->timeout_ms = n.c->timeout_ms;
-        s->retry = n.c->retry;
-        (void)read_queue(n, &s->queue);
-        (void)read_duration(n, "timeout", &s->timeout_ms);
-        (void)read_duration(n, "queue_timeout", &s->queue_timeout_ms);
-        (void)read_retry(n, &s->retry);
-        struct node key = node_get(n, "idempotency_key");
-        if (key.value && !json_is_string(key.value))
-            fault(key, "'idempotency_key': expected a text");
-        else if (key.value)
-            s->idempotency_key = read_template(key, 0);
-    }
+    if (step_kind_is_task(s->kind)) compile_worker_fields(n, s);
+    (void)read_duration(n, "timeout", &s->timeout_ms);
 }
 
 /* Compiles the step at n into its place in c->steps, which is there already. */
@@ -213,7 +198,7 @@ static void compile_step(struct node n, uint32_t index, uint32_t block, uint32_t
             compile_common(n, &s);
             compile_kind(n, &s);
         }
-        read_on_error(n, index, &s.on_error, &s.fallback_block);
+        compile_handlers(n, &s);
         c->now_step = outer;
     }
     c->steps[index] = s;
@@ -272,5 +257,6 @@ uint32_t compile_list(struct node list, const char *name, uint32_t parent, bool 
     c->depth--;
     c->blocks[block].steps = steps;
     c->blocks[block].count = made;
+    compile_needs(list, block);
     return block;
 }

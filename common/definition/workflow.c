@@ -5,29 +5,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "common/base/limits.h"
-#include "common/definition/compile.h"
+#include "common/definition/kinds.h"
 
-#define RETENTION_MS    (3600 * SECOND_MS)
-#define PARALLEL        10
-#define PARALLEL_MAX    10000
-#define USD_MAX         1e6
-#define TOPIC_BYTES_MAX 249 /* Kafka's own limit */
+#define RETENTION_MS   (3600 * SECOND_MS)
+#define PARALLEL       10
+#define ATTRIBUTES_MAX 32
+#define USD_MAX        1e6
 
 static const char *const fields[] = { "workflow", "version",   "description", "input",
                                       "output",   "limits",    "defaults",    "triggers",
-                                      "on_error", "retention", "steps" };
+                                      "on_error", "retention", "attributes",  "steps" };
 static const struct refused_field refused_fields[] = {
     { "access", "" },
     { "notify", "finished runs are announced on the results topic" },
-    { "attributes", "" },
     { "name", "the name stands under 'workflow'" },
 };
-static const struct refused_field refused_triggers[] = {
-    { "schedule", "a trigger names a 'topic'" },
-    { "webhook", "a trigger names a 'topic'" },
-};
-
 static void read_version(struct node root)
 {
     struct node n = node_get(root, "version");
@@ -74,16 +66,38 @@ static void read_limits(struct node root)
     read_budget(n);
 }
 
-/* Nothing repeats a step in this version, so a run takes at most the steps that are written down;
- * a definition with more than it allows itself is refused before it runs. */
-static void check_max_steps(struct node root)
+/* Where nothing repeats a step, a definition with more steps than it allows itself is refused
+ * before it runs. */
+static void read_max_steps(struct node root)
 {
     struct node limits = node_get(root, "limits");
-    uint32_t max = DEFINITION_STEPS_MAX;
+    struct compiler *c = root.c;
+    bool repeats = c->scope_count > 1;
+    c->d->max_steps = repeats ? RUN_STEPS_MAX : DEFINITION_STEPS_MAX;
     if (!json_is_object(limits.value)) return;
-    if (read_u32(limits, "max_steps", 1, DEFINITION_STEPS_MAX, &max) && root.c->step_count > max)
+    if (read_u32(limits, "max_steps", 1, RUN_STEPS_MAX, &c->d->max_steps) && !repeats &&
+        c->step_count > c->d->max_steps)
         fault(node_get(limits, "max_steps"), "the definition has %u steps, more than its max_steps",
-              root.c->step_count);
+              c->step_count);
+}
+
+/* An object of expressions over the input. */
+static void read_attributes(struct node root)
+{
+    struct node n = node_get(root, "attributes");
+    if (!n.value || !is_object(n, "'attributes'")) return;
+    if (json_object_size(n.value) > ATTRIBUTES_MAX)
+        fault(n, "a workflow has at most %d attributes", ATTRIBUTES_MAX);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)n.value, name, value) {
+        struct node at = node_get(n, name);
+        if (strlen(name) > NAME_BYTES_MAX || !is_identifier(name))
+            fault_key(at, "an attribute's name has letters, digits and _");
+        if (json_is_object(value) || json_is_array(value))
+            fault(at, "an attribute is a text, a number or a bool, or a template of one");
+    }
+    root.c->d->attributes = read_template(n, ROOT_START);
 }
 
 static void read_defaults(struct node root)
@@ -99,56 +113,40 @@ static void read_defaults(struct node root)
     (void)read_retry(n, &c->retry);
 }
 
-static void read_trigger(struct node n, struct trigger_def *ret)
+/* What a task without `input` gets where no step stands before it: the item of its map or loop, the
+ * results that it reduces, the outputs of several steps that it needs, or the run's input. */
+static const char *first_input(struct compiler *c, const struct step_def *s)
 {
-    static const char *const names[] = { "topic", "filter", "input", "key" };
-    if (!is_object(n, "a trigger")) return;
-    check_members(n, "a trigger", names, ARRAY_LEN(names), refused_triggers,
-                  ARRAY_LEN(refused_triggers));
-    struct node filter = node_get(n, "filter"), input = node_get(n, "input");
-    struct node key = node_get(n, "key"), topic = node_get(n, "topic");
-    const char *text = json_string_value(topic.value);
-    bool good = text && *text && strlen(text) <= TOPIC_BYTES_MAX && strcmp(text, ".") != 0 &&
-                strcmp(text, "..") != 0 &&
-                !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                   "0123456789._-")];
-    ret->topic = text;
-    if (!topic.value && !json_object_get(n.value, "schedule") &&
-        !json_object_get(n.value, "webhook"))
-        fault(n, "a trigger needs a 'topic'");
-    else if (topic.value && !good)
-        fault(topic,
-              "'topic' is no name of a Kafka topic (letters, digits, '.', '_' and '-'; at "
-              "most %d)",
-              TOPIC_BYTES_MAX);
-    if (filter.value) ret->filter = read_cel(filter, ROOT_EVENT);
-    if (input.value) ret->input = read_template(input, ROOT_EVENT);
-    if (key.value && !json_is_string(key.value))
-        fault(key, "'key': expected a text");
-    else if (key.value)
-        ret->key = read_template(key, ROOT_EVENT);
+    const struct block_def *block = &c->d->blocks[s->block];
+    if (block->parent_step == NO_INDEX) return "${input}";
+    const struct step_def *parent = &c->d->steps[block->parent_step];
+    if (s->block == parent->reduce_block) return "${results}";
+    if (s->block == parent->body_block) return scratch_text(c, "${%s}", parent->as);
+    return first_input(c, parent);
 }
 
-static void read_triggers(struct node root)
+static struct template *input_of_needs(struct compiler *c, const struct step_def *s)
 {
-    struct definition *d = root.c->d;
-    struct node n = node_get(root, "triggers");
-    if (!n.value || !is_array(n, "'triggers'")) return;
-    size_t count = json_array_size(n.value);
-    struct trigger_def *list = memory_own(root.c->memory, xcalloc(count + 1, sizeof *list), free);
-    for (size_t i = 0; i < count; i++) read_trigger(node_at(n, i), &list[i]);
-    d->triggers = list;
-    d->trigger_count = (uint32_t)count;
+    AUTO_JSON *object = json_object();
+    for (uint32_t i = 0; i < s->need_count; i++) {
+        const char *name = c->d->steps[s->needs[i]].name;
+        json_object_set_new(object, name, json_sprintf("${steps.`%s`.output}", name));
+    }
+    return build_template(c, object);
 }
 
-/* A task without `input` gets the output of the step before it; the first one gets the run's. */
+/* A task without `input` gets the output of the step before it. */
 static void finish_inputs(struct compiler *c)
 {
     for (uint32_t i = 0; i < c->step_count; i++) {
         struct step_def *s = &c->steps[i];
-        if (s->kind != STEP_TASK || s->input) continue;
+        if ((s->kind != STEP_TASK && s->kind != STEP_WORKFLOW) || s->input) continue;
         const struct step_def *before = definition_before(c->d, i);
-        const char *text = "${input}";
+        if (s->need_count > 1) {
+            s->input = input_of_needs(c, s);
+            continue;
+        }
+        const char *text = before ? "" : first_input(c, s);
         if (before && strchr(before->name, '-'))
             text = scratch_text(c, "${steps.`%s`.output}", before->name);
         else if (before && *before->name)
@@ -197,7 +195,6 @@ void compile_workflow(struct node root)
     d->timeout_ms = RUN_TIMEOUT_MS;
     d->max_parallel = PARALLEL;
     d->retention_ms = RETENTION_MS;
-    d->max_steps = DEFINITION_STEPS_MAX;
     d->fallback_block = NO_INDEX;
     if (!is_object(root, "a workflow")) return;
     (void)scope_add(c, NO_INDEX);
@@ -216,13 +213,18 @@ void compile_workflow(struct node root)
     read_limits(root);
     read_defaults(root);
     read_triggers(root);
+    read_attributes(root);
     (void)read_duration(root, "retention", &d->retention_ms);
     if (steps.value)
         (void)compile_list(steps, NULL, NO_INDEX, false);
     else
         fault(root, "a workflow needs 'steps'");
-    if (steps.value) read_on_error(root, NO_INDEX, &d->on_error, &d->fallback_block);
-    check_max_steps(root);
+    struct on_error_def on_error = { .block = NO_INDEX };
+    if (steps.value) on_error = read_on_error(root, NO_INDEX);
+    d->on_error = on_error.kind;
+    d->fallback_block = on_error.block;
+    d->escalation = on_error.escalation;
+    read_max_steps(root);
     move_steps(c);
     check_uses(c);
     if (c->faults->count == 0) finish_inputs(c);

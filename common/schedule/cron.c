@@ -2,6 +2,7 @@
 #include "common/schedule/cron.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 #define MINUTE_S 60
@@ -151,6 +152,14 @@ bool cron_parse(const char *text, struct cron *ret, size_t *ret_offset, struct e
                           .any_wday = star[4],
                           .passing = star[0] || star[1] };
     return true;
+}
+
+bool zone_name_good(const char *name)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
+    return name[0] >= 'A' && name[0] <= 'Z' && strlen(name) <= ZONE_NAME_MAX &&
+           !name[strspn(name, letters)];
 }
 
 /* --- dates --- */

@@ -2,25 +2,16 @@
 #include "common/schedule/zone.h"
 
 #include <glib.h>
+#include <stdlib.h>
 
 struct zone {
     GTimeZone *zone;
 };
 
-/* A name as the database has them; "/etc/localtime", "../x" and the like are files, not zones, and
- * "+02:00" is an offset, which knows no summer. */
-static bool is_name(const char *name)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
-    return name[0] >= 'A' && name[0] <= 'Z' && strlen(name) <= ZONE_NAME_MAX &&
-           !name[strspn(name, letters)];
-}
-
 struct zone *zone_load(const char *name, struct err *e)
 {
     if (!*name) name = "UTC";
-    if (!is_name(name)) {
+    if (!zone_name_good(name)) {
         err_fail(e, ERR_INVALID, "'%.64s' is no name of a time zone, such as Europe/Oslo", name);
         return NULL;
     }

@@ -12,6 +12,9 @@ struct zone; /* immutable */
 
 #define ZONE_NAME_MAX 64
 
+/* Whether the text has the form of a zone's name. ("/etc/localtime" and "../x" are files, and
+ * "+02:00" is an offset, which knows no summer.) */
+bool zone_name_good(const char *name);
 /* "Europe/Oslo", "UTC" or "" (UTC). NULL with ERR_NOT_FOUND for a name that the system's database
  * does not have, and ERR_INVALID for what is no name of a zone. */
 MUST_CHECK struct zone *zone_load(const char *name, struct err *e);

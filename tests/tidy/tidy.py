@@ -21,7 +21,7 @@ LAYERS = {
     "common/schedule": ["common/base"],
     "common/cel": ["common/base", "common/proto"],
     "common/schema": ["common/base"],
-    "common/definition": ["common/base", "common/proto", "common/yaml", "common/cel", "common/schema"],
+    "common/definition": ["common/base", "common/proto", "common/yaml", "common/cel", "common/schema", "common/schedule"],
     "common/mocks": ["common/base", "common/proto", "common/yaml", "common/cel", "common/schema", "common/definition"],
     "common/io": ["common/base", "common/proto", "common/yaml"],
     "orchestrator/engine": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition"],
