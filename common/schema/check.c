@@ -4,9 +4,10 @@
  * yes or no and nothing else; if it says no, a second one finds the reasons.
  *
  * `unevaluated...` needs to know what the other keywords have looked at. That is collected in a
- * `struct seen`, and only where a schema asks: it is handed down to schemas for the same value, which
- * add to it. A schema that fails leaves no traces (Core, section 7.7.1.1): where the failure is also
- * that of the schema above, nobody looks at them; elsewhere it gets a `struct seen` of its own.
+ * `struct seen`, and only where a schema asks: it is handed down to schemas for the same value,
+ * which add to it. A schema that fails leaves no traces (Core, section 7.7.1.1): where the failure
+ * is also that of the schema above, nobody looks at them; elsewhere it gets a `struct seen` of its
+ * own.
  */
 #include <stdlib.h>
 
@@ -446,9 +447,10 @@ static bool check_one(struct check *c, const struct node *n, const json_t *value
     for (size_t i = 0; i < one->count && !c->stopped; i++) {
         if (!check_quietly(c, one->list[i], value, at, seen)) continue;
         if (fits != SIZE_MAX)
-            return fail(c, n, "oneOf", at,
-                        "expected what fits one of %zu alternatives only, found that %zu and %zu fit",
-                        one->count, fits, i);
+            return fail(
+                c, n, "oneOf", at,
+                "expected what fits one of %zu alternatives only, found that %zu and %zu fit",
+                one->count, fits, i);
         fits = i;
     }
     return fits != SIZE_MAX || explain(c, n, "oneOf", one, value, at);
@@ -458,8 +460,7 @@ static bool check_if(struct check *c, const struct logic_rules *l, const json_t 
                      const struct place *at, struct seen *seen)
 {
     if (!l->then_ && !l->else_ && !seen) return true;
-    const struct node *next =
-        check_quietly(c, l->if_, value, at, seen) ? l->then_ : l->else_;
+    const struct node *next = check_quietly(c, l->if_, value, at, seen) ? l->then_ : l->else_;
     return !next || check(c, next, value, at, seen);
 }
 
@@ -572,7 +573,10 @@ static bool check_unevaluated(struct check *c, const struct node *n, const json_
 static bool check_node(struct check *c, const struct node *n, const json_t *value,
                        const struct place *at, struct seen *seen)
 {
-    if (n->never) return fail(c, n, NULL, at, at ? "the schema allows no such property" : "the schema allows no value at all");
+    if (n->never)
+        return fail(c, n, NULL, at,
+                    at ? "the schema allows no such property"
+                       : "the schema allows no value at all");
     if (n->types) {
         enum schema_type type = value_type(value);
         unsigned is = 1u << type | (type == TYPE_INTEGER ? 1u << TYPE_NUMBER : 0);
@@ -625,7 +629,8 @@ bool schema_check_all(const struct schema *s, const json_t *value, struct schema
     bool stopped;
     if (run(s, value, NULL, &stopped, e)) return true;
     if (!stopped) (void)run(s, value, r, &stopped, e);
-    if (r->count) report_error(r, e);
+    if (r->count)
+        report_error(r, e);
     else if (!stopped)
         err_fail(e, ERR_INVALID, "the value does not fit the schema");
     return false;

@@ -54,8 +54,8 @@ bool refuse(struct compile *c, enum err_kind kind, const char *keyword, const ch
     AUTO_BUF struct buf at = { 0 };
     if (c->at) node_address(&at, c->at);
     const char *place = !at.len || bytes_is(buf_bytes(&at), "#") ? "schema"
-                        : at.data[0] == '#'                       ? at.data + 1
-                                                                  : at.data;
+                        : at.data[0] == '#'                      ? at.data + 1
+                                                                 : at.data;
     return err_fail(c->e, kind, "%s: '%s' %s", place, keyword, want);
 }
 
@@ -170,8 +170,8 @@ static bool read_vocabulary(struct compile *c, const struct resource *meta, unsi
         if (i < VOCABULARY_COUNT) {
             *ret |= 1u << i;
         } else if (json_is_true(needed)) {
-            AUTO_FREE char *why =
-                xasprintf("names a metaschema that needs the vocabulary %.200s, which is unknown", uri);
+            AUTO_FREE char *why = xasprintf(
+                "names a metaschema that needs the vocabulary %.200s, which is unknown", uri);
             return refuse(c, ERR_UNSUPPORTED, "$schema", why);
         }
     }
@@ -190,9 +190,10 @@ static bool read_dialect(struct compile *c, const char *text, unsigned *ret)
     if (meta && json_is_object(json_object_get(meta->root, "$vocabulary")))
         return read_vocabulary(c, meta, ret);
     if (meta) return true;
-    AUTO_FREE char *why = xasprintf("is '%.200s', which is neither JSON Schema 2020-12 (" SCHEMA_DRAFT
-                                    "schema) nor a metaschema that was given",
-                                    text);
+    AUTO_FREE char *why =
+        xasprintf("is '%.200s', which is neither JSON Schema 2020-12 (" SCHEMA_DRAFT
+                  "schema) nor a metaschema that was given",
+                  text);
     return refuse(c, ERR_UNSUPPORTED, "$schema", why);
 }
 
@@ -215,8 +216,8 @@ static void unknown_keyword(struct compile *c, const struct node *n, const char 
 {
     const char *near = keyword_nearest(name);
     if (!near || !c->o->warn) return;
-    AUTO_FREE char *text = xasprintf("'%s' is no keyword, and checks nothing; did you mean '%s'?",
-                                     name, near);
+    AUTO_FREE char *text =
+        xasprintf("'%s' is no keyword, and checks nothing; did you mean '%s'?", name, near);
     warn(c, n, name, text);
 }
 
@@ -243,8 +244,7 @@ static bool read_node(struct compile *c, struct node *n)
         return err_fail(c->e, ERR_INVALID, "%s: a schema is an object, true or false",
                         *place ? place : "schema");
     }
-    struct resource *resource =
-        registry_enter(&c->registry, c->s->documents, n->resource, n->json);
+    struct resource *resource = registry_enter(&c->registry, c->s->documents, n->resource, n->json);
     n->resource = resource;
     use_resource(c, resource);
     if (!know_dialect(c, resource)) return false;
@@ -278,7 +278,8 @@ static bool unresolved(struct compile *c, const struct reference *r, const char 
 }
 
 /* Follows a JSON pointer (RFC 6901) from the root of *resource; NULL if nothing is there. */
-static const json_t *follow(struct compile *c, const struct resource **resource, const char *pointer)
+static const json_t *follow(struct compile *c, const struct resource **resource,
+                            const char *pointer)
 {
     const json_t *value = (*resource)->root;
     while (value && *pointer == '/') {
@@ -315,12 +316,12 @@ static bool resolve(struct compile *c, const struct reference *r, struct node **
     if (!uri_decode(&fragment, hash ? hash + 1 : ""))
         return unresolved(c, r, uri.data, "whose fragment has a broken %XX");
     if (hash) *hash = '\0';
-    const struct resource *resource =
-        registry_find(&c->registry, c->s->documents, uri.data);
+    const struct resource *resource = registry_find(&c->registry, c->s->documents, uri.data);
     if (!resource)
-        return unresolved(c, r, uri.data,
-                          "which is not here: nothing is fetched, a schema that is referred to must "
-                          "be given, or stand in '$defs' with that '$id'");
+        return unresolved(
+            c, r, uri.data,
+            "which is not here: nothing is fetched, a schema that is referred to must "
+            "be given, or stand in '$defs' with that '$id'");
     /* A place in the schema itself needs no URI before it. */
     if (resource != c->s->root->resource) buf_add_text(&address, uri.data);
     buf_addf(&address, "#%s", fragment.data);
@@ -381,8 +382,8 @@ static void add_dynamic_targets(struct compile *c)
         for (size_t j = i < c->used_done ? c->dynamic_done : 0; j < c->dynamic_count; j++) {
             const struct anchor *a = dynamic_anchor(c, resource, j);
             if (!a) continue;
-            AUTO_FREE char *address = xasprintf(
-                "%s#%s", resource == c->s->root->resource ? "" : resource->uri, a->name);
+            AUTO_FREE char *address =
+                xasprintf("%s#%s", resource == c->s->root->resource ? "" : resource->uri, a->name);
             (void)node_at(c, resource, a->schema, address);
         }
     }
@@ -463,8 +464,7 @@ static bool check_circles(struct compile *c)
     /* What is left is in a circle or behind one: walk back until a schema comes a second time. */
     AUTO_FREE size_t *before = xcalloc(count, sizeof *before);
     for (size_t i = 0; i < c->edge_count; i++)
-        if (in[c->edges[i].from->number])
-            before[c->edges[i].to->number] = c->edges[i].from->number;
+        if (in[c->edges[i].from->number]) before[c->edges[i].to->number] = c->edges[i].from->number;
     AUTO_FREE bool *seen = xcalloc(count, sizeof *seen);
     size_t at = 0;
     while (!in[at]) at++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the parts of the compiler share. Schemas are compiled in two turns until nothing is left:
- * all subschemas that wait in the queue, then the references that these have brought. So no depth of
- * references is recursion, and a subschema is known by the place where it stands and not by the
+ * all subschemas that wait in the queue, then the references that these have brought. So no depth
+ * of references is recursion, and a subschema is known by the place where it stands and not by the
  * first reference to it.
  */
 #ifndef TUTTI_SCHEMA_COMPILE_H
@@ -67,7 +67,7 @@ struct registry {
         const char *uri;
         struct resource *resource;
         unsigned document;
-    } *names; /* sorted unless dirty */
+    } * names; /* sorted unless dirty */
     size_t name_count, name_cap;
     struct anchor *anchors;
     size_t anchor_count, anchor_cap;
@@ -106,12 +106,12 @@ struct compile {
 };
 
 /* Room for one more in an array with a _count and a _cap. */
-#define GROW(list, count, cap)                              \
-    do {                                                    \
-        if ((count) == (cap)) {                             \
-            (cap) = (cap) ? 2 * (cap) : 8;                  \
+#define GROW(list, count, cap)                                 \
+    do {                                                       \
+        if ((count) == (cap)) {                                \
+            (cap) = (cap) ? 2 * (cap) : 8;                     \
             (list) = xrealloc((list), (cap) * sizeof *(list)); \
-        }                                                   \
+        }                                                      \
     } while (0)
 
 /* --- keywords.c --- */

@@ -134,11 +134,11 @@ static bool read_number(struct compile *c, const struct keyword *k, const json_t
 }
 
 /* read_MEMBER: into a member of a group. */
-#define READER(name, group, how)                                                     \
-    static bool read_##group##_##name(struct compile *c, struct node *n,             \
-                                      const struct keyword *k, const json_t *value)  \
-    {                                                                                \
-        return how(c, k, value, &group(c, n)->name);                                 \
+#define READER(name, group, how)                                                                  \
+    static bool read_##group##_##name(struct compile *c, struct node *n, const struct keyword *k, \
+                                      const json_t *value)                                        \
+    {                                                                                             \
+        return how(c, k, value, &group(c, n)->name);                                              \
     }
 READER(min, arrays, read_count)
 READER(max, arrays, read_count)
@@ -185,8 +185,8 @@ static bool read_format(struct compile *c, struct node *n, const struct keyword 
                         const json_t *value)
 {
     if (!json_is_string(value)) return refuse(c, ERR_INVALID, k->name, "must be a text");
-    bool assert = c->o->assert_format ||
-                  (n->resource->vocabularies & 1u << VOCABULARY_FORMAT_ASSERTION) != 0;
+    bool assert =
+        c->o->assert_format || (n->resource->vocabularies & 1u << VOCABULARY_FORMAT_ASSERTION) != 0;
     if (assert) strings(c, n)->format = format_find(json_string_value(value));
     return true;
 }
@@ -198,18 +198,19 @@ static bool read_definitions(struct compile *c, struct node *n, const struct key
 {
     const char *name;
     json_t *inner;
-    if (!json_is_object(value)) return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
+    if (!json_is_object(value))
+        return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
     json_object_foreach((json_t *)value, name, inner) child(c, n, k, name, SIZE_MAX, inner);
     return true;
 }
 
 /* read_GROUP_MEMBER: one schema, of a part of the value. */
-#define SCHEMA_READER(name, group)                                                   \
-    static bool read_##group##_##name(struct compile *c, struct node *n,             \
-                                      const struct keyword *k, const json_t *value)  \
-    {                                                                                \
-        group(c, n)->name = child(c, n, k, NULL, SIZE_MAX, value);                   \
-        return true;                                                                 \
+#define SCHEMA_READER(name, group)                                                                \
+    static bool read_##group##_##name(struct compile *c, struct node *n, const struct keyword *k, \
+                                      const json_t *value)                                        \
+    {                                                                                             \
+        group(c, n)->name = child(c, n, k, NULL, SIZE_MAX, value);                                \
+        return true;                                                                              \
     }
 SCHEMA_READER(items, arrays)
 SCHEMA_READER(contains, arrays)
@@ -219,12 +220,12 @@ SCHEMA_READER(names, objects)
 SCHEMA_READER(unevaluated, objects)
 
 /* read_MEMBER: one schema, of the value itself. */
-#define LOGIC_READER(name)                                                                \
-    static bool read_##name(struct compile *c, struct node *n, const struct keyword *k,   \
-                            const json_t *value)                                          \
-    {                                                                                     \
-        logic(c, n)->name = child_in_place(c, n, k, NULL, SIZE_MAX, value);               \
-        return true;                                                                      \
+#define LOGIC_READER(name)                                                              \
+    static bool read_##name(struct compile *c, struct node *n, const struct keyword *k, \
+                            const json_t *value)                                        \
+    {                                                                                   \
+        logic(c, n)->name = child_in_place(c, n, k, NULL, SIZE_MAX, value);             \
+        return true;                                                                    \
     }
 LOGIC_READER(not_)
 LOGIC_READER(if_)
@@ -259,11 +260,11 @@ static bool read_list(struct compile *c, struct node *n, const struct keyword *k
     return true;
 }
 
-#define LIST_READER(name)                                                                     \
-    static bool read_##name(struct compile *c, struct node *n, const struct keyword *k,       \
-                            const json_t *value)                                              \
-    {                                                                                         \
-        return read_list(c, n, k, value, &logic(c, n)->name);                                 \
+#define LIST_READER(name)                                                               \
+    static bool read_##name(struct compile *c, struct node *n, const struct keyword *k, \
+                            const json_t *value)                                        \
+    {                                                                                   \
+        return read_list(c, n, k, value, &logic(c, n)->name);                           \
     }
 LIST_READER(all)
 LIST_READER(any)
@@ -284,7 +285,8 @@ static struct property *more_properties(struct compile *c, struct object_rules *
 static bool read_properties(struct compile *c, struct node *n, const struct keyword *k,
                             const json_t *value)
 {
-    if (!json_is_object(value)) return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
+    if (!json_is_object(value))
+        return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
     struct object_rules *o = objects(c, n);
     struct property *p = more_properties(c, o, json_object_size(value));
     const char *name;
@@ -330,7 +332,8 @@ static bool read_required(struct compile *c, struct node *n, const struct keywor
 static bool read_pattern_properties(struct compile *c, struct node *n, const struct keyword *k,
                                     const json_t *value)
 {
-    if (!json_is_object(value)) return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
+    if (!json_is_object(value))
+        return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
     struct object_rules *o = objects(c, n);
     o->patterns = arena_alloc(&c->s->arena, json_object_size(value) * sizeof *o->patterns);
     const char *text;

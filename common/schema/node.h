@@ -35,8 +35,8 @@ struct dependent {
 };
 
 struct object_rules {
-    size_t min, max;              /* max: SIZE_MAX where there is none */
-    struct property *properties;  /* by length, then bytes */
+    size_t min, max;             /* max: SIZE_MAX where there is none */
+    struct property *properties; /* by length, then bytes */
     size_t property_count, required_count;
     struct pattern_property *patterns;
     size_t pattern_count;
@@ -116,10 +116,11 @@ struct resource {
     const json_t *root;
     const struct resource *parent; /* NULL: a document's own */
     unsigned index;
-    unsigned vocabularies; /* bit 1 << enum vocabulary */
-    bool dialect_known, used;      /* used: a node of it is compiled */
-    size_t index_used;             /* among those that are used */
-    const struct node **dynamic; /* by dynamic name; NULL: the resource has no such $dynamicAnchor */
+    unsigned vocabularies;    /* bit 1 << enum vocabulary */
+    bool dialect_known, used; /* used: a node of it is compiled */
+    size_t index_used;        /* among those that are used */
+    const struct node *
+        *dynamic; /* by dynamic name; NULL: the resource has no such $dynamicAnchor */
 };
 
 struct schema {
@@ -129,7 +130,7 @@ struct schema {
     size_t pattern_count, pattern_cap;
     const struct node *root;
     size_t resource_count; /* that are used */
-    bool dynamic; /* there is a $dynamicRef that the way to it decides */
+    bool dynamic;          /* there is a $dynamicRef that the way to it decides */
 };
 
 /* The node's place, as in "#/properties/a". */

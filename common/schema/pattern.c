@@ -13,12 +13,12 @@
 enum { PATTERN_BYTES_MAX = 4096, HEAP_KIB_MAX = 4096 };
 
 /* WhiteSpace and LineTerminator, and everything else. */
-#define SPACES                                                                                   \
+#define SPACES                                                                                    \
     "\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}" \
     "\\x{3000}\\x{feff}"
-#define NO_SPACES                                                                             \
+#define NO_SPACES                                                                              \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-" \
-    "\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}"     \
+    "\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}"    \
     "\\x{ff00}-\\x{10ffff}"
 
 struct pattern {
@@ -44,27 +44,55 @@ static bool fault(struct translation *t, const char *text)
 static const struct {
     const char *name, *category;
 } categories[] = {
-    { "Cased_Letter", "L&" }, { "Close_Punctuation", "Pe" }, { "Connector_Punctuation", "Pc" },
-    { "Control", "Cc" }, { "cntrl", "Cc" }, { "Currency_Symbol", "Sc" },
-    { "Dash_Punctuation", "Pd" }, { "Decimal_Number", "Nd" }, { "digit", "Nd" },
-    { "Enclosing_Mark", "Me" }, { "Final_Punctuation", "Pf" }, { "Format", "Cf" },
-    { "Initial_Punctuation", "Pi" }, { "LC", "L&" }, { "Letter", "L" }, { "Letter_Number", "Nl" },
-    { "Line_Separator", "Zl" }, { "Lowercase_Letter", "Ll" }, { "Mark", "M" },
-    { "Combining_Mark", "M" }, { "Math_Symbol", "Sm" }, { "Modifier_Letter", "Lm" },
-    { "Modifier_Symbol", "Sk" }, { "Nonspacing_Mark", "Mn" }, { "Number", "N" },
-    { "Open_Punctuation", "Ps" }, { "Other", "C" }, { "Other_Letter", "Lo" },
-    { "Other_Number", "No" }, { "Other_Punctuation", "Po" }, { "Other_Symbol", "So" },
-    { "Paragraph_Separator", "Zp" }, { "Private_Use", "Co" }, { "Punctuation", "P" },
-    { "punct", "P" }, { "Separator", "Z" }, { "Space_Separator", "Zs" }, { "Spacing_Mark", "Mc" },
-    { "Surrogate", "Cs" }, { "Symbol", "S" }, { "Titlecase_Letter", "Lt" }, { "Unassigned", "Cn" },
+    { "Cased_Letter", "L&" },
+    { "Close_Punctuation", "Pe" },
+    { "Connector_Punctuation", "Pc" },
+    { "Control", "Cc" },
+    { "cntrl", "Cc" },
+    { "Currency_Symbol", "Sc" },
+    { "Dash_Punctuation", "Pd" },
+    { "Decimal_Number", "Nd" },
+    { "digit", "Nd" },
+    { "Enclosing_Mark", "Me" },
+    { "Final_Punctuation", "Pf" },
+    { "Format", "Cf" },
+    { "Initial_Punctuation", "Pi" },
+    { "LC", "L&" },
+    { "Letter", "L" },
+    { "Letter_Number", "Nl" },
+    { "Line_Separator", "Zl" },
+    { "Lowercase_Letter", "Ll" },
+    { "Mark", "M" },
+    { "Combining_Mark", "M" },
+    { "Math_Symbol", "Sm" },
+    { "Modifier_Letter", "Lm" },
+    { "Modifier_Symbol", "Sk" },
+    { "Nonspacing_Mark", "Mn" },
+    { "Number", "N" },
+    { "Open_Punctuation", "Ps" },
+    { "Other", "C" },
+    { "Other_Letter", "Lo" },
+    { "Other_Number", "No" },
+    { "Other_Punctuation", "Po" },
+    { "Other_Symbol", "So" },
+    { "Paragraph_Separator", "Zp" },
+    { "Private_Use", "Co" },
+    { "Punctuation", "P" },
+    { "punct", "P" },
+    { "Separator", "Z" },
+    { "Space_Separator", "Zs" },
+    { "Spacing_Mark", "Mc" },
+    { "Surrogate", "Cs" },
+    { "Symbol", "S" },
+    { "Titlecase_Letter", "Lt" },
+    { "Unassigned", "Cn" },
     { "Uppercase_Letter", "Lu" },
 };
 
 static bool property(struct translation *t)
 {
-    const char *close = t->p + 2 < t->end && t->p[2] == '{'
-                            ? memchr(t->p, '}', (size_t)(t->end - t->p))
-                            : NULL;
+    const char *close =
+        t->p + 2 < t->end && t->p[2] == '{' ? memchr(t->p, '}', (size_t)(t->end - t->p)) : NULL;
     if (!close) return fault(t, "\\p and \\P need a {Property}");
     struct bytes name = { t->p + 3, (size_t)(close - t->p - 3) };
     static const char *const prefixes[] = { "General_Category=", "gc=" };
@@ -179,7 +207,8 @@ static bool escape(struct translation *t)
         break;
     default:
         if ((c >= '1' && c <= '9' && !t->in_class) || (c == 'B' && !t->in_class)) break;
-        if (((c | 32) >= 'a' && (c | 32) <= 'z' && !strchr("dDwWtnrf", c)) || (c >= '1' && c <= '9'))
+        if (((c | 32) >= 'a' && (c | 32) <= 'z' && !strchr("dDwWtnrf", c)) ||
+            (c >= '1' && c <= '9'))
             return fault(t, "ECMA-262 has no such escape");
         break;
     }
@@ -262,11 +291,11 @@ struct pattern *pattern_compile(struct bytes source, struct err *e)
     if (!ok) return NULL;
     int error;
     size_t offset, size = 0;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text.data, text.len,
-                                     PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C |
-                                         PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY |
-                                         PCRE2_MATCH_UNSET_BACKREF,
-                                     &error, &offset, NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)text.data, text.len,
+                      PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C |
+                          PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF,
+                      &error, &offset, NULL);
     if (!code) {
         char why[128];
         pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof why);

@@ -5,9 +5,9 @@
  *   {"schema": TEXT, "data": [TEXT, ...], "documents": {URI: TEXT, ...}, "format": BOOL}
  *   -> ["valid" | "invalid" | "refused: why", ...]   one for each of data
  *
- * Schemas and data are JSON as text, so that what jansson refuses (an integer beyond 64 bits) is the
- * result of that case and not of the line. The reader of the product refuses NUL characters, too, long
- * before a schema sees them; the validator knows them, as the suite demands.
+ * Schemas and data are JSON as text, so that what jansson refuses (an integer beyond 64 bits) is
+ * the result of that case and not of the line. The reader of the product refuses NUL characters,
+ * too, long before a schema sees them; the validator knows them, as the suite demands.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,12 +62,12 @@ static json_t *answer(const json_t *line)
                                 .document_count = read_documents(texts, documents),
                                 .assert_format = json_is_true(json_object_get(line, "format")) };
     AUTO_JSON *schema = parse(json_text(line, "schema"), &e);
-    CLEANUP(schema_free_p) struct schema *s =
-        schema ? schema_compile_with(schema, &o, NULL, &e) : NULL;
+    CLEANUP(schema_free_p)
+    struct schema *s = schema ? schema_compile_with(schema, &o, NULL, &e) : NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(data); i++)
-        json_array_append_new(
-            list, s ? verdict(s, json_string_value(json_array_get(data, i))) : refused(&e));
+        json_array_append_new(list, s ? verdict(s, json_string_value(json_array_get(data, i)))
+                                      : refused(&e));
     for (size_t i = 0; i < o.document_count; i++) json_decref((json_t *)documents[i].value);
     return list;
 }
