@@ -41,29 +41,41 @@ void node_address(struct buf *b, const struct node *n)
     }
 }
 
-/* The JSON pointer of n in the document that is compiled; "" if it stands in another one. */
-static void root_pointer(struct buf *b, const struct node *n)
+/* The JSON pointer of a keyword of n (NULL: of n itself) in the document that is compiled; "" if n
+ * stands in another one. */
+static void root_pointer(struct buf *b, const struct node *n, const char *keyword)
 {
     AUTO_BUF struct buf address = { 0 };
+    buf_add_text(b, "");
     if (n) node_address(&address, n);
-    buf_add_text(b, address.len && address.data[0] == '#' ? address.data + 1 : "");
+    if (!address.len || address.data[0] != '#') return;
+    buf_add_text(b, address.data + 1);
+    if (keyword) pointer_token(b, keyword);
+}
+
+/* The fault of c->at itself (keyword: NULL) or of one of its keywords. A place in the document is
+ * told by its pointer, if the caller wants that. */
+static bool fault(struct compile *c, enum err_kind kind, const char *keyword, const char *text)
+{
+    AUTO_BUF struct buf address = { 0 };
+    node_address(&address, c->at);
+    bool here = address.data[0] == '#';
+    const char *place = here ? address.data + 1 : address.data;
+    c->at_keyword = keyword;
+    if (here && c->tell_pointer) return err_fail(c->e, kind, "%s", text);
+    return err_fail(c->e, kind, "%s: %s", *place ? place : "schema", text);
 }
 
 bool refuse(struct compile *c, enum err_kind kind, const char *keyword, const char *want)
 {
-    AUTO_BUF struct buf at = { 0 };
-    if (c->at) node_address(&at, c->at);
-    const char *place = !at.len || bytes_is(buf_bytes(&at), "#") ? "schema"
-                        : at.data[0] == '#'                      ? at.data + 1
-                                                                 : at.data;
-    return err_fail(c->e, kind, "%s: '%s' %s", place, keyword, want);
+    AUTO_FREE char *text = xasprintf("'%s' %s", keyword, want);
+    return fault(c, kind, keyword, text);
 }
 
 static void warn(struct compile *c, const struct node *n, const char *keyword, const char *text)
 {
     AUTO_BUF struct buf pointer = { 0 };
-    root_pointer(&pointer, n);
-    pointer_token(&pointer, keyword);
+    root_pointer(&pointer, n, keyword);
     c->o->warn(c->o->user, pointer.data, text);
 }
 
@@ -237,13 +249,8 @@ static bool read_node(struct compile *c, struct node *n)
         n->never = json_is_false(n->json);
         return true;
     }
-    if (!json_is_object(n->json)) {
-        AUTO_BUF struct buf pointer = { 0 };
-        node_address(&pointer, n);
-        const char *place = pointer.data[0] == '#' ? pointer.data + 1 : pointer.data;
-        return err_fail(c->e, ERR_INVALID, "%s: a schema is an object, true or false",
-                        *place ? place : "schema");
-    }
+    if (!json_is_object(n->json))
+        return fault(c, ERR_INVALID, NULL, "a schema is an object, true or false");
     struct resource *resource = registry_enter(&c->registry, c->s->documents, n->resource, n->json);
     n->resource = resource;
     use_resource(c, resource);
@@ -469,8 +476,11 @@ static bool check_circles(struct compile *c)
     size_t at = 0;
     while (!in[at]) at++;
     for (; !seen[at]; at = before[at]) seen[at] = true;
+    /* Subschemas lie within one another, so some step of a circle is a reference. */
+    while (!c->queue[at]->logic || !(c->queue[at]->logic->ref || c->queue[at]->logic->dynamic))
+        at = before[at];
     c->at = c->queue[at];
-    return refuse(c, ERR_INVALID, "$ref",
+    return refuse(c, ERR_INVALID, c->at->logic->ref ? "$ref" : "$dynamicRef",
                   "leads back here without a step into the value: that would never end");
 }
 
@@ -509,12 +519,12 @@ struct schema *schema_compile_with(const json_t *value, const struct schema_opti
     static const struct schema_options none = { 0 };
     CLEANUP(schema_free_p) struct schema *s = xcalloc(1, sizeof *s);
     s->documents = json_array();
-    struct compile c = { .s = s, .o = o ? o : &none, .e = e };
+    struct compile c = { .s = s, .o = o ? o : &none, .tell_pointer = ret_pointer, .e = e };
     c.registry.arena = &s->arena;
     bool ok = compile(&c, value);
     if (!ok && ret_pointer) {
         AUTO_BUF struct buf pointer = { 0 };
-        root_pointer(&pointer, c.at);
+        root_pointer(&pointer, c.at, c.at_keyword);
         *ret_pointer = buf_take(&pointer, NULL);
     }
     registry_done(&c.registry);

@@ -101,7 +101,9 @@ struct compile {
     const char *dynamic_names[DYNAMIC_NAMES_MAX];
     size_t dynamic_count, dynamic_done;
     size_t pattern_bytes;
-    const struct node *at; /* being read, for errors */
+    const struct node *at;  /* being read, for errors */
+    const char *at_keyword; /* that was refused */
+    bool tell_pointer;
     struct err *e;
 };
 

@@ -52,7 +52,7 @@ static const char *resolve_id(struct registry *r, const char *base, const char *
     uri_resolve(&uri, base, id);
     if (uri.len && uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
     if (uri.len <= URI_BYTES_MAX) return arena_text(r->arena, uri.data);
-    err_fail(e, ERR_LIMIT, "schema: a URI by $id is longer than %d bytes", URI_BYTES_MAX);
+    err_fail(e, ERR_LIMIT, "a URI by '$id' is longer than %d bytes", URI_BYTES_MAX);
     return NULL;
 }
 
@@ -92,7 +92,7 @@ static bool walk(struct walk *w, const json_t *schema, const struct resource *re
 {
     if (!json_is_object(schema)) return true;
     if (++w->depth > JSON_DEPTH_MAX)
-        return err_fail(w->e, ERR_LIMIT, "schema: it is nested deeper than %d", JSON_DEPTH_MAX);
+        return err_fail(w->e, ERR_LIMIT, "the schema is nested deeper than %d", JSON_DEPTH_MAX);
     const char *id = json_text(schema, "$id");
     if (id && resource->root != schema) {
         const char *uri = resolve_id(w->r, resource->uri, id, w->e);

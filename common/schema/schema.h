@@ -37,11 +37,12 @@ struct schema_options {
     void *user;
 };
 
-/* Compiles. On failure NULL and e, whose text begins with the place and ": ". ERR_INVALID: a
- * keyword has a value that means nothing; ERR_NOT_FOUND: a reference to what is not there;
- * ERR_UNSUPPORTED: another draft, or a vocabulary that is required and unknown; ERR_LIMIT.
- * *ret_pointer (may be NULL) is the JSON pointer of the subschema at fault, to free(); "" if it is
- * in another document. The value is copied. */
+/* Compiles. On failure NULL and e. ERR_INVALID: a keyword has a value that means nothing;
+ * ERR_NOT_FOUND: a reference to what is not there; ERR_UNSUPPORTED: another draft, or a vocabulary
+ * that is required and unknown; ERR_LIMIT. *ret_pointer is the JSON pointer of the keyword at
+ * fault, to free(); it is "" for the schema as a whole, and if the fault is in another document,
+ * which e's text then names. Where ret_pointer is NULL, the text begins with the place. The value
+ * is copied. */
 MUST_CHECK struct schema *schema_compile(const json_t *value, char **ret_pointer, struct err *e);
 /* The same with options; what they point to is copied, too. */
 MUST_CHECK struct schema *schema_compile_with(const json_t *value, const struct schema_options *o,

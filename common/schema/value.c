@@ -51,6 +51,17 @@ int number_order(const json_t *a, const json_t *b)
     return x < y ? -1 : x > y;
 }
 
+/* How many digits name this double and no other: 17 always do. */
+static int digits_of(double real)
+{
+    char text[40];
+    for (int digits = 15; digits < 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, real);
+        if (strtod(text, NULL) == real) return digits;
+    }
+    return 17;
+}
+
 struct decimal decimal_of(const json_t *number)
 {
     struct decimal d = { 0 };
@@ -64,12 +75,8 @@ struct decimal decimal_of(const json_t *number)
         d.digits = (uint64_t)real;
         return d;
     }
-    /* "D.DDDe+XX" with as few digits as name this double and no other: 17 always do. */
-    char text[40];
-    for (int digits = 14; digits <= 16; digits++) {
-        snprintf(text, sizeof text, "%.*e", digits, real);
-        if (strtod(text, NULL) == real) break;
-    }
+    char text[40]; /* "D.DDDe+XX" */
+    snprintf(text, sizeof text, "%.*e", digits_of(real) - 1, real);
     const char *p = text;
     for (; *p && *p != 'e'; p++) {
         if (*p < '0' || *p > '9') continue;
@@ -191,6 +198,11 @@ static int sample_chunk(const char *data, size_t len, void *user)
 void value_sample(const json_t *value, char *ret, size_t room)
 {
     AUTO_BUF struct buf b = { 0 };
+    if (json_is_real(value)) {
+        double real = json_real_value(value);
+        snprintf(ret, room, "%.*g", digits_of(real), real);
+        return;
+    }
     (void)json_dump_callback(value, sample_chunk, &b, JSON_COMPACT | JSON_ENCODE_ANY);
     if (b.len < room) {
         memcpy(ret, b.data, b.len + 1);
