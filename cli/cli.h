@@ -39,6 +39,8 @@ struct cli_config {
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
+    char *ref; /* schema */
+    bool format;
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;
@@ -75,6 +77,7 @@ const char *command_suggest(const char *name);
 /* The commands' own files. */
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
+int cmd_schema(struct cli *cli);
 int cmd_simulate(struct cli *cli);
 int cmd_deploy(struct cli *cli);
 int cmd_start(struct cli *cli);

@@ -55,6 +55,21 @@ static const struct option eval_options[] = {
     JSON_OPTION,
 };
 
+static const struct option schema_options[] = {
+    { .name = "ref",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(ref),
+      .value_name = "FILE,...",
+      .help = "Schemas that the schema may refer to, by their $id or by the name that is given "
+              "here." },
+    { .name = "format",
+      .type = OPTION_BOOL,
+      AT(format),
+      .help = "Check `format`, too, which is an annotation otherwise." },
+    JSON_OPTION,
+};
+
 static const struct option simulate_options[] = {
     INPUT_OPTIONS,
     { .name = "mocks",
@@ -219,6 +234,7 @@ static const struct option dev_options[] = {
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 static const char *const dlq_verbs[] = { "list", "show", "redrive", "drop", NULL };
+static const char *const schema_verbs[] = { "check", NULL };
 static const char *const documents[] = { "configuration", "schema", NULL };
 
 #define TABLE(name_, positional_, options_, summary_, description_) \
@@ -250,6 +266,14 @@ static const struct command all[] = {
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("schema", "check SCHEMA DATA", schema_options, "Check a file against a JSON Schema",
+            "Schema and data are YAML or JSON; one of them may be -, standard input. The schema is JSON "
+            "Schema 2020-12, as in the input and output_schema of a workflow; nothing is fetched for it. "
+            "It says nothing if all is well. Each violation is one line, FILE:LINE:COLUMN: POINTER: what "
+            "is wanted and found, and the place of the keyword that says so; there are at most 100 "
+            "(exit code 2). A keyword of the schema that is unknown, and nearly a known one, is warned "
+            "about."),
+      .args_min = 3, .args_max = 3, .words = schema_verbs, .run = cmd_schema },
     { TABLE("simulate", "FILE", simulate_options, "Run a workflow through simulated faults",
             "Runs the workflow in simulated installations: the code of the orchestrator and the worker "
             "as it is, over a Kafka, a Redis and a clock of its own, in which processes are killed and "
