@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The public conformance suites against our code. The data come through npm when the suites run (docs/conformance.md).
+"""The public conformance suites against our code. The data come through npm and pip when the suites run (docs/conformance.md).
 
 usage: conformance.py [SUITE ...] [--json] [--write]
   --json   nothing but one line, the counts: {"cel": {"passed": N, "failed": N, "left_out": N}, ...}
@@ -13,10 +13,11 @@ import json
 import sys
 
 import cel
+import json_schema
 import report
 import suite
 
-SUITES = {"cel": cel.run}
+SUITES = {"cel": cel.run, "json_schema": json_schema.run}
 
 
 def main():

@@ -20,6 +20,11 @@ def text(outcome):
             group, _, case = name.rpartition("/")
             groups.setdefault(group, []).append(f"`{case}`")
         lines += [f"- {group}: {', '.join(cases)}" for group, cases in sorted(groups.items())]
+    if outcome.optional:
+        lines += ["", "| optional | pass | do not |", "| --- | ---: | ---: |"]
+        lines += [f"| {section} | {passed} | {len(others)} |" for section, (passed, others) in sorted(outcome.optional.items())]
+        lines += ["", "Optional cases that do not pass:", ""]
+        lines += [f"- {line}" for _, (_, others) in sorted(outcome.optional.items()) for line in others]
     return "\n".join(lines) + "\n"
 
 

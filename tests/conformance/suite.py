@@ -12,11 +12,15 @@ DATA = ROOT / "build" / "conformance"
 
 @dataclasses.dataclass
 class Outcome:
-    """passed: a count a section; failed: lines that say which case and why; left_out: reason -> names of cases."""
+    """passed: a count a section; failed: lines that say which case and why; left_out: reason -> names of cases.
+
+    optional: section -> (how many pass, lines that say which do not and why); counted nowhere else.
+    """
 
     passed: dict = dataclasses.field(default_factory=dict)
     failed: list = dataclasses.field(default_factory=list)
     left_out: dict = dataclasses.field(default_factory=dict)
+    optional: dict = dataclasses.field(default_factory=dict)
 
     def ok(self, section):
         self.passed[section] = self.passed.get(section, 0) + 1
