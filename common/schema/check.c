@@ -610,7 +610,7 @@ static bool check(struct check *c, const struct node *n, const json_t *value,
 static bool run(const struct schema *s, const json_t *value, struct schema_report *report,
                 bool *ret_stopped, struct err *e)
 {
-    struct check c = { .s = s, .work = SCHEMA_WORK_MAX, .report = report, .e = e };
+    struct check c = { .s = s, .work = s->work_max, .report = report, .e = e };
     if (s->dynamic) {
         c.scope = xcalloc(s->resource_count, sizeof(struct resource *));
         c.in_scope = xcalloc(s->resource_count, sizeof *c.in_scope);

@@ -521,6 +521,7 @@ struct schema *schema_compile_with(const json_t *value, const struct schema_opti
     s->documents = json_array();
     struct compile c = { .s = s, .o = o ? o : &none, .tell_pointer = ret_pointer, .e = e };
     c.registry.arena = &s->arena;
+    s->work_max = c.o->work_max ? c.o->work_max : SCHEMA_WORK_MAX;
     bool ok = compile(&c, value);
     if (!ok && ret_pointer) {
         AUTO_BUF struct buf pointer = { 0 };

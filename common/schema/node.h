@@ -130,6 +130,7 @@ struct schema {
     size_t pattern_count, pattern_cap;
     const struct node *root;
     size_t resource_count; /* that are used */
+    uint64_t work_max;
     bool dynamic;          /* there is a $dynamicRef that the way to it decides */
 };
 

@@ -132,9 +132,12 @@ bool fail_alternatives(struct check *c, const struct node *n, const char *keywor
     if (!nearest)
         return fail(c, n, keyword, at, "expected one of %zu alternatives, found none that fits",
                     count);
+    AUTO_BUF struct buf pointer = { 0 };
+    pointer_add(&pointer, at);
+    bool same = strlen(nearest->pointer) == pointer.len; /* it begins alike in any case */
     return fail(c, n, keyword, at,
                 "expected one of %zu alternatives, found none that fits; the nearest: %.100s%s%s",
-                count, nearest->pointer, *nearest->pointer ? ": " : "", nearest->text);
+                count, same ? "" : nearest->pointer, same ? "" : ": ", nearest->text);
 }
 
 bool stop(struct check *c, const char *what)

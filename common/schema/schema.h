@@ -31,6 +31,7 @@ struct schema_options {
     const struct schema_document *documents;
     size_t document_count;
     bool assert_format; /* `format` is a rule and no annotation */
+    uint64_t work_max;  /* of one check; 0: SCHEMA_WORK_MAX */
     /* Called for what is allowed and looks like a mistake, such as an unknown keyword whose name
      * is nearly that of a known one. pointer: of the keyword, in the schema. May be NULL. */
     void (*warn)(void *user, const char *pointer, const char *text);
@@ -52,7 +53,7 @@ DEFINE_CLEANUP(struct schema *, schema_free)
 
 /* Whether value is valid. If not, ERR_INVALID, and e names the JSON pointer in the value, what is
  * wanted, what is there, and the keyword that says so; ERR_LIMIT: it took more than
- * SCHEMA_WORK_MAX or SCHEMA_NESTING_MAX. */
+ * work_max or SCHEMA_NESTING_MAX. */
 MUST_CHECK bool schema_check(const struct schema *s, const json_t *value, struct err *e);
 
 struct schema_violation {
