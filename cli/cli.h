@@ -41,9 +41,11 @@ struct cli_config {
     uint32_t limit;
     char *test_case; /* test */
     bool coverage;
-    char *format;          /* graph */
+    char *picture;         /* graph */
     bool check, to_stdout; /* fmt */
     char *template_name;   /* init */
+    char *ref; /* schema */
+    bool format;
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;
@@ -80,6 +82,7 @@ const char *command_suggest(const char *name);
 /* The commands' own files. */
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
+int cmd_schema(struct cli *cli);
 int cmd_simulate(struct cli *cli);
 int cmd_fmt(struct cli *cli);
 int cmd_init(struct cli *cli);

@@ -7,7 +7,7 @@
 
 int cmd_graph(struct cli *cli)
 {
-    const char *format = cli->config->format;
+    const char *format = cli->config->picture;
     int code = EXIT_OK;
     CLEANUP(definition_free_p)
     struct definition *def = cli_definition(cli, cli->args[0], &code);

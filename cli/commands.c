@@ -84,7 +84,7 @@ static const struct option graph_options[] = {
     { .name = "format",
       .short_flag = 'f',
       .type = OPTION_ENUM,
-      AT(format),
+      AT(picture),
       .choices = "mermaid|dot|json",
       .fallback = "mermaid",
       .help = "mermaid: for Markdown pages; dot: for Graphviz; json: nodes, edges and groups." },
@@ -102,6 +102,21 @@ static const struct option test_options[] = {
       .type = OPTION_BOOL,
       AT(coverage),
       .help = "Say which steps no case has run." },
+    JSON_OPTION,
+};
+
+static const struct option schema_options[] = {
+    { .name = "ref",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(ref),
+      .value_name = "FILE,...",
+      .help = "Schemas that the schema may refer to, by their $id or by the name that is given "
+              "here." },
+    { .name = "check_format",
+      .type = OPTION_BOOL,
+      AT(format),
+      .help = "Check `format`, too, which is an annotation otherwise." },
     JSON_OPTION,
 };
 
@@ -269,6 +284,7 @@ static const struct option dev_options[] = {
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 static const char *const dlq_verbs[] = { "list", "show", "redrive", "drop", NULL };
+static const char *const schema_verbs[] = { "check", "workflow", "workflow-test", NULL };
 static const char *const documents[] = { "configuration", "schema", NULL };
 
 #define TABLE(name_, positional_, options_, summary_, description_) \
@@ -326,6 +342,18 @@ static const struct command all[] = {
             "*.test.yaml are taken, also those further down. A case that fails is shown with what "
             "differs and with its line (exit code 1)."),
       .args_max = 10000, .run = cmd_test },
+    { TABLE("schema", "workflow|workflow-test|check [SCHEMA DATA]", schema_options,
+            "Print the schemas for editors, or check a file against one",
+            "workflow and workflow-test print the JSON Schema of workflows and of their tests, for "
+            "completion and checks in editors: tutti schema workflow >tutti.schema.json\n\n"
+            "check says whether DATA is what SCHEMA demands. "
+            "Schema and data are YAML or JSON; one of them may be -, standard input. The schema is JSON "
+            "Schema 2020-12, as in the input and output_schema of a workflow; nothing is fetched for it. "
+            "It says nothing if all is well. Each violation is one line, FILE:LINE:COLUMN: POINTER: what "
+            "is wanted and found, and the place of the keyword that says so; there are at most 100 "
+            "(exit code 2). A keyword of the schema that is unknown, and nearly a known one, is warned "
+            "about."),
+      .args_min = 1, .args_max = 3, .words = schema_verbs, .run = cmd_schema },
     { TABLE("simulate", "FILE", simulate_options, "Run a workflow through simulated faults",
             "Runs the workflow in simulated installations: the code of the orchestrator and the worker "
             "as it is, over a Kafka, a Redis and a clock of its own, in which processes are killed and "

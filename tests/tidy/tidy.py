@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "yaml.h": ["common/yaml"],
     "glib.h": ["common/schedule"],
     "microhttpd.h": ["cli/demo_model"],
-    "pcre2.h": ["common/cel"],
+    "pcre2.h": ["common/cel", "common/schema/pattern"],
     "openssl/": ["common/base/hash"],
 }
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|stpcpy|gets|strtok|atoi|atol|atof|system|popen|alloca|rand|srand|"

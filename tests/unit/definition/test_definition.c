@@ -539,7 +539,7 @@ Test(definition, an_llm_step_is_checked_in_all_its_fields)
     expect_step_fault("- {name: a, type: llm, prompt: a, max_tokens: 0}\n", "'max_tokens' must be");
     expect_step_fault("- {name: a, type: llm, prompt: a, stream: 'yes'}\n", "true or false");
     expect_step_fault("- {name: a, type: llm, prompt: a, output_schema: {anyOf: []}}\n",
-                      "4:51: the schema keyword 'anyOf' is not supported by this version");
+                      "4:51: 'anyOf' must be a list of schemas that is not empty");
     expect_step_fault("- {name: a, type: llm, prompt: a, output_schema: {type: text}}\n",
                       "'type' must be null, boolean");
 }
@@ -599,7 +599,7 @@ Test(definition, the_schema_of_the_input_is_compiled_and_its_faults_found)
     cr_assert_not_null(d->input_schema);
     cr_expect_not(schema_check(d->input_schema, empty, &e));
     expect_fault("input:\n  properties:\n    a: {$ref: '#/x'}\n",
-                 "3:9: the schema keyword '$ref' is not supported by this version");
+                 "3:9: '$ref' leads to '#/x', and there is nothing there");
 }
 
 /* --- expressions --- */
