@@ -214,6 +214,7 @@ static void sum_up(struct tally *t)
         if (!report || !cli_print_json(cli, report)) raise_code(t, EXIT_FAILED);
         return;
     }
+    if (!t->chosen) return; /* whatever there was could not be read */
     AUTO_BUF struct buf text = { 0 };
     buf_addf(&text, "%u passed, %u failed\n", t->passed, t->failed);
     if (!cli_print(&text)) raise_code(t, EXIT_FAILED);

@@ -82,14 +82,26 @@ static void ends_join(struct graph *g, const struct ends *ends, uint32_t node)
 
 /* --- labels --- */
 
+/* Texts as they are, lists of texts with commas, other values as JSON. */
+static void add_plain(struct buf *b, const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item) {
+        if (i) buf_add_text(b, ", ");
+        add_plain(b, item);
+    }
+    if (json_is_string(value))
+        buf_add_text(b, json_string_value(value));
+    else if (value && !json_is_array(value))
+        json_write(b, value);
+}
+
 /* A value of the file in one line, cut where it is long. */
 static void add_short(struct buf *b, const json_t *value)
 {
     AUTO_BUF struct buf text = { 0 };
-    if (json_is_string(value))
-        buf_add_text(&text, json_string_value(value));
-    else if (value)
-        json_write(&text, value);
+    add_plain(&text, value);
     size_t cut = text.len;
     if (cut > LABEL_BYTES_MAX) {
         cut = LABEL_BYTES_MAX;
@@ -177,8 +189,11 @@ static uint32_t draw_parallel(struct graph *g, const json_t *text, uint32_t node
         draw_from(g, branch, node, name, GRAPH_FLOW, group, &ends);
     }
     const json_t *join = json_object_get(text, "join");
-    AUTO_JSON *all = json_string("all");
-    uint32_t end = add_node(g, GRAPH_FORK, group, short_text("join: ", join ? join : all));
+    const json_t *least = json_object_get(join, "at_least");
+    char *label = least  ? short_text("join: at least ", least)
+                  : join ? short_text("join: ", join)
+                         : xstrdup("join: all");
+    uint32_t end = add_node(g, GRAPH_FORK, group, label);
     ends_join(g, &ends, end);
     return end;
 }

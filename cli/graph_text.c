@@ -39,7 +39,7 @@ static void add_mermaid(struct buf *b, const char *text)
         unsigned char c = (unsigned char)*text;
         if (c == '\n')
             buf_add_text(b, "<br/>");
-        else if (c >= 0x80 || isalnum(c) || strchr(" .,:=!?()+-/'$", c))
+        else if (c >= 0x80 || isalnum(c) || strchr(" .,:=!?()+-/'$_", c))
             buf_add_char(b, *text);
         else
             buf_addf(b, "#%d;", c);

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tutti test`: the test cases of workflows, played on the engine. No server is needed."""
+import json
+import time
+
+import pytest
+import yaml
+
+from harness import schemas
+from harness.base import ROOT, SLOW
+from harness.installation import run_program
+
+SUITES = sorted((ROOT / "examples").glob("*.test.yaml"))
+ASK = {"name": "ask", "type": "llm", "prompt": "hi ${input.x}", "retry": {"max_attempts": 2, "initial": "1s"}}
+GET = {"name": "get", "type": "http", "url": "https://x.example.com/"}
+SAME = {"name": "same", "type": "task", "uses": "noop"}
+
+
+class Files:
+    """A workflow and its cases in a directory."""
+
+    def __init__(self, path, steps, **more):
+        self.workflow, self.suite = path / "w.yaml", path / "w.test.yaml"
+        self.write(self.workflow, {"workflow": "w", "version": "1.0.0", "steps": steps, **more})
+
+    @staticmethod
+    def write(path, value):
+        path.write_text(value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False))
+
+    def test(self, *cases, args=(), **more):
+        self.write(self.suite, {**more, "cases": [{"name": f"case {i}", **c} for i, c in enumerate(cases)]})
+        return run_program("tutti", "test", self.workflow, *args, seconds=60)
+
+    def problems(self, *cases, **more):
+        """What the cases are found guilty of, a list of messages each."""
+        done = self.test(*cases, args=["--json"], **more)
+        assert done.err == "", done
+        return [[p["message"] for p in c["problems"]] for c in json.loads(done.out)["files"][0]["cases"]]
+
+
+@pytest.fixture
+def ask(tmp_path):
+    return Files(tmp_path, [ASK])
+
+
+def test_the_examples_are_green_in_under_a_second():
+    begin = time.monotonic()
+    done = run_program("tutti", "test", ROOT / "examples", "--coverage")
+    seconds = time.monotonic() - begin
+    assert done.code == 0 and done.err == "" and " 0 failed" in done.out, done
+    assert seconds < 1 * SLOW, f"{seconds:.2f} s"
+    assert "never" not in done.out, "a step of an example that no case runs"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_example_has_tests(path):
+    if not path.name.endswith(".test.yaml"):
+        assert path.with_suffix(".test.yaml") in SUITES
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.name)
+def test_the_files_of_cases_fit_the_schema_for_editors(path):
+    schemas.check("workflow-test", yaml.safe_load(path.read_text()))
+
+
+def test_a_case_that_holds_is_ok_and_one_that_does_not_is_shown_with_its_line(ask):
+    mocks = {"ask": {"output": {"a": [1, {"b": "x"}], "c": 1}}}
+    done = ask.test({"mocks": mocks, "input": {"x": 1}, "expect": {"output": {"a": [1, {"b": "x"}], "c": 1.0}}},
+                    {"mocks": mocks, "input": {"x": 1}, "expect": {"output": {"a": [1, {"b": "y"}], "d": 2}}})
+    assert done.code == 1 and done.out.endswith("1 passed, 1 failed\n"), done
+    assert "ok      case 0" in done.out and "FAILED  case 1 (line " in done.out
+    line = ask.suite.read_text().splitlines().index("    output:", 20) + 2
+    for text in ('output.a[1].b: expected "y", got "x"', "output.d: expected 2, got nothing",
+                 "output.c: expected nothing, got 1"):
+        assert f"line {line}: {text}" in done.out, (text, done.out, line)
+
+
+def test_a_partial_match_ignores_what_is_not_named(ask):
+    mocks = {"ask": {"output": {"a": {"b": 1, "c": 2}, "l": [{"x": 1, "y": 2}]}}}
+    case = {"mocks": mocks, "input": {"x": 1}}
+    good, bad = ({**case, "expect": {"output_has": {"a": {"b": n}, "l": [{"y": 2}]}}} for n in (1, 2))
+    short = {**case, "expect": {"output_has": {"l": []}}}
+    assert ask.problems(good, bad, short) == [[], ["output.a.b: expected 2, got 1"],
+                                              ['output.l: expected [], got [{"x":1,"y":2}]']]
+
+
+def test_a_step_without_a_mock_fails_the_case_and_shows_the_mock_to_write(tmp_path):
+    files = Files(tmp_path, [{**ASK, "output_schema": {"type": "object", "required": ["n"],
+                                                       "properties": {"n": {"type": "integer", "minimum": 3}}}}])
+    [[text]] = files.problems({"input": {"x": 1}})
+    head, example = text.split("such as\n")
+    assert head.startswith("step ask (llm) was called and has no mock.")
+    done = files.test({"input": {"x": 1}, "mocks": yaml.safe_load(example)})
+    assert done.code == 0, done
+
+
+def test_noop_gives_its_input_back_and_can_be_mocked(tmp_path):
+    files = Files(tmp_path, [SAME])
+    assert files.problems({"input": {"a": 1}, "expect": {"output": {"a": 1}}},
+                          {"mocks": {"same": {"output": 7}}, "expect": {"output": 7}}) == [[], []]
+
+
+def test_attempts_have_answers_of_their_own_and_time_is_virtual(ask):
+    later = {"error": {"type": "rate_limited", "message": "later", "retry_after_ms": 3600000}}
+    case = {"input": {"x": 1}, "mocks": {"ask": [later, {"output": "at last", "after": "2h"}]}}
+    begin = time.monotonic()
+    wanted = {"output": "at last", "calls": {"ask": 2}, "steps": {"ask": {"attempts": 2, "status": "completed"}},
+              "duration": {"min": "3h", "max": "3h"}}
+    slow = {"limits": {"timeout": "1d"}, "defaults": {"timeout": "3h"}}
+    ask.write(ask.workflow, {**yaml.safe_load(ask.workflow.read_text()), **slow})
+    assert ask.problems({**case, "expect": wanted}) == [[]]
+    assert time.monotonic() - begin < 5 * SLOW
+    [[text]] = ask.problems({**case, "expect": {**wanted, "duration": "1h"}})
+    assert text == 'duration: expected "1h", got 10800000ms'
+
+
+def test_a_call_that_takes_longer_than_its_timeout_is_cut_off(tmp_path):
+    files = Files(tmp_path, [{**GET, "timeout": "10s", "retry": {"max_attempts": 1}}])
+    case = {"mocks": {"get": {"output": {}, "after": "11s"}}}
+    assert files.problems({**case, "expect": {"error": {"type": "timeout", "message": "10000 ms"}, "duration": "10s"}},
+                          {"mocks": {"get": {"output": {}, "after": "10s"}}}) == [[], []]
+
+
+def test_a_mock_sees_what_the_task_got(ask):
+    output = {"said": "${input.messages[0].content}", "try": "${attempt}", "call": "${call}", "where": "${path}",
+              "literal": "$${x}"}
+    wanted = {"said": "hi 1", "try": 1, "call": 1, "where": "ask", "literal": "${x}"}
+    unknown = {"input": {"x": 1}, "mocks": {"ask": {"output": "${inputs.x}"}}}
+    good, bad = ask.problems({"input": {"x": 1}, "mocks": {"ask": {"output": output}}, "expect": {"output": wanted}}, unknown)
+    assert good == [] and "the mock of ask" in bad[0] and "inputs is unknown" in bad[0]
+
+
+def test_what_a_step_got_and_gave_is_expected_by_name(tmp_path):
+    files = Files(tmp_path, [GET, {**SAME, "input": {"n": "${steps.get.output.n}"}}])
+    case = {"mocks": {"get": {"output": {"n": 5}}}}
+    steps = {"get": {"input_has": {"url": "https://x.example.com/"}, "output": {"n": 5}}, "same": {"input": {"n": 6}}}
+    assert files.problems({**case, "expect": {"steps": steps}}) == [["steps.same.input.n: expected 6, got 5"]]
+
+
+def test_the_way_is_exact_or_a_part_of_it(tmp_path):
+    files = Files(tmp_path, [{**SAME, "name": n} for n in ("a", "b", "c")])
+    good, short, order, part, gone = files.problems(*({"expect": e} for e in (
+        {"path": ["a", "b", "c"]}, {"path": ["a", "b"]}, {"path": ["b", "a", "c"]}, {"path_has": ["a", "c"]},
+        {"path_has": ["c", "a"]})))
+    assert good == part == []
+    assert "expected a, b\n  got      a, b, c" in short[0] and order and "a is missing, or out of order" in gone[0]
+
+
+def test_errors_are_expected_by_type_and_part_of_the_message(ask):
+    case = {"input": {"x": 1}, "mocks": {"ask": {"error": {"type": "refused", "message": "I will not do that"}}}}
+    good, kind, words, surprise = ask.problems(*({**case, "expect": e} for e in (
+        {"error": {"type": "refused", "message": "not do", "step": "ask"}}, {"error": {"type": "auth"}},
+        {"error": {"message": "cannot"}}, {"output": "x"})))
+    assert good == []
+    assert kind == ['error.type: expected "auth", got "refused"']
+    assert words == ['error.message: expected something with "cannot", got "I will not do that"']
+    assert surprise[0] == "status: expected completed, got failed (refused at ask: I will not do that)"
+
+
+def test_expressions_may_hold(ask):
+    case = {"input": {"x": 1}, "mocks": {"ask": {"output": "long enough", "after": "2s"}}}
+    good, bad = ask.problems({**case, "expect": {"holds": ["size(output) > 5", "steps.ask.attempts == input.x",
+                                                           "duration_ms == 2000"]}},
+                             {**case, "expect": {"holds": ["output == 'short'", "nothing"]}})
+    assert good == [] and bad[0] == "holds: output == 'short': it does not" and "nothing is unknown" in bad[1]
+
+
+def test_events_come_in_virtual_time(ask):
+    case = {"input": {"x": 1}, "mocks": {"ask": {"output": "x", "after": "30s"}}}
+    gone = {**case, "events": [{"at": "10s", "cancel": "enough"}],
+            "expect": {"status": "cancelled", "error": {"message": "enough"}, "duration": "10s"}}
+    late = {**case, "events": [{"at": "1m", "cancel": True}]}
+    held = {**case, "events": [{"at": "40m", "resume": True}, {"at": "10s", "pause": "look"}],
+            "expect": {"output": "x", "duration": "40m"}}
+    assert ask.problems(gone, late, held) == [[], ["the run had ended before this event (cancel)"], []]
+
+
+def test_usage_counts_against_the_budget(tmp_path):
+    files = Files(tmp_path, [ASK, {**ASK, "name": "again"}], limits={"budget": {"usd": 0.5}})
+    case = {"input": {"x": 1}, "mocks": {"ask": {"output": 1, "usage": {"usd": 0.5}}, "again": {"output": 2}}}
+    assert files.problems({**case, "expect": {"error": {"type": "budget_exceeded"}, "calls": {"again": 0}}}) == [[]]
+
+
+def test_one_case_alone_by_its_name(ask):
+    done = ask.test({"input": {"x": 1}}, {"input": {"x": 1}, "mocks": {"ask": {"output": 1}}}, args=["--case", "case 1"])
+    assert done.code == 0 and done.out.endswith("1 passed, 0 failed\n"), done
+    done = ask.test({}, args=["--case", "no such"])
+    assert done.code == 3 and "no such" in done.err, done
+
+
+def test_hundreds_of_cases_take_no_time(ask):
+    mocks = {"ask": [{"error": {"type": "overloaded"}}, {"output": 1, "after": "5m"}]}
+    cases = [{"input": {"x": i}, "mocks": mocks, "expect": {"output": 1}} for i in range(500)]
+    ask.test(*cases)
+    begin = time.monotonic()
+    done = run_program("tutti", "test", ask.suite)
+    assert done.code == 0 and done.out.endswith("500 passed, 0 failed\n")
+    assert time.monotonic() - begin < 1 * SLOW
+
+
+def test_the_steps_that_no_case_runs_are_named(tmp_path):
+    either = {"name": "either", "type": "conditional", "cases": [{"when": "input.a", "steps": [{**SAME, "name": "yes"}]}],
+              "else": [{**SAME, "name": "no"}]}
+    files = Files(tmp_path, [either])
+    done = files.test({"input": {"a": True}}, args=["--coverage"])
+    assert done.code == 0 and "steps   2 of 3; never: no" in done.out, done
+    said = json.loads(files.test({"input": {"a": True}}, args=["--coverage", "--json"]).out)
+    assert said["files"][0]["coverage"] == {"steps": 3, "covered": 2, "never": ["no"]}
+    assert (said["passed"], said["failed"]) == (1, 0)
+
+
+def test_a_directory_is_searched_and_its_own_files_found(tmp_path):
+    (tmp_path / "deep").mkdir()
+    files = Files(tmp_path / "deep", [SAME])
+    files.test({})
+    done = run_program("tutti", "test", tmp_path)
+    assert done.code == 0 and "deep/w.test.yaml" in done.out, done
+    (tmp_path / "empty").mkdir()
+    done = run_program("tutti", "test", tmp_path / "empty")
+    assert done.code == 3 and "no tests" in done.err, done
+    files.suite.rename(tmp_path / "deep" / "other.test.yaml")
+    done = run_program("tutti", "test", files.workflow)
+    assert done.code == 3 and "w.test.yaml beside it" in done.err, done
+    Files.write(tmp_path / "deep" / "other.test.yaml", {"workflow": "w.yaml", "cases": [{"name": "x"}]})
+    assert run_program("tutti", "test", tmp_path).code == 0
+
+
+@pytest.mark.parametrize("text,place,words", [
+    ("cases: [", ":2:1:", "expected node"),
+    ("cases: []", ":1:", "at least one case"),
+    ("cases:\n- nmae: x", ":2:3", "nmae is not known"),
+    ("cases:\n- input: {}", ":2:3", "needs a name"),
+    ("cases:\n- name: x\n- name: x", ":3:3", "line 2 already"),
+    ("mocks: {asked: {output: 1}}\ncases: [{name: x}]", ":1:", "no step asked"),
+    ("cases:\n- name: x\n  mocks: {ask: {output: 1, error: {type: lost}}}", ":3:", "wants {output"),
+    ("cases:\n- name: x\n  mocks: {ask: {error: {type: nope}}}", ":3:", "one of timeout"),
+    ("cases:\n- name: x\n  mocks: {ask: {output: '${'}}", ":3:", ""),
+    ("cases:\n- name: x\n  mocks: {ask: {output: 1, after: soon}}", ":3:", "a duration"),
+    ("cases:\n- name: x\n  events: [{at: 1s}]", ":3:", "exactly one of"),
+    ("cases:\n- name: x\n  events: [{at: 1s, cancel: true, by: ann}]", ":3:", "by is not known"),
+    ("cases:\n- name: x\n  expect: {ouput: 1}", ":3:", "ouput is not known"),
+    ("cases:\n- name: x\n  expect: {status: done}", ":3:", "status is one of"),
+    ("cases:\n- name: x\n  expect: {path: [nobody]}", ":3:", "no step nobody"),
+    ("cases:\n- name: x\n  expect: {steps: {ask: {outptu: 1}}}", ":3:", "outptu"),
+    ("cases:\n- name: x\n  expect: {calls: {ask: many}}", ":3:", "a number"),
+    ("cases:\n- name: x\n  expect: {holds: ['1 +']}", ":3:", ""),
+    ("cases:\n- name: x\n  expect: {duration: {least: 1s}}", ":3:", "least is not known"),
+])
+def test_a_file_that_cannot_be_is_refused_with_the_place(ask, text, place, words):
+    ask.suite.write_text(text)
+    for command in ("test", "validate"):
+        done = run_program("tutti", command, ask.suite)
+        assert done.code == 2 and f"w.test.yaml{place}" in done.err and words in done.err, done
+
+
+def test_faults_of_the_workflow_are_told_as_validate_does(ask):
+    ask.suite.write_text("cases: [{name: x}]")
+    ask.workflow.write_text("workflow: w\nversion: 1.0.0\nsteps: [{name: a, type: nope}]\n")
+    done = run_program("tutti", "test", ask.suite)
+    assert done.code == 2 and "w.yaml:3:" in done.err and "nope" in done.err, done
+    ask.workflow.unlink()
+    done = run_program("tutti", "test", ask.suite)
+    assert done.code == 3 and "w.yaml" in done.err, done
+
+
+def test_what_a_file_says_cannot_move_the_cursor(ask):
+    done = ask.test({"input": {"x": 1}, "mocks": {"ask": {"output": "\x1b[2J"}}, "expect": {"output": "x"}})
+    assert done.code == 1 and "\x1b" not in done.out, done
