@@ -2,30 +2,22 @@
  *
  * How a run goes on. After every event one pass walks the tree of blocks from the top, past what is
  * settled, and starts in definition order whatever can be started; where the run stands follows
- * from the states of the steps alone. A pass costs a look at each live block, and the nesting of
- * the walk is bounded by DEFINITION_DEPTH_MAX. */
+ * from the states of the steps alone. Of maps and loops it enters only instances that were marked.
+ * A pass costs a look at each live block of those, and the nesting of the walk is bounded by
+ * DEFINITION_DEPTH_MAX. */
 #include "orchestrator/engine/state.h"
 
 #include <stdlib.h>
 
 #include "common/base/limits.h"
 
-enum flow { FLOW_BUSY, FLOW_DONE, FLOW_FAILED };
-
-static enum flow block_run(struct fold *f, uint32_t block);
-
 /* --- ending what is open --- */
 
-static void step_sweep(struct fold *f, uint32_t index)
+void step_sweep(struct fold *f, uint32_t index)
 {
-    enum step_state state = step_at(f->run, index);
+    enum step_state state = step_at(f, index);
     if (step_state_terminal(state)) return;
-    if (state == STEP_STATE_ISSUED) {
-        char task_id[TASK_ID_MAX];
-        task_id_make(task_id, bytes_of(f->run->id), bytes_of(f->def->steps[index].path),
-                     step_get(f->run, index)->attempt);
-        effect_mark(f, EFFECT_CANCEL, task_id, step_deadline_ms(f->run, index) + LEASE_MS);
-    }
+    if (state == STEP_STATE_ISSUED) step_cancel_task(f, index);
     step_move(f, index, state == STEP_STATE_PENDING ? STEP_STATE_SKIPPED : STEP_STATE_CANCELLED,
               NULL);
     step_sweep_children(f, index, true);
@@ -42,19 +34,21 @@ void step_sweep_children(struct fold *f, uint32_t index, bool fallback_too)
     const struct step_def *d = &f->def->steps[index];
     for (uint32_t i = 0; i < d->branch_count; i++) block_sweep(f, d->branches[i]);
     for (uint32_t i = 0; i < d->case_count; i++) block_sweep(f, d->cases[i].block);
+    if (d->body_scope != NO_INDEX) repeat_drop(f, index);
+    if (d->reduce_block != NO_INDEX) block_sweep(f, d->reduce_block);
     if (fallback_too && d->fallback_block != NO_INDEX) block_sweep(f, d->fallback_block);
 }
 
 /* --- conditions and vars --- */
 
-static void fail_expression(struct fold *f, uint32_t index, const struct err *e)
+void fail_expression(struct fold *f, uint32_t index, const struct err *e)
 {
     struct failure failure = failure_of(ERROR_EXPRESSION, index, e);
     step_fail_with(f, index, &failure);
 }
 
-static bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition,
-                            const char *what, bool *ret, struct err *e)
+bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
+                     bool *ret, struct err *e)
 {
     struct template_env env = names_env(f, index);
     json_t *value = NULL;
@@ -127,14 +121,12 @@ static void conditional_start(struct fold *f, uint32_t index)
         if (i != choice) block_sweep(f, d->cases[i].block);
 }
 
-/* Ends a step with the end of the one block that it consists of now. */
-static void follow_block(struct fold *f, uint32_t index, uint32_t block)
+void block_follow(struct fold *f, uint32_t index, uint32_t block)
 {
     enum flow flow = block_run(f, block);
     if (flow == FLOW_BUSY) return;
     AUTO_BUF struct buf copy = { 0 };
-    struct bytes result =
-        flow == FLOW_DONE ? block_output(f->run, block) : step_error(f->run, f->failed);
+    struct bytes result = flow == FLOW_DONE ? block_output(f, block) : step_error(f, f->failed);
     buf_add(&copy, result.data, result.len);
     if (flow == FLOW_DONE)
         step_complete(f, index, buf_bytes(&copy));
@@ -144,9 +136,9 @@ static void follow_block(struct fold *f, uint32_t index, uint32_t block)
 
 static void conditional_continue(struct fold *f, uint32_t index)
 {
-    uint32_t choice = step_get(f->run, index)->choice;
+    uint32_t choice = step_get(f, index)->choice;
     ASSERT(choice >= 1 && choice <= f->def->steps[index].case_count);
-    follow_block(f, index, f->def->steps[index].cases[choice - 1].block);
+    block_follow(f, index, f->def->steps[index].cases[choice - 1].block);
 }
 
 /* --- parallel --- */
@@ -156,19 +148,24 @@ struct branches {
     uint32_t first_failed; /* the failed step of the first failed branch */
 };
 
-static bool block_begun(const struct run *run, uint32_t block)
+static bool block_begun(const struct fold *f, uint32_t block)
 {
-    const struct block_def *b = &run->def->blocks[block];
-    return b->count == 0 || step_at(run, b->steps[0]) != STEP_STATE_PENDING;
+    const struct block_def *b = &f->def->blocks[block];
+    bool begun = b->count == 0;
+    for (uint32_t i = 0; i < b->count && !begun; i++) {
+        begun = step_at(f, b->steps[i]) != STEP_STATE_PENDING;
+        if (!b->graph) break;
+    }
+    return begun;
 }
 
 /* Whether a block has failed, by the states alone; *ret_step: at which step. */
-static bool block_failed(const struct run *run, uint32_t block, uint32_t *ret_step)
+static bool block_failed(const struct fold *f, uint32_t block, uint32_t *ret_step)
 {
-    const struct block_def *b = &run->def->blocks[block];
+    const struct block_def *b = &f->def->blocks[block];
     for (uint32_t i = 0; i < b->count; i++) {
-        const struct step_def *d = &run->def->steps[b->steps[i]];
-        if (step_at(run, d->index) == STEP_STATE_FAILED && d->on_error != ON_ERROR_CONTINUE) {
+        const struct step_def *d = &f->def->steps[b->steps[i]];
+        if (step_at(f, d->index) == STEP_STATE_FAILED && d->on_error != ON_ERROR_CONTINUE) {
             *ret_step = d->index;
             return true;
         }
@@ -187,9 +184,8 @@ static void parallel_output(const struct fold *f, uint32_t index, struct buf *re
         if (i) buf_add_char(ret, ',');
         buf_add_json_string(ret, b->name, strlen(b->name));
         buf_add_char(ret, ':');
-        bool error = block_failed(f->run, d->branches[i], &failed);
-        struct bytes value =
-            error ? step_error(f->run, failed) : block_output(f->run, d->branches[i]);
+        bool error = block_failed(f, d->branches[i], &failed);
+        struct bytes value = error ? step_error(f, failed) : block_output(f, d->branches[i]);
         if (error) buf_add_text(ret, "{\"error\":");
         buf_add(ret, value.data, value.len);
         if (error) buf_add_char(ret, '}');
@@ -206,7 +202,7 @@ static void parallel_complete(struct fold *f, uint32_t index)
 
 static void parallel_fail(struct fold *f, uint32_t index, uint32_t failed)
 {
-    struct bytes error = step_error(f->run, failed);
+    struct bytes error = step_error(f, failed);
     AUTO_BUF struct buf copy = { 0 };
     buf_add(&copy, error.data, error.len);
     step_fail(f, index, buf_bytes(&copy));
@@ -218,11 +214,12 @@ static void parallel_continue(struct fold *f, uint32_t index)
     struct branches n = { .first_failed = NO_INDEX };
     for (uint32_t i = 0; i < d->branch_count && n.done < d->join_count; i++) {
         bool full = d->max_concurrent && n.active >= d->max_concurrent;
-        if (full && !block_begun(f->run, d->branches[i])) {
+        if (full && !block_begun(f, d->branches[i])) {
             n.active++; /* not yet active, but not ended either */
             continue;
         }
         enum flow flow = block_run(f, d->branches[i]);
+        if (f->stop) return;
         n.active += flow == FLOW_BUSY;
         n.done += flow == FLOW_DONE;
         n.failed += flow == FLOW_FAILED;
@@ -244,7 +241,92 @@ static void parallel_continue(struct fold *f, uint32_t index)
         parallel_fail(f, index, n.first_failed);
 }
 
+/* --- small kinds --- */
+
+static void fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
+{
+    enum error_type type = e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
+    struct failure failure = failure_of(type, index, e);
+    step_fail_with(f, index, &failure);
+}
+
+/* The value of a transform; of a return, for which nothing stands for the output of the step
+ * before. false: the step has failed. */
+static bool evaluate_value(struct fold *f, uint32_t index, struct buf *ret)
+{
+    const struct step_def *d = &f->def->steps[index];
+    struct err e = { 0 };
+    if (!d->value) {
+        const struct step_def *before = definition_before(f->def, index);
+        struct bytes output = before ? step_output(f, before->index) : BYTES_LIT("null");
+        buf_add(ret, output.data, output.len);
+        return true;
+    }
+    struct template_env env = names_env(f, index);
+    if (template_eval(d->value, &env, PAYLOAD_BYTES_MAX, ret, &e)) return true;
+    err_prefix(&e, d->kind == STEP_RETURN ? "output" : "value");
+    fail_evaluation(f, index, &e);
+    return false;
+}
+
+static void transform_run(struct fold *f, uint32_t index)
+{
+    AUTO_BUF struct buf value = { 0 };
+    if (evaluate_value(f, index, &value)) step_complete(f, index, buf_bytes(&value));
+}
+
+static void return_run(struct fold *f, uint32_t index)
+{
+    AUTO_BUF struct buf value = { 0 };
+    if (!evaluate_value(f, index, &value)) return;
+    step_complete(f, index, buf_bytes(&value));
+    if (step_at(f, index) != STEP_STATE_COMPLETED) return;
+    buf_reset(&f->returned);
+    buf_add(&f->returned, value.data, value.len);
+    f->stop = STOP_RETURN;
+}
+
+/* {"type", "message", "details"}, all but the message optional. */
+static void fail_run(struct fold *f, uint32_t index)
+{
+    struct template_env env = names_env(f, index);
+    struct err e = { 0 };
+    json_t *value = NULL;
+    if (!template_eval_json(f->def->steps[index].value, &env, &value, &e)) {
+        err_prefix(&e, "error");
+        fail_evaluation(f, index, &e);
+        return;
+    }
+    AUTO_JSON *error = value;
+    AUTO_BUF struct buf details = { 0 }, message = { 0 };
+    const char *type = json_text(error, "type");
+    const json_t *more = json_object_get(error, "details"),
+                 *text = json_object_get(error, "message");
+    struct failure failure = { .type = ERROR_REJECTED, .step = index };
+    if (type && !error_type_find(bytes_of(type), &failure.type)) failure.type = ERROR_REJECTED;
+    if (more && !json_is_null(more)) json_write(&details, more);
+    if (json_is_string(text))
+        buf_add(&message, json_string_value(text), json_string_length(text));
+    else if (text)
+        json_write(&message, text);
+    failure.message = buf_bytes(&message);
+    failure.details = buf_bytes(&details);
+    step_fail_with(f, index, &failure);
+}
+
 /* --- steps and blocks --- */
+
+/* Whether the run may begin one more step; else it ends. */
+static bool step_counts(struct fold *f)
+{
+    if (f->run->begun >= f->def->max_steps) {
+        f->stop = STOP_STEPS;
+        return false;
+    }
+    f->run->begun++;
+    f->work++;
+    return true;
+}
 
 static void step_start(struct fold *f, uint32_t index)
 {
@@ -260,51 +342,73 @@ static void step_start(struct fold *f, uint32_t index)
         step_sweep_children(f, index, true);
         return;
     }
+    if (!step_counts(f)) return;
     switch (d->kind) {
     case STEP_SET: set_run(f, index); break;
+    case STEP_TRANSFORM: transform_run(f, index); break;
+    case STEP_RETURN: return_run(f, index); break;
+    case STEP_FAIL: fail_run(f, index); break;
     case STEP_PARALLEL: step_move(f, index, STEP_STATE_WAITING, NULL); break;
     case STEP_CONDITIONAL: conditional_start(f, index); break;
+    case STEP_MAP: map_start(f, index); break;
+    case STEP_LOOP: loop_start(f, index); break;
     case STEP_TASK:
     case STEP_LLM:
     case STEP_HTTP:
-    case STEP_EXEC: step_issue(f, index); break;
+    case STEP_EXEC: step_issue(f, index, false); break;
     default: ASSERT(false); break; /* no definition has them yet */
     }
 }
 
 static bool in_fallback(const struct fold *f, uint32_t index)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     return s && s->flags & STEP_FALLBACK;
 }
 
+/* What a step that is WAITING waits for may have come. (A task waits for a slot, and is issued when
+ * it is its turn.) */
 static void step_continue(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
     if (in_fallback(f, index))
-        follow_block(f, index, d->fallback_block);
+        block_follow(f, index, d->fallback_block);
     else if (d->kind == STEP_PARALLEL)
         parallel_continue(f, index);
     else if (d->kind == STEP_CONDITIONAL)
         conditional_continue(f, index);
-    else
-        step_issue(f, index);
+    else if (d->kind == STEP_MAP)
+        map_continue(f, index);
+    else if (d->kind == STEP_LOOP)
+        loop_continue(f, index);
+}
+
+/* What time does to a step. */
+static void step_time(struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f, index);
+    const struct step_def *d = &f->def->steps[index];
+    if (!s || !f->timer) return;
+    if (s->state == STEP_STATE_ISSUED && f->expires && step_backstop_ms(f->run, d, s) <= f->now_ms)
+        step_timed_out(f, index);
+    if (s->state == STEP_STATE_BACKOFF && s->at_ms <= f->now_ms) step_issue(f, index, false);
 }
 
 static enum flow step_run(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
-    enum step_state state = step_at(f->run, index);
-    if (state == STEP_STATE_PENDING) step_start(f, index);
-    if (state == STEP_STATE_BACKOFF && f->timer && step_get(f->run, index)->at_ms <= f->now_ms)
-        step_issue(f, index);
+    if (step_at(f, index) == STEP_STATE_PENDING)
+        step_start(f, index);
+    else
+        step_time(f, index);
     /* A second turn is only needed for the fallback of what has just failed. */
-    for (int turn = 0; turn < 2 && step_at(f->run, index) == STEP_STATE_WAITING; turn++) {
+    for (int turn = 0; turn < 2 && step_at(f, index) == STEP_STATE_WAITING; turn++) {
         bool before = in_fallback(f, index);
         step_continue(f, index);
-        if (before == in_fallback(f, index)) break;
+        if (f->stop || before == in_fallback(f, index)) break;
     }
-    switch (step_at(f->run, index)) {
+    if (f->stop) return FLOW_BUSY;
+    switch (step_at(f, index)) {
     case STEP_STATE_COMPLETED:
     case STEP_STATE_SKIPPED: return FLOW_DONE;
     case STEP_STATE_FAILED: return d->on_error == ON_ERROR_CONTINUE ? FLOW_DONE : FLOW_FAILED;
@@ -312,9 +416,47 @@ static enum flow step_run(struct fold *f, uint32_t index)
     }
 }
 
-static enum flow block_run(struct fold *f, uint32_t block)
+/* Whether what a step of a graph needs has ended well. */
+static bool needs_met(const struct fold *f, const struct step_def *d)
+{
+    for (uint32_t i = 0; i < d->need_count; i++) {
+        const struct step_def *need = &f->def->steps[d->needs[i]];
+        enum step_state state = step_at(f, need->index);
+        bool well = state == STEP_STATE_COMPLETED || state == STEP_STATE_SKIPPED ||
+                    (state == STEP_STATE_FAILED && need->on_error == ON_ERROR_CONTINUE);
+        if (!well) return false;
+    }
+    return true;
+}
+
+/* Steps stand in any order, so what one of them allows may stand before it: again until nothing
+ * more begins. */
+static enum flow graph_run(struct fold *f, const struct block_def *b)
+{
+    bool begun, busy;
+    do {
+        begun = busy = false;
+        for (uint32_t i = 0; i < b->count; i++) {
+            const struct step_def *d = &f->def->steps[b->steps[i]];
+            bool pending = step_at(f, d->index) == STEP_STATE_PENDING;
+            enum flow flow = FLOW_BUSY;
+            if (!pending || needs_met(f, d)) flow = step_run(f, d->index);
+            if (f->stop) return FLOW_BUSY;
+            if (flow == FLOW_FAILED) {
+                f->failed = d->index;
+                return flow;
+            }
+            busy |= flow == FLOW_BUSY;
+            begun |= pending && step_at(f, d->index) != STEP_STATE_PENDING;
+        }
+    } while (begun && busy);
+    return busy ? FLOW_BUSY : FLOW_DONE;
+}
+
+enum flow block_run(struct fold *f, uint32_t block)
 {
     const struct block_def *b = &f->def->blocks[block];
+    if (b->graph) return graph_run(f, b);
     for (uint32_t i = 0; i < b->count; i++) {
         enum flow flow = step_run(f, b->steps[i]);
         if (flow == FLOW_FAILED) f->failed = b->steps[i];
@@ -331,10 +473,11 @@ void run_finish(struct fold *f, enum run_state state, struct bytes result)
     char why[32];
     bool completed = state == RUN_COMPLETED;
     if (!completed) failure_type(result, why);
+    f->scope = run->root;
     if (f->def->block_count) block_sweep(f, 0);
     if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
     run_set_result(f, result);
-    run->fallback = false;
+    run->fallback = run->more = false;
     run->finished_ms = f->now_ms;
     run->finished_off = f->cx->offset;
     run_move(f, state, completed ? NULL : why);
@@ -360,7 +503,7 @@ static void run_complete(struct fold *f)
     AUTO_BUF struct buf output = { 0 };
     struct err e = { 0 };
     if (!f->def->output) {
-        struct bytes last = block_output(f->run, 0);
+        struct bytes last = block_output(f, 0);
         buf_add(&output, last.data, last.len);
         run_finish(f, RUN_COMPLETED, buf_bytes(&output));
         return;
@@ -374,33 +517,56 @@ static void run_complete(struct fold *f)
     struct failure failure =
         failure_of(e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION, NO_INDEX, &e);
     buf_reset(&output);
-    failure_encode(&output, f->def, &failure);
+    failure_encode(f, &output, &failure);
     run_failed(f, buf_bytes(&output));
 }
 
 static void run_pass(struct fold *f)
 {
+    f->run->root->dirty = false;
+    f->visited++;
     if (!f->run->fallback) {
         enum flow flow = block_run(f, 0);
         if (flow == FLOW_DONE) run_complete(f);
-        if (flow == FLOW_FAILED) run_failed(f, step_error(f->run, f->failed));
+        if (flow == FLOW_FAILED) run_failed(f, step_error(f, f->failed));
     }
-    if (!f->run->fallback) return;
+    if (!f->run->fallback || f->stop) return;
     enum flow flow = block_run(f, f->def->fallback_block);
-    if (flow == FLOW_FAILED) run_failed(f, step_error(f->run, f->failed));
+    if (flow == FLOW_FAILED) run_failed(f, step_error(f, f->failed));
     if (flow != FLOW_DONE) return;
     AUTO_BUF struct buf output = { 0 };
-    struct bytes last = block_output(f->run, f->def->fallback_block);
+    struct bytes last = block_output(f, f->def->fallback_block);
     buf_add(&output, last.data, last.len);
     run_finish(f, RUN_COMPLETED, buf_bytes(&output));
 }
 
-/* A pass may free slots (a join that is reached cancels the rest) after it has gone by a step that
- * wanted one; then another one is needed. Each frees what was issued before, so this ends. */
+/* A pass was left in the middle: the run ends. */
+static void run_stop(struct fold *f)
+{
+    if (f->stop == STOP_RETURN) {
+        run_finish(f, RUN_COMPLETED, buf_bytes(&f->returned));
+        return;
+    }
+    struct err e;
+    err_fail(&e, ERR_LIMIT, "the run has begun %u steps, which is its limit (limits.max_steps)",
+             f->run->begun);
+    struct failure failure = failure_of(ERROR_BUDGET_EXCEEDED, NO_INDEX, &e);
+    AUTO_BUF struct buf error = { 0 };
+    failure_encode(f, &error, &failure);
+    run_finish(f, RUN_FAILED, buf_bytes(&error));
+}
+
+/* Slots that are free go to what has waited longest. A step that could not be issued then has
+ * failed, and another pass is needed. */
 void run_advance(struct fold *f)
 {
-    do {
-        f->freed = f->starved = false;
+    struct run *run = f->run;
+    while (run->state == RUN_RUNNING && run->root->dirty && !f->yielded) {
         run_pass(f);
-    } while (f->freed && f->starved && f->run->state == RUN_RUNNING);
+        if (f->stop) run_stop(f);
+        if (run->state == RUN_RUNNING) queue_serve(f);
+    }
+    if (run->state != RUN_RUNNING || run->more == f->yielded) return;
+    run->more = f->yielded;
+    f->touched = true;
 }

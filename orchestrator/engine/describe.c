@@ -2,7 +2,8 @@
  *
  * What people and programs are shown of a run (schemas/run.schema.json), from its stored fields.
  * With the definition steps come in its order and with their types; without it they are known from
- * the run's transitions, in the order in which they moved. */
+ * the run's transitions, in the order in which they moved. Of what repeats only that is shown which
+ * goes on, up to a bound, and counts of the rest. */
 #include "orchestrator/engine/state.h"
 
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include "common/base/clock.h"
 #include "common/base/map.h"
 
+#define INSTANCES_SHOWN 100 /* of all maps and loops; and failed items of a map */
+
 struct described {
     const struct definition *def;
     const struct field *fields;
@@ -18,6 +21,7 @@ struct described {
     struct map by_name; /* of fields */
     json_t *head, *skeleton;
     json_t *steps; /* path -> object that is being filled, in the order of the result */
+    size_t instances;
 };
 
 static const struct field *find(const struct described *d, const char *name)
@@ -72,8 +76,10 @@ static void apply_move(struct described *d, const json_t *move, int64_t record_m
     const char *path = json_string_value(json_array_get(move, 0));
     const char *state = json_string_value(json_array_get(move, 1));
     if (!path || !state || !*path) return;
-    json_t *step = step_object(d, path);
-    set_state(step, state, json_integer_value(json_array_get(move, 2)));
+    /* Of what repeats there may be any number of steps, most of them long gone. */
+    json_t *step = strchr(path, '[') ? json_object_get(d->steps, path) : step_object(d, path);
+    if (!step) return;
+    if (!d->def) set_state(step, state, json_integer_value(json_array_get(move, 2)));
     if (!json_object_get(step, "started_at")) set_time(step, "started_at", record_ms);
     for (int s = 0; s < STEP_STATE_COUNT; s++)
         if (step_state_terminal((enum step_state)s) &&
@@ -95,20 +101,127 @@ static void apply_transitions(struct described *d, int64_t transitions)
     }
 }
 
-/* The skeleton has the last word on the states. */
-static void apply_skeleton(struct described *d)
+static int64_t number(const json_t *array, size_t index)
+{
+    return json_integer_value(json_array_get(array, index));
+}
+
+/* What the entry of a step that is known from the definition says. NULL: it is damaged. */
+static const struct step_def *step_of(const struct described *d, const json_t *entry)
+{
+    int64_t index = number(entry, 0), state = number(entry, 1);
+    bool ok = index >= 0 && index < d->def->step_count && state >= 0 && state < STEP_STATE_COUNT;
+    return ok ? &d->def->steps[index] : NULL;
+}
+
+static void apply_entries(struct described *d, const char *prefix, const json_t *entries);
+
+static void name_steps(struct described *d, const char *prefix, uint32_t scope)
+{
+    for (uint32_t i = 0; i < d->def->scopes[scope].count; i++) {
+        const struct step_def *s = &d->def->steps[d->def->scopes[scope].steps[i]];
+        AUTO_FREE char *path = xasprintf("%s%s", prefix, s->path);
+        json_t *step = step_object(d, path);
+        json_object_set_new(step, "name", json_string(s->name));
+        json_object_set_new(step, "type", json_string(step_kind_name(s->kind)));
+    }
+}
+
+/* An instance that goes on: its steps. */
+static void show_instance(struct described *d, const char *owner, const struct step_def *s,
+                          int64_t number_, const json_t *entries)
+{
+    if (d->instances++ >= INSTANCES_SHOWN) return;
+    AUTO_FREE char *prefix = xasprintf("%s[%lld]/", owner, (long long)number_);
+    name_steps(d, prefix, s->body_scope);
+    apply_entries(d, prefix, entries);
+}
+
+struct counts {
+    int64_t completed, failed, active;
+    json_t *failures; /* the first failed items */
+};
+
+/* The items whose bits are set in one of the two texts of a page. */
+static void count_ended(const struct described *d, const char *path, int64_t page,
+                        const char *digits, bool failed, struct counts *n)
+{
+    for (int64_t i = 0; digits && digits[i] && i < PAGE_ITEMS / 4; i++) {
+        const char *at = strchr("0123456789abcdef", digits[i]);
+        unsigned bits = at ? (unsigned)(at - "0123456789abcdef") : 0;
+        for (int k = 0; k < 4; k++) {
+            if (!(bits >> k & 1)) continue;
+            *(failed ? &n->failed : &n->completed) += 1;
+            if (!failed || json_array_size(n->failures) >= INSTANCES_SHOWN) continue;
+            int64_t item = page * PAGE_ITEMS + 4 * i + k;
+            AUTO_FREE char *name = xasprintf("o:%s[%lld]", path, (long long)item);
+            json_t *error = field_json(d, name), *failure = json_object();
+            json_object_set_new(failure, "item", json_integer(item));
+            if (error) json_object_set_new(failure, "error", error);
+            json_array_append_new(n->failures, failure);
+        }
+    }
+}
+
+static void show_page(struct described *d, const char *path, const struct step_def *s, int64_t page,
+                      const json_t *value, struct counts *n)
+{
+    size_t i;
+    json_t *live;
+    count_ended(d, path, page, json_string_value(json_array_get(value, 0)), false, n);
+    count_ended(d, path, page, json_string_value(json_array_get(value, 1)), true, n);
+    json_array_foreach(json_array_get(value, 2), i, live) {
+        n->active++;
+        show_instance(d, path, s, number(live, 0), json_array_get(live, 1));
+    }
+}
+
+/* What has become of a map's items: of one that goes on from its pages, of one that has ended from
+ * its entry. */
+static void show_items(struct described *d, const char *path, const struct step_def *s,
+                       const json_t *entry)
+{
+    struct counts n = { .failures = json_array() };
+    enum step_state state = (enum step_state)number(entry, 1);
+    int64_t total = number(entry, 4);
+    if (step_state_terminal(state)) {
+        n.completed = number(entry, 5);
+        n.failed = number(entry, 3);
+    }
+    for (int64_t p = 0; !step_state_terminal(state) && p * PAGE_ITEMS < MAP_ITEMS_MAX; p++) {
+        AUTO_FREE char *name = xasprintf("m:%s:%lld", path, (long long)p);
+        if (!find(d, name)) break;
+        AUTO_JSON *page = field_json(d, name);
+        show_page(d, path, s, p, page, &n);
+    }
+    json_t *items = json_pack("{s:I, s:I, s:I, s:I}", "total", (json_int_t)total, "completed",
+                              (json_int_t)n.completed, "failed", (json_int_t)n.failed, "active",
+                              (json_int_t)n.active);
+    if (json_array_size(n.failures)) json_object_set(items, "failures", n.failures);
+    json_decref(n.failures);
+    json_object_set_new(step_object(d, path), "items", items);
+}
+
+/* The skeleton and the pages have the last word on the states. */
+static void apply_entry(struct described *d, const char *prefix, const json_t *entry)
+{
+    const struct step_def *s = step_of(d, entry);
+    if (!s) return;
+    AUTO_FREE char *path = xasprintf("%s%s", prefix, s->path);
+    set_state(step_object(d, path), step_state_name((enum step_state)number(entry, 1)),
+              number(entry, 2));
+    const json_t *iteration = json_array_get(entry, 9);
+    if (s->kind == STEP_MAP) show_items(d, path, s, entry);
+    if (s->kind != STEP_LOOP) return;
+    json_object_set_new(step_object(d, path), "iterations", json_integer(number(entry, 4)));
+    if (iteration) show_instance(d, path, s, number(entry, 4) - 1, iteration);
+}
+
+static void apply_entries(struct described *d, const char *prefix, const json_t *entries)
 {
     size_t i;
     json_t *entry;
-    json_array_foreach(json_array_get(d->skeleton, 10), i, entry) {
-        json_int_t index = json_integer_value(json_array_get(entry, 0));
-        json_int_t state = json_integer_value(json_array_get(entry, 1));
-        if (index < 0 || index >= d->def->step_count || state < 0 || state >= STEP_STATE_COUNT)
-            continue;
-        set_state(step_object(d, d->def->steps[index].path),
-                  step_state_name((enum step_state)state),
-                  json_integer_value(json_array_get(entry, 2)));
-    }
+    json_array_foreach(entries, i, entry) apply_entry(d, prefix, entry);
 }
 
 static json_t *describe_steps(struct described *d)
@@ -130,15 +243,12 @@ static json_t *describe_steps(struct described *d)
 static void make_steps(struct described *d)
 {
     d->steps = json_object();
-    for (uint32_t i = 0; d->def && i < d->def->step_count; i++) {
-        const struct step_def *s = &d->def->steps[i];
-        json_t *step = step_object(d, s->path);
-        json_object_set_new(step, "name", json_string(s->name));
-        json_object_set_new(step, "type", json_string(step_kind_name(s->kind)));
+    if (d->def) {
+        name_steps(d, "", 0);
+        apply_entries(d, "", json_array_get(d->skeleton, 10));
     }
     int64_t transitions = json_integer_value(json_array_get(d->skeleton, 3));
     apply_transitions(d, MIN(transitions, (int64_t)d->count));
-    if (d->def) apply_skeleton(d);
 }
 
 /* --- the run --- */

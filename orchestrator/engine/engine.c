@@ -19,7 +19,7 @@ static bool input_valid(const struct definition *def, struct bytes input, struct
 static void fail_run(struct fold *f, enum run_state state, const struct failure *failure)
 {
     AUTO_BUF struct buf error = { 0 };
-    failure_encode(&error, f->def, failure);
+    failure_encode(f, &error, failure);
     run_finish(f, state, buf_bytes(&error));
 }
 
@@ -76,11 +76,19 @@ static void timer(struct fold *f)
         return;
     }
     if (run->state == RUN_PAUSED) return;
-    for (uint32_t i = 0; i < f->def->step_count; i++)
-        if (step_at(run, i) == STEP_STATE_ISSUED && step_backstop_ms(run, i) <= f->now_ms)
-            step_timed_out(f, i);
-    f->timer = true;
+    timed_mark_due(run, f->now_ms);
+    f->timer = f->expires = true;
     run_advance(f);
+}
+
+static void reissue_scope(struct fold *f, void *doubt_off)
+{
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    for (uint32_t i = 0; i < def->count; i++) {
+        const struct step *s = f->scope->steps[i];
+        if (s && s->state == STEP_STATE_ISSUED && s->issued_off >= *(int64_t *)doubt_off)
+            step_reissue(f, def->steps[i]);
+    }
 }
 
 static void resume(struct fold *f)
@@ -89,9 +97,9 @@ static void resume(struct fold *f)
     run_move(f, RUN_RUNNING, NULL);
     run_set_result(f, (struct bytes){ 0 });
     /* A recovery has left them alone; who has them already drops them. */
-    for (uint32_t i = 0; i < f->def->step_count; i++)
-        if (step_at(f->run, i) == STEP_STATE_ISSUED) step_reissue(f, i);
-    f->timer = true; /* what became due meanwhile */
+    scopes_each(f, reissue_scope, &(int64_t){ 0 });
+    timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
+    f->timer = true;
     run_advance(f);
 }
 
@@ -102,7 +110,7 @@ void engine_pause(struct run *run, const char *why, const struct fold_context *c
     struct fold f = fold_begin(run, cx, fx);
     struct failure failure = { .type = ERROR_INTERNAL, .step = NO_INDEX, .message = bytes_of(why) };
     AUTO_BUF struct buf error = { 0 };
-    failure_encode(&error, f.def, &failure);
+    failure_encode(&f, &error, &failure);
     run_move(&f, RUN_PAUSED, error_type_name(failure.type));
     run_set_result(&f, buf_bytes(&error));
     fold_end(&f);
@@ -137,9 +145,7 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
     if (run_state_terminal((enum run_state)run->state)) {
         if (run->finished_off >= doubt_off) effect_result(&f);
     } else if (run->state != RUN_PAUSED) {
-        for (uint32_t i = 0; i < run->def->step_count; i++)
-            if (step_at(run, i) == STEP_STATE_ISSUED && run->steps[i]->issued_off >= doubt_off)
-                step_reissue(&f, i);
+        scopes_each(&f, reissue_scope, &doubt_off);
     }
     ASSERT(!f.touched);
     fold_end(&f);

@@ -126,6 +126,8 @@ struct bytes run_key(const struct run *run);       /* start key, data NULL: none
  * finished run when it expires. */
 int64_t run_due_ms(const struct run *run);
 size_t run_memory(const struct run *run); /* bytes it holds, for the cache's account */
+/* Instances of scopes that the last application looked at: what an event costs. */
+uint32_t run_visited(const struct run *run);
 
 /* --- the stored form: a hash of fields ---
  *
@@ -134,14 +136,18 @@ size_t run_memory(const struct run *run); /* bytes it holds, for the cache's acc
  *   i         the input
  *
  *   s         skeleton: statuses, attempts, offsets, due times, usage; rewritten by every change
- *             (fields.c has its form)
+ *             (fields.c has its form); it does not grow with the items of a map
  *
  *   v         vars
  *
- *   o:<path>  output of a step, or its error object; path "": of the run
+ *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
+ *             of a map, there until the run goes
  *
  *   q:<path>  what an issued task is made of, where it could not be made again from the state (it
- *             read something mutable)
+ *             read something mutable); the list of a map, likewise; what the iteration before gave
+ *
+ *   m:<path>:<n>  page n of a map that goes on: 256 items each, which have ended, and the steps
+ *             of those that are live
  *
  *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
  *             path "" is the run itself; the error type is there only where one was the reason
@@ -161,6 +167,8 @@ void fields_done(struct fields *f);
 void run_changes(struct run *run, struct fields *ret);
 /* Changes that run_changes would return at least: 0 means none. */
 bool run_changed(const struct run *run);
+/* How many fields run_changes would return at most. */
+size_t run_pending_fields(const struct run *run);
 /* A run from its stored fields (t: fields are not needed). def: of its head's definition
  * (fields_definition). NULL with ERR_INVALID if head or skeleton are damaged,
  * or a field belongs to no step; payloads are taken as they are. */

@@ -26,7 +26,7 @@ static void add_any_text(struct buf *b, struct bytes text)
     buf_add_json_string(b, copy, n);
 }
 
-void failure_encode(struct buf *ret, const struct definition *def, const struct failure *failure)
+void failure_encode(struct fold *f, struct buf *ret, const struct failure *failure)
 {
     buf_add_text(ret, "{\"type\":\"");
     buf_add_text(ret, error_type_name(failure->type));
@@ -36,8 +36,8 @@ void failure_encode(struct buf *ret, const struct definition *def, const struct 
     if (failure->step == NO_INDEX) {
         buf_add_text(ret, "null");
     } else {
-        const char *name = def->steps[failure->step].name;
-        buf_add_json_string(ret, name, strlen(name));
+        struct bytes path = step_path(f, failure->step);
+        buf_add_json_string(ret, path.data, path.len);
     }
     buf_add_text(ret, ",\"attempt\":");
     buf_add_int(ret, failure->attempt);

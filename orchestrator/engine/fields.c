@@ -4,11 +4,20 @@
  * it is encoded by hand and holds only numbers:
  *
  *   [1, state, now, transitions, finished_off, finished_ms, fallback, tokens_in, tokens_out,
- *    micro_usd, [[index, state, attempt, counted, issued_off, at_ms, definite, choice, fallback],
- *    ...]]
+ *    micro_usd, [entry, ...], begun, more]
  *
- * with one entry for each step that has left PENDING, and without the zeros at an entry's end.
- * States are numbers of RUN_STATES and STEP_STATES: those lists may only grow at their end. */
+ * with one entry for each step of the run's own scope that has left PENDING:
+ *
+ *   [index, state, attempt, counted, issued_off, at_ms, definite, choice, fallback, [entry, ...]]
+ *
+ * without the zeros at its end; the last list is there for a loop, and holds the steps of its
+ * iteration. So the skeleton does not grow with what is repeated. The live items of a map stand in
+ * its pages, of which only those are written that have changed:
+ *
+ *   ["bits of completed items", "bits of failed items", [[item, [entry, ...]], ...]]
+ *
+ * bits: hexadecimal digits of four items each, the first in the lowest bit, without zeros at the
+ * end. States are numbers of RUN_STATES and STEP_STATES: those lists may only grow at their end. */
 #include "orchestrator/engine/state.h"
 
 #include <stdlib.h>
@@ -33,15 +42,6 @@ void fields_done(struct fields *f)
     free(f->list);
     arena_done(&f->arena);
     *f = (struct fields){ 0 };
-}
-
-static struct bytes named(struct fields *f, const char *prefix, const char *path)
-{
-    size_t n = strlen(prefix), m = strlen(path);
-    char *name = arena_alloc(&f->arena, n + m + 1);
-    memcpy(name, prefix, n);
-    memcpy(name + n, path, m + 1);
-    return (struct bytes){ .data = name, .len = n + m };
 }
 
 /* value NULL: the field is to be deleted. */
@@ -82,15 +82,37 @@ static void encode_numbers(struct buf *b, const int64_t *numbers, size_t count)
     }
 }
 
-static void encode_step(uint32_t index, const struct step *s, struct buf *b)
+static void encode_entries(const struct run *run, const struct scope *scope, struct buf *b);
+
+static void encode_step(const struct run *run, uint32_t index, const struct step *s, struct buf *b)
 {
+    const struct step_def *d = &run->def->steps[index];
     const int64_t numbers[] = { index,       s->state,      s->attempt,
                                 s->counted,  s->issued_off, s->at_ms,
                                 s->definite, s->choice,     s->flags & STEP_FALLBACK ? 1 : 0 };
+    const struct scope *iteration = d->kind == STEP_LOOP && s->body ? s->body->first : NULL;
     size_t count = ARRAY_LEN(numbers);
-    while (numbers[count - 1] == 0 && count > 2) count--;
+    while (!iteration && numbers[count - 1] == 0 && count > 2) count--;
     buf_add_char(b, '[');
     encode_numbers(b, numbers, count);
+    if (iteration) {
+        buf_add_char(b, ',');
+        encode_entries(run, iteration, b);
+    }
+    buf_add_char(b, ']');
+}
+
+static void encode_entries(const struct run *run, const struct scope *scope, struct buf *b)
+{
+    const struct scope_def *def = &run->def->scopes[scope->id];
+    bool first = true;
+    buf_add_char(b, '[');
+    for (uint32_t i = 0; i < def->count; i++) {
+        if (!scope->steps[i]) continue;
+        if (!first) buf_add_char(b, ',');
+        first = false;
+        encode_step(run, def->steps[i], scope->steps[i], b);
+    }
     buf_add_char(b, ']');
 }
 
@@ -109,27 +131,146 @@ static void encode_skeleton(const struct run *run, struct buf *b)
     buf_reserve(b, 256);
     buf_add_char(b, '[');
     encode_numbers(b, numbers, ARRAY_LEN(numbers));
-    buf_add_text(b, ",[");
+    buf_add_char(b, ',');
+    encode_entries(run, run->root, b);
+    buf_add_char(b, ',');
+    encode_numbers(b, (const int64_t[]){ run->begun, run->more }, 2);
+    buf_add_char(b, ']');
+}
+
+/* --- maps --- */
+
+static void encode_bits(const struct body *body, uint32_t from, uint32_t to, enum item_state state,
+                        struct buf *b)
+{
+    char digits[PAGE_ITEMS / 4 + 1];
+    size_t len = 0, used = 0;
+    for (uint32_t i = from; i < to; i += 4) {
+        unsigned bits = 0;
+        for (uint32_t k = i; k < to && k < i + 4; k++)
+            if (body->items[k].state == state) bits |= 1u << (k - i);
+        digits[len++] = "0123456789abcdef"[bits];
+        if (bits) used = len;
+    }
+    buf_add_char(b, '"');
+    buf_add(b, digits, used);
+    buf_add_char(b, '"');
+}
+
+static void encode_page(const struct run *run, const struct body *body, uint32_t page,
+                        struct buf *b)
+{
+    uint32_t from = page * PAGE_ITEMS, to = MIN(body->begun, from + PAGE_ITEMS);
     bool first = true;
-    for (uint32_t i = 0; i < run->def->step_count; i++) {
-        if (!run->steps[i]) continue;
-        if (!first) buf_add_char(b, ',');
+    buf_add_char(b, '[');
+    encode_bits(body, from, to, ITEM_COMPLETED, b);
+    buf_add_char(b, ',');
+    encode_bits(body, from, to, ITEM_FAILED, b);
+    buf_add_text(b, ",[");
+    for (uint32_t i = from; i < to; i++) {
+        if (body->items[i].state != ITEM_LIVE) continue;
+        buf_addf(b, "%s[%u,", first ? "" : ",", i);
         first = false;
-        encode_step(i, run->steps[i], b);
+        encode_entries(run, body->items[i].live, b);
+        buf_add_char(b, ']');
     }
     buf_add_text(b, "]]");
 }
 
-static void step_changes(struct run *run, uint32_t index, struct fields *ret)
+static void output_changes(const struct run *run, struct body *body, struct fields *ret)
 {
-    struct step *s = run->steps[index];
-    const char *path = run->def->steps[index].path;
-    if (!s) return;
-    if (s->flags & STEP_RESULT_CHANGED)
-        add_copy(ret, named(ret, "o:", path), s->result, s->result_len);
-    if (s->flags & STEP_PAYLOAD_CHANGED)
-        add_copy(ret, named(ret, "q:", path), s->payload, s->payload_len);
+    AUTO_BUF struct buf name = { 0 };
+    for (size_t k = 0; k < body->changed_count; k++) {
+        struct item *item = &body->items[body->changed[k]];
+        if (!item->changed) continue;
+        item_field_name(&name, "o:", run, body, body->changed[k]);
+        add_copy(ret, arena_copy(&ret->arena, buf_bytes(&name)), item->output, item->output_len);
+        item->changed = false;
+        item->stored = true;
+    }
+    body->changed_count = 0;
+}
+
+static void body_changes(const struct run *run, struct body *body, struct fields *ret)
+{
+    AUTO_BUF struct buf name = { 0 }, text = { 0 };
+    for (uint32_t p = 0; p * PAGE_ITEMS < body->begun; p++) {
+        if (!(body->pages[p] & PAGE_CHANGED)) continue;
+        page_field_name(&name, run, body, p);
+        buf_reset(&text);
+        encode_page(run, body, p, &text);
+        field_add(ret, arena_copy(&ret->arena, buf_bytes(&name)),
+                  arena_copy(&ret->arena, buf_bytes(&text)));
+        body->pages[p] = PAGE_STORED;
+    }
+    output_changes(run, body, ret);
+    body->changed_at = 0;
+}
+
+/* --- what changed --- */
+
+/* Writes a field, or takes it out of the store if it is there. */
+static void payload_change(struct fields *ret, const struct buf *name, struct bytes value,
+                           struct step *s, uint8_t stored)
+{
+    if (!value.data && !(s->flags & stored)) return;
+    add_copy(ret, arena_copy(&ret->arena, buf_bytes(name)), value.data, value.len);
+    if (value.data)
+        s->flags |= stored;
+    else
+        s->flags &= (uint8_t)~stored;
+}
+
+static void step_changes(const struct run *run, const struct scope *scope, const char *path,
+                         struct step *s, struct fields *ret)
+{
+    AUTO_BUF struct buf name = { 0 };
+    struct bytes result = { s->result, s->result_len }, payload = { s->payload, s->payload_len };
+    if (s->flags & STEP_RESULT_CHANGED) {
+        field_name(&name, "o:", run, scope, path);
+        payload_change(ret, &name, result, s, STEP_RESULT_STORED);
+    }
+    if (s->flags & STEP_PAYLOAD_CHANGED) {
+        field_name(&name, "q:", run, scope, path);
+        payload_change(ret, &name, payload, s, STEP_PAYLOAD_STORED);
+    }
     s->flags &= (uint8_t) ~(STEP_RESULT_CHANGED | STEP_PAYLOAD_CHANGED);
+}
+
+static void scope_changes(const struct run *run, struct scope *scope, struct fields *ret)
+{
+    const struct scope_def *def = &run->def->scopes[scope->id];
+    for (uint32_t i = 0; i < def->count; i++)
+        if (scope->steps[i])
+            step_changes(run, scope, run->def->steps[def->steps[i]].path, scope->steps[i], ret);
+    scope->changed_at = 0;
+}
+
+static void repeated_changes(struct run *run, struct fields *ret)
+{
+    if (!run->aside) return;
+    for (size_t i = 0; i < run->aside->changed_scope_count; i++)
+        if (run->aside->changed_scopes[i]) scope_changes(run, run->aside->changed_scopes[i], ret);
+    for (size_t i = 0; i < run->aside->changed_body_count; i++)
+        if (run->aside->changed_bodies[i]) body_changes(run, run->aside->changed_bodies[i], ret);
+    run->aside->changed_scope_count = run->aside->changed_body_count = 0;
+    while (run->aside->ended) {
+        struct body *body = run->aside->ended;
+        run->aside->ended = body->next_ended;
+        output_changes(run, body, ret);
+        body_free(run, body);
+    }
+}
+
+/* First of all, because what is deleted may be written again. */
+static void erased_changes(struct run *run, struct fields *ret)
+{
+    if (!run->aside) return;
+    for (size_t i = 0; i < run->aside->erased_count; i++) {
+        field_add(ret, arena_text(&ret->arena, run->aside->erased[i]), (struct bytes){ 0 });
+        free(run->aside->erased[i]);
+    }
+    run->aside->erased_count = 0;
 }
 
 static void transition_changes(struct run *run, struct fields *ret)
@@ -144,14 +285,15 @@ static void transition_changes(struct run *run, struct fields *ret)
         run->unsaved = t->next;
         free(t);
     }
+    run->unsaved_bytes = 0;
 }
 
 /* No expression is evaluated in a run that has ended. Once its payloads are handed to the store,
  * all it keeps is the result, which may have to be emitted again. */
 static void forget_payloads(struct run *run)
 {
-    for (uint32_t i = 0; i < run->def->step_count; i++) {
-        struct step *s = run->steps[i];
+    for (uint32_t i = 0; i < run->def->scopes[0].count; i++) {
+        struct step *s = run->root->steps[i];
         if (!s) continue;
         free(TAKE(s->result));
         s->result_len = 0;
@@ -170,6 +312,7 @@ void run_changes(struct run *run, struct fields *ret)
 {
     if (!run->changed) return;
     AUTO_BUF struct buf b = { 0 };
+    erased_changes(run, ret);
     if (run->changed & RUN_NEW) {
         encode_head(run, &b);
         field_add(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(&b)));
@@ -182,8 +325,10 @@ void run_changes(struct run *run, struct fields *ret)
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
-    for (uint32_t i = 0; i < run->def->step_count; i++) step_changes(run, i, ret);
+    scope_changes(run, run->root, ret);
+    repeated_changes(run, ret);
     transition_changes(run, ret);
     run->changed = 0;
+    run->pending_fields = 0;
     if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
 }

@@ -20,9 +20,48 @@
 
 /* --- the cache --- */
 
-void names_forget_result(struct fold *f, uint32_t index)
+/* What a fold has parsed of an instance. */
+struct names {
+    struct names *next;  /* of the fold */
+    struct scope *scope; /* NULL: it is gone */
+    uint32_t count;
+    struct buf batch; /* the JSON of an item that is a list of values */
+    json_t *item, *results;
+    uint32_t results_of; /* the map that `results` belongs to */
+    json_t *result[];    /* by slot */
+};
+
+static struct names *names_of(struct fold *f, struct scope *scope)
 {
-    if (f->result_json) json_decref(TAKE(f->result_json[index]));
+    if (scope->names) return scope->names;
+    uint32_t count = f->def->scopes[scope->id].count;
+    struct names *n = xcalloc(1, sizeof *n + count * sizeof(json_t *));
+    n->scope = scope;
+    n->count = count;
+    n->next = f->names;
+    f->names = n;
+    return scope->names = n;
+}
+
+void names_forget_result(struct scope *scope, uint32_t slot)
+{
+    if (scope->names) json_decref(TAKE(scope->names->result[slot]));
+}
+
+static void names_clear(struct names *n)
+{
+    for (uint32_t i = 0; i < n->count; i++) json_decref(TAKE(n->result[i]));
+    json_decref(TAKE(n->item));
+    json_decref(TAKE(n->results));
+    buf_done(&n->batch);
+}
+
+void names_forget_scope(struct scope *scope)
+{
+    if (!scope->names) return;
+    names_clear(scope->names);
+    scope->names->scope = NULL;
+    scope->names = NULL;
 }
 
 void names_done(struct fold *f)
@@ -30,9 +69,12 @@ void names_done(struct fold *f)
     json_decref(TAKE(f->input_json));
     json_decref(TAKE(f->vars_json));
     json_decref(TAKE(f->run_error_json));
-    if (!f->result_json) return;
-    for (uint32_t i = 0; i < f->def->step_count; i++) json_decref(f->result_json[i]);
-    free(TAKE(f->result_json));
+    while (f->names) {
+        struct names *n = f->names;
+        f->names = n->next;
+        if (n->scope) names_forget_scope(n->scope);
+        free(n);
+    }
 }
 
 /* Borrowed from *cache, where it is put if it is not there yet. */
@@ -60,10 +102,12 @@ bool names_vars(struct fold *f, json_t **ret, struct err *e)
 static bool result_json(struct fold *f, uint32_t index, struct bytes text, json_t **ret,
                         struct err *e)
 {
-    if (!f->result_json) f->result_json = xcalloc(f->def->step_count, sizeof *f->result_json);
+    struct scope *scope = step_scope(f, index);
+    ASSERT(scope); /* else the text would have been "null" */
+    json_t **cache = &names_of(f, scope)->result[f->def->steps[index].slot];
     char what[NAME_BYTES_MAX + 16];
     snprintf(what, sizeof what, "steps.%s", f->def->steps[index].name);
-    return parse_once(&f->result_json[index], text, what, ret, e);
+    return parse_once(cache, text, what, ret, e);
 }
 
 /* An output or an error: bytes "null" are not worth the cache, which holds one value a step. */
@@ -154,14 +198,12 @@ static uint32_t step_find(const struct fold *f, const char *name)
 static bool step_field(struct fold *f, uint32_t index, const char *field, json_t **ret,
                        struct err *e)
 {
-    const struct run *run = f->run;
     if (strcmp(field, "output") == 0)
-        return result_or_null(f, index, step_output(run, index), ret, e);
-    if (strcmp(field, "error") == 0)
-        return result_or_null(f, index, step_error(run, index), ret, e);
-    const struct step *s = step_get(run, index);
+        return result_or_null(f, index, step_output(f, index), ret, e);
+    if (strcmp(field, "error") == 0) return result_or_null(f, index, step_error(f, index), ret, e);
+    const struct step *s = step_get(f, index);
     if (strcmp(field, "status") == 0)
-        *ret = json_string(step_state_name(step_at(run, index)));
+        *ret = json_string(step_state_name(step_at(f, index)));
     else if (strcmp(field, "attempts") == 0)
         *ret = json_integer(s ? s->attempt : 0);
     else
@@ -173,7 +215,7 @@ static bool step_field(struct fold *f, uint32_t index, const char *field, json_t
 
 static void note_read_of_step(struct fold *f, uint32_t index)
 {
-    if (!step_state_terminal(step_at(f->run, index))) f->read_mutable = true;
+    if (!step_state_terminal(step_at(f, index))) f->read_mutable = true;
 }
 
 static bool resolve_steps(struct fold *f, const char *const *names, size_t count, size_t *ret_used,
@@ -269,9 +311,80 @@ static bool error_here(const struct fold *f, uint32_t *ret_step)
     return false;
 }
 
+/* --- item, index, results --- */
+
+/* The innermost repetition around the fold whose item has that name; NULL: none. */
+static struct scope *repetition_of(const struct fold *f, const char *item)
+{
+    struct scope *s = f->scope;
+    while (s->body && item && strcmp(f->def->steps[s->body->owner].as, item) != 0)
+        s = s->body->scope;
+    return s->body ? s : NULL;
+}
+
+/* The JSON of an item of a map; of the output of the iteration before. Neither changes while the
+ * instance is there. */
+static struct bytes item_text(struct fold *f, struct scope *scope)
+{
+    const struct body *body = scope->body;
+    const struct step_def *d = &f->def->steps[body->owner];
+    if (d->kind == STEP_MAP)
+        return item_bytes(f->def, body, scope->item, &names_of(f, scope)->batch);
+    const struct step *s = body->scope->steps[d->slot];
+    return s->payload ? (struct bytes){ .data = s->payload, .len = s->payload_len }
+                      : BYTES_LIT("null");
+}
+
+/* The map whose reduce steps the fold is in. */
+static uint32_t reduced_map(const struct fold *f)
+{
+    const struct definition *def = f->def;
+    for (uint32_t at = f->at; at != NO_INDEX;) {
+        uint32_t block = def->steps[at].block, parent = def->blocks[block].parent_step;
+        if (parent != NO_INDEX && def->steps[parent].reduce_block == block) return parent;
+        at = parent;
+    }
+    return NO_INDEX;
+}
+
+/* Names that stand for something only inside a map or a loop. false: this one is none. */
+static bool resolve_repeated(struct fold *f, const char *name, bool *ret_ok, json_t **ret,
+                             struct err *e)
+{
+    struct scope *scope = repetition_of(f, name);
+    json_t *value = NULL;
+    *ret_ok = true;
+    if (scope) {
+        *ret_ok = parse_once(&names_of(f, scope)->item, item_text(f, scope), name, &value, e);
+        *ret = json_incref(value);
+        return true;
+    }
+    scope = strcmp(name, "index") == 0 ? repetition_of(f, NULL) : NULL;
+    if (scope) {
+        *ret = json_integer(scope->item);
+        return true;
+    }
+    uint32_t map = strcmp(name, "results") == 0 ? reduced_map(f) : NO_INDEX;
+    if (map == NO_INDEX) return false;
+    const struct step *s = step_get(f, map);
+    struct scope *around = step_scope(f, map);
+    if (!s || !s->body) return false;
+    struct names *n = names_of(f, around);
+    if (!n->results || n->results_of != map) {
+        AUTO_BUF struct buf text = { 0 };
+        json_decref(TAKE(n->results));
+        n->results_of = map;
+        map_results(s->body, &text);
+        n->results = json_parse(buf_bytes(&text), e);
+    }
+    *ret_ok = n->results || err_prefix(e, "results");
+    *ret = json_incref(n->results);
+    return true;
+}
+
 static bool resolve_error(struct fold *f, uint32_t step, json_t **ret, struct err *e)
 {
-    if (step != NO_INDEX) return result_or_null(f, step, step_error(f->run, step), ret, e);
+    if (step != NO_INDEX) return result_or_null(f, step, step_error(f, step), ret, e);
     struct bytes text = { .data = f->run->result, .len = f->run->result_len };
     json_t *value;
     if (!parse_once(&f->run_error_json, f->run->result ? text : BYTES_LIT("null"), "error", &value,
@@ -295,7 +408,7 @@ static bool resolve_bare(struct fold *f, const char *name, json_t **ret, struct 
     uint32_t before = step_before(f);
     if (before != NO_INDEX) {
         note_read_of_step(f, before);
-        if (!result_or_null(f, before, step_output(f->run, before), &output, e)) return false;
+        if (!result_or_null(f, before, step_output(f, before), &output, e)) return false;
         places[1] = output;
     }
     if (!input_json(f, &places[2], e)) return false;
@@ -327,6 +440,8 @@ static bool resolve(void *user, const char *const *names, size_t count, size_t *
         return *ret ? true : err_prefix(e, "output");
     }
     json_t *value = NULL;
+    bool ok;
+    if (resolve_repeated(f, names[0], &ok, ret, e)) return ok;
     if (strcmp(names[0], "input") == 0) {
         if (!input_json(f, &value, e)) return false;
     } else if (strcmp(names[0], "vars") == 0) {
@@ -368,12 +483,17 @@ static bool raw(void *user, const char *const *names, size_t count, struct bytes
         *ret = f->output;
         return true;
     }
+    struct scope *scope = count == 1 ? repetition_of(f, names[0]) : NULL;
+    if (scope) {
+        *ret = item_text(f, scope);
+        return true;
+    }
     if (count != 3 || strcmp(names[0], "steps") != 0 || strcmp(names[2], "output") != 0)
         return false;
     step = step_find(f, names[1]);
     if (step == NO_INDEX) return false;
     note_read_of_step(f, step);
-    *ret = step_output(f->run, step);
+    *ret = step_output(f, step);
     return true;
 }
 

@@ -9,7 +9,7 @@
 #include "common/base/limits.h"
 
 static_assert(ATTEMPTS_MAX < UINT8_MAX, "an attempt fits its byte");
-static_assert(sizeof(struct step) <= 64, "a waiting run stays small");
+static_assert(sizeof(struct step) <= 72, "a waiting run stays small");
 
 /* --- names and kinds of states --- */
 
@@ -68,13 +68,13 @@ static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
 #undef TO
 
 /* Notes a move for the transition of this application. */
-static void note_move(struct fold *f, const char *path, const char *state, uint32_t attempt,
+static void note_move(struct fold *f, struct bytes path, const char *state, uint32_t attempt,
                       const char *why)
 {
     struct buf *b = &f->moves;
     buf_add_char(b, b->len ? ',' : '[');
     buf_add_char(b, '[');
-    buf_add_json_string(b, path, strlen(path));
+    buf_add_json_string(b, path.data, path.len);
     buf_add_text(b, ",\"");
     buf_add_text(b, state);
     buf_add_text(b, "\",");
@@ -88,12 +88,19 @@ static void note_move(struct fold *f, const char *path, const char *state, uint3
     f->touched = true;
 }
 
+static void account(struct run *run, const struct scope *scope, size_t more, size_t less)
+{
+    if (scope->body) run->aside->repeated_bytes += more - less;
+}
+
 /* What only a live step needs is dropped, so that memory and stored form agree. */
-static void step_shed(struct step *s)
+static void step_shed(struct run *run, const struct scope *scope, struct step *s)
 {
     if (s->payload) {
+        account(run, scope, 0, payload_bytes(s->payload, s->payload_len));
         free(TAKE(s->payload));
         s->flags |= STEP_PAYLOAD_CHANGED;
+        run->pending_fields++;
     }
     s->flags &= (uint8_t)~STEP_FALLBACK;
     s->payload_len = s->choice = 0;
@@ -103,24 +110,33 @@ static void step_shed(struct step *s)
 
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why)
 {
-    struct step *s = step_make(f->run, index);
+    struct run *run = f->run;
+    struct scope *scope = step_scope(f, index);
+    struct step *s = step_make(f, index);
     ASSERT(step_moves[s->state][to]);
-    if (s->state == STEP_STATE_ISSUED) {
-        f->run->issued--;
-        f->freed = true;
-    }
-    if (to == STEP_STATE_ISSUED) f->run->issued++;
+    if (s->state == STEP_STATE_ISSUED) run->issued--;
+    if (to == STEP_STATE_ISSUED) run->issued++;
+    if (step_queued(&f->def->steps[index], s)) queue_remove(run, s);
+    if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
-    if (step_state_terminal(to)) step_shed(s);
-    note_move(f, f->def->steps[index].path, step_state_name(to), s->attempt, why);
+    if (step_state_terminal(to)) step_shed(run, scope, s);
+    timed_update(run, scope, index, s);
+    scope_changed(run, scope);
+    note_move(f, step_path(f, index), step_state_name(to), s->attempt, why);
     return s;
+}
+
+void step_touch(struct fold *f, uint32_t index)
+{
+    f->touched = true;
+    scope_changed(f->run, step_scope(f, index));
 }
 
 void run_move(struct fold *f, enum run_state to, const char *why)
 {
     ASSERT(run_moves[f->run->state][to]);
     f->run->state = (uint8_t)to;
-    note_move(f, "", run_state_name(to), 0, why);
+    note_move(f, (struct bytes){ .data = "" }, run_state_name(to), 0, why);
 }
 
 /* --- a fold --- */
@@ -131,6 +147,7 @@ struct fold fold_begin(struct run *run, const struct fold_context *cx, struct ef
                           .def = run->def,
                           .cx = cx,
                           .fx = fx,
+                          .scope = run->root,
                           .now_ms = MAX(run->now_ms, cx->record_ms),
                           .at = NO_INDEX };
 }
@@ -151,25 +168,36 @@ static void save_transition(struct fold *f)
     t->next = NULL;
     t->number = run->transitions++;
     t->len = (uint32_t)b.len;
+    run->unsaved_bytes += (uint32_t)(sizeof *t + b.len);
+    run->pending_fields++;
     memcpy(t->text, b.data, b.len);
     if (!run->unsaved) run->unsaved_end = &run->unsaved;
     *run->unsaved_end = t;
     run->unsaved_end = &t->next;
 }
 
-void fold_end(struct fold *f)
+void fold_release(struct fold *f)
 {
-    if (f->touched) {
-        f->run->now_ms = f->now_ms;
-        f->run->changed |= RUN_SKELETON;
-        if (f->moves.len) save_transition(f);
-        f->run->due_ms = run_next_due_ms(f->run);
-    }
     names_done(f);
     buf_done(&f->moves);
+    buf_done(&f->path);
+    buf_done(&f->returned);
     buf_done(&f->payload);
     buf_done(&f->secrets);
     buf_done(&f->idempotency);
+}
+
+void fold_end(struct fold *f)
+{
+    struct run *run = f->run;
+    if (f->touched) {
+        run->now_ms = f->now_ms;
+        run->changed |= RUN_SKELETON;
+        if (f->moves.len) save_transition(f);
+        run->due_ms = run_next_due_ms(run);
+    }
+    if (run->aside) run->aside->visited = f->visited;
+    fold_release(f);
 }
 
 /* --- a run --- */
@@ -197,7 +225,8 @@ struct run *run_new(const struct definition *def, struct bytes id,
     struct run *run = xcalloc(1, sizeof *run);
     run->def = def;
     memcpy(run->id, id.data, id.len);
-    run->steps = xcalloc(def->step_count ? def->step_count : 1, sizeof *run->steps);
+    run->root = scope_new(run, NULL, 0);
+    run->root->dirty = true;
     run->finished_off = -1;
     for (uint32_t i = 0; i < def->step_count; i++)
         if (def->steps[i].kind == STEP_SET) run->sets_vars = true;
@@ -211,22 +240,41 @@ struct run *run_new(const struct definition *def, struct bytes id,
     return run;
 }
 
+struct aside *run_aside(struct run *run)
+{
+    if (!run->aside) run->aside = xcalloc(1, sizeof *run->aside);
+    return run->aside;
+}
+
+static void aside_free(struct run *run)
+{
+    struct aside *a = run->aside;
+    if (!a) return;
+    while (a->ended) {
+        struct body *b = a->ended;
+        a->ended = b->next_ended;
+        body_free(run, b);
+    }
+    ASSERT(a->repeated_bytes == 0 && !a->queue);
+    for (size_t i = 0; i < a->erased_count; i++) free(a->erased[i]);
+    free(a->erased);
+    free(a->changed_scopes);
+    free(a->changed_bodies);
+    free(a);
+}
+
 struct run *run_free(struct run *run)
 {
     if (!run) return NULL;
-    for (uint32_t i = 0; i < run->def->step_count; i++) {
-        struct step *s = run->steps[i];
-        if (!s) continue;
-        free(s->result);
-        free(s->payload);
-        free(s);
-    }
+    scope_free(run, run->root);
+    aside_free(run);
+    ASSERT(run->timed_count == 0);
     while (run->unsaved) {
         struct transition *t = run->unsaved;
         run->unsaved = t->next;
         free(t);
     }
-    free(run->steps);
+    free(run->timed);
     free(run->texts);
     free(run->input);
     free(run->vars);
@@ -269,54 +317,83 @@ int64_t run_due_ms(const struct run *run)
     return run->due_ms;
 }
 
+uint32_t run_visited(const struct run *run)
+{
+    return run->aside ? run->aside->visited : 1;
+}
+
+size_t run_pending_fields(const struct run *run)
+{
+    return run->pending_fields;
+}
+
 size_t run_memory(const struct run *run)
 {
     const size_t overhead = 16; /* of an allocation, rounding included */
-    size_t sum = sizeof *run + 4 * overhead + run->input_len + run->vars_len + run->result_len +
-                 run->def->step_count * sizeof *run->steps;
-    for (uint32_t i = 0; i < run->def->step_count; i++) {
-        const struct step *s = run->steps[i];
-        if (s) sum += sizeof *s + s->result_len + s->payload_len + 3 * overhead;
-    }
-    for (const struct transition *t = run->unsaved; t; t = t->next) sum += sizeof *t + t->len;
+    uint32_t slots = run->def->scopes[0].count;
+    size_t sum = sizeof *run + sizeof *run->root + 4 * overhead + run->input_len + run->vars_len +
+                 run->result_len + slots * sizeof(struct step *) +
+                 run->timed_count * sizeof *run->timed + run->unsaved_bytes;
+    for (uint32_t i = 0; i < slots; i++)
+        if (run->root->steps[i]) sum += step_bytes(run->root->steps[i]);
+    if (run->aside) sum += run->aside->repeated_bytes;
     return sum;
 }
 
 /* --- steps --- */
 
-enum step_state step_at(const struct run *run, uint32_t index)
+enum step_state step_at(const struct fold *f, uint32_t index)
 {
-    const struct step *s = run->steps[index];
+    const struct step *s = step_get(f, index);
     return s ? (enum step_state)s->state : STEP_STATE_PENDING;
 }
 
-struct step *step_make(struct run *run, uint32_t index)
+bool step_queued(const struct step_def *d, const struct step *s)
 {
-    if (!run->steps[index]) run->steps[index] = xcalloc(1, sizeof(struct step));
-    return run->steps[index];
+    return step_kind_is_task(d->kind) && s->state == STEP_STATE_WAITING && s->issued_off &&
+           !(s->flags & STEP_FALLBACK);
+}
+
+struct step *step_make(struct fold *f, uint32_t index)
+{
+    struct scope *scope = step_scope(f, index);
+    ASSERT(scope);
+    struct step **place = &scope->steps[f->def->steps[index].slot];
+    if (*place) return *place;
+    *place = xcalloc(1, sizeof **place);
+    account(f->run, scope, step_bytes(*place), 0);
+    return *place;
 }
 
 void step_set_result(struct fold *f, uint32_t index, struct bytes value)
 {
-    struct step *s = step_make(f->run, index);
+    struct step *s = step_make(f, index);
+    struct scope *scope = step_scope(f, index);
     if (!value.data && !s->result) return;
+    size_t before = step_bytes(s);
     char *copy = bytes_dup(value);
     free(s->result);
     s->result = copy;
     s->result_len = (uint32_t)value.len;
+    account(f->run, scope, step_bytes(s), before);
     s->flags |= STEP_RESULT_CHANGED;
-    f->touched = true;
-    names_forget_result(f, index);
+    f->run->pending_fields++;
+    names_forget_result(scope, f->def->steps[index].slot);
+    step_touch(f, index);
 }
 
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value)
 {
-    struct step *s = step_make(f->run, index);
-    ASSERT(!s->payload && value.data);
+    struct step *s = step_make(f, index);
+    if (!value.data && !s->payload) return;
+    size_t before = step_bytes(s);
+    free(s->payload);
     s->payload = bytes_dup(value);
     s->payload_len = (uint32_t)value.len;
+    account(f->run, step_scope(f, index), step_bytes(s), before);
     s->flags |= STEP_PAYLOAD_CHANGED;
-    f->touched = true;
+    f->run->pending_fields++;
+    step_touch(f, index);
 }
 
 void run_set_vars(struct fold *f, struct bytes value)
@@ -346,20 +423,20 @@ static struct bytes result_or_null(const struct step *s, bool wanted)
     return (struct bytes){ .data = s->result, .len = s->result_len };
 }
 
-struct bytes step_output(const struct run *run, uint32_t index)
+struct bytes step_output(const struct fold *f, uint32_t index)
 {
-    return result_or_null(run->steps[index], step_at(run, index) == STEP_STATE_COMPLETED);
+    return result_or_null(step_get(f, index), step_at(f, index) == STEP_STATE_COMPLETED);
 }
 
-struct bytes step_error(const struct run *run, uint32_t index)
+struct bytes step_error(const struct fold *f, uint32_t index)
 {
-    return result_or_null(run->steps[index], step_at(run, index) != STEP_STATE_COMPLETED);
+    return result_or_null(step_get(f, index), step_at(f, index) != STEP_STATE_COMPLETED);
 }
 
-struct bytes block_output(const struct run *run, uint32_t block)
+struct bytes block_output(const struct fold *f, uint32_t block)
 {
-    const struct block_def *b = &run->def->blocks[block];
-    return b->count ? step_output(run, b->steps[b->count - 1]) : BYTES_LIT("null");
+    const struct block_def *b = &f->def->blocks[block];
+    return b->count ? step_output(f, b->steps[b->count - 1]) : BYTES_LIT("null");
 }
 
 /* --- times --- */
@@ -369,17 +446,16 @@ int64_t run_deadline_ms(const struct run *run)
     return run->started_ms + run->def->timeout_ms;
 }
 
-int64_t step_deadline_ms(const struct run *run, uint32_t index)
+int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s)
 {
-    int64_t queue = run->def->steps[index].queue_timeout_ms;
     int64_t limit = run_deadline_ms(run);
-    return queue ? MIN(run->steps[index]->at_ms + queue, limit) : limit;
+    return d->queue_timeout_ms ? MIN(s->at_ms + d->queue_timeout_ms, limit) : limit;
 }
 
-int64_t step_backstop_ms(const struct run *run, uint32_t index)
+int64_t step_backstop_ms(const struct run *run, const struct step_def *d, const struct step *s)
 {
-    int64_t call = run->def->steps[index].timeout_ms;
-    return step_deadline_ms(run, index) + (call ? call : CALL_TIMEOUT_MS) + LEASE_MS;
+    int64_t call = d->timeout_ms;
+    return step_deadline_ms(run, d, s) + (call ? call : CALL_TIMEOUT_MS) + LEASE_MS;
 }
 
 int64_t run_next_due_ms(const struct run *run)
@@ -388,10 +464,6 @@ int64_t run_next_due_ms(const struct run *run)
         return run->finished_ms + run->def->retention_ms;
     int64_t due = run_deadline_ms(run);
     if (run->state == RUN_PAUSED) return due;
-    for (uint32_t i = 0; i < run->def->step_count; i++) {
-        enum step_state state = step_at(run, i);
-        if (state == STEP_STATE_ISSUED) due = MIN(due, step_backstop_ms(run, i));
-        if (state == STEP_STATE_BACKOFF) due = MIN(due, run->steps[i]->at_ms);
-    }
-    return due;
+    if (run->more) return run->now_ms;
+    return run->timed_count ? MIN(due, run->timed[0].due_ms) : due;
 }

@@ -12,11 +12,18 @@
 
 #define CALL_TIMEOUT_MS \
     (600 * 1000) /* of a step without a timeout: what the backstop reckons with */
+/* Steps, items and iterations that one event begins, about. What is left of a map or a loop then
+ * waits for the next event, which time brings at once: so a body that waits for nobody neither
+ * holds up other runs nor fills a commit. */
+#define FOLD_WORK_MAX 500
+#define PAGE_ITEMS    256 /* of a map that are stored in one field */
 
 /* Bits of step.flags. */
 #define STEP_FALLBACK        1 /* it has failed, and its fallback block runs */
 #define STEP_RESULT_CHANGED  2 /* o:<path> is to be written (or deleted) */
 #define STEP_PAYLOAD_CHANGED 4 /* q:<path> likewise */
+#define STEP_RESULT_STORED   8 /* o:<path> is in the store */
+#define STEP_PAYLOAD_STORED  16
 
 /* A step that left PENDING. Everything behind result_len means something only until it is terminal.
  */
@@ -27,12 +34,85 @@ struct step {
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
-    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum */
-    char *payload;   /* of the task, where it cannot be made again; see steps.c */
+    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum; of a map that has
+                        ended: items that failed */
+    char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
+                        likewise; of a loop: the output of the iteration before (repeat.c) */
     uint32_t payload_len;
-    uint32_t choice;    /* conditional: 1 + the case that holds; 0: none chosen */
-    int64_t issued_off; /* ISSUED: the offset that caused it */
-    int64_t at_ms;      /* ISSUED: since when; BACKOFF: until when */
+    uint32_t choice; /* conditional: 1 + the case that holds; 0: none chosen. map: 1: it reduces */
+    int64_t issued_off; /* ISSUED: the offset that caused it; WAITING for a slot: its ticket, from
+                           1; map: items; loop: iterations that were begun */
+    int64_t at_ms; /* ISSUED: since when; BACKOFF: until when; map that has ended: items completed.
+                      WAITING: when time moves it, 0: it does not */
+    union {
+        struct body *body;     /* map, loop: what it repeats, while it is WAITING for that */
+        struct queued *queued; /* task kinds: while it waits for a slot */
+    };
+    uint32_t timed; /* 1 + its place in run.timed; 0: time does not move it */
+};
+
+/* An instance of a scope: the run itself, an item of a map, an iteration of a loop. */
+struct scope {
+    uint16_t id;         /* in definition.scopes */
+    bool dirty;          /* the next pass must look at it; then all around it are dirty as well */
+    uint32_t item;       /* its number */
+    uint32_t changed_at; /* 1 + its place in aside.changed_scopes */
+    struct body *body;   /* that it is an instance of; NULL: the run's */
+    struct scope *previous, *next; /* live ones of the body, in order of their numbers */
+    struct names *names;           /* what this fold has parsed of it */
+    struct step *steps[];          /* by slot; NULL: PENDING. Behind them the path: "docs[17]/" */
+};
+
+enum item_state { ITEM_PENDING, ITEM_LIVE, ITEM_COMPLETED, ITEM_FAILED };
+/* An item of a map. */
+struct item {
+    union {
+        struct scope *live;
+        char *output; /* COMPLETED (NULL: null); FAILED: its error */
+    };
+    uint32_t output_len;
+    uint8_t state; /* enum item_state */
+    bool changed;  /* o:<path>[i] is to be written */
+    bool stored;   /* o:<path>[i] is in the store */
+};
+
+/* What a map or a loop that is WAITING repeats. */
+struct body {
+    struct scope *scope; /* that the map or loop stands in */
+    uint32_t owner;      /* the step */
+    uint32_t count;      /* items of a map */
+    uint32_t begun, active, completed, failed;
+    uint32_t changed_at;        /* 1 + its place in run.changed_bodies */
+    struct scope *first, *last; /* live instances, in order */
+    struct scope **dirty;       /* of them, in the order in which they became dirty */
+    size_t dirty_count, dirty_cap;
+    /* of a map */
+    struct item *items;
+    uint8_t *pages;    /* bits by page */
+    char *list;        /* JSON; NULL once no item needs it */
+    uint32_t *offsets; /* where each value of the list begins; and its end */
+    uint32_t list_count;
+    size_t output_bytes; /* of all items that have ended */
+    uint32_t *changed;   /* items that are `changed` */
+    size_t changed_count, changed_cap;
+    struct body *next_ended; /* of run.ended */
+};
+#define PAGE_CHANGED 1 /* bits of body.pages */
+#define PAGE_STORED  2
+
+/* A step that waits for a slot, in the order of tickets. */
+struct queued {
+    struct queued *previous, *next;
+    struct scope *scope;
+    uint32_t step;
+    int64_t ticket;
+};
+
+/* A step that time will move: an element of a binary heap. */
+struct timed {
+    int64_t due_ms;
+    struct scope *scope;
+    struct step *step;
 };
 
 /* Texts of the head that come from outside and are handed on. */
@@ -59,9 +139,12 @@ struct run {
     uint8_t changed; /* bits above */
     bool fallback;   /* the run has failed, and its fallback block runs */
     bool sets_vars;  /* the definition has a set step: vars may change */
+    bool more;       /* the last fold left something to begin (FOLD_WORK_MAX) */
     uint16_t text_len[TEXT_COUNT];
+    uint32_t timed_count, unsaved_bytes, pending_fields; /* see below */
     uint32_t logic;
     uint32_t issued;      /* steps that are ISSUED */
+    uint32_t begun;       /* steps that were begun so far */
     uint32_t transitions; /* the number of the next one */
     uint32_t input_len, vars_len, result_len;
     char *texts; /* TEXT_COUNT texts one after the other */
@@ -70,29 +153,59 @@ struct run {
     int64_t now_ms, started_ms, finished_ms, finished_off;
     int64_t due_ms;
     struct usage usage;
-    struct step **steps;                       /* by index; NULL: PENDING */
+    struct scope *root;
+    struct timed *timed;
     struct transition *unsaved, **unsaved_end; /* since the last run_changes */
+    struct aside *aside;                       /* NULL while nothing needed it: run_aside */
 };
 
-struct parsed; /* JSON by step, for the time of a fold */
+/* What most runs do not have: steps that wait for a slot, and what repeats. */
+struct aside {
+    struct queued *queue, *queue_end; /* first come, first served */
+    size_t repeated_bytes;            /* of all bodies and what is in them */
+    uint32_t visited;                 /* instances that the last fold looked at */
+    /* Since the last run_changes: */
+    struct scope **changed_scopes; /* not the root */
+    size_t changed_scope_count, changed_scope_cap;
+    struct body **changed_bodies;
+    size_t changed_body_count, changed_body_cap;
+    struct body *ended; /* maps that have ended, whose last outputs are to be written */
+    char **erased;      /* names of stored fields that are to be deleted */
+    size_t erased_count, erased_cap;
+};
 
-/* One application. */
+/* Why a pass ends at once. */
+enum stop {
+    STOP_NOT,
+    STOP_RETURN, /* a return step: the run is completed */
+    STOP_STEPS,  /* the run may begin no more steps */
+};
+
+/* One application. Steps are named by their index in the definition; which instance of a scope is
+ * meant follows from `scope`, where the fold stands: the nearest one around it. */
 struct fold {
     struct run *run;
     const struct definition *def;
     const struct fold_context *cx;
     struct effects *fx;
+    struct scope *scope;
     int64_t now_ms;
-    bool timer;          /* the event is a timer: time may move steps */
-    bool touched;        /* the state changed */
-    bool freed, starved; /* in this pass a slot became free; a step found none */
-    uint32_t failed;     /* the step at which block_run ended with FLOW_FAILED */
-    struct buf moves;
+    bool timer;    /* time may move steps */
+    bool expires;  /* and give up tasks that are out */
+    bool touched;  /* the state changed */
+    bool yielded;  /* something is left to begin */
+    uint32_t work; /* what was begun */
+    enum stop stop;
+    uint32_t visited; /* instances that passes looked at */
+    uint32_t failed;  /* the step at which block_run ended with FLOW_FAILED */
+    struct buf moves, path;
+    struct buf returned; /* STOP_RETURN: the run's output */
     /* Evaluation. */
     uint32_t at;         /* the step that evaluates; NO_INDEX: the run */
     struct bytes output; /* what `output` stands for; data NULL: the name is not there */
     bool read_mutable;   /* something was read that may change while the task is out */
-    json_t *input_json, *vars_json, *run_error_json, **result_json;
+    json_t *input_json, *vars_json, *run_error_json;
+    struct names *names;
     /* The task that is being made. */
     struct buf payload, secrets, idempotency;
 };
@@ -101,36 +214,132 @@ struct fold {
 struct fold fold_begin(struct run *run, const struct fold_context *cx, struct effects *fx);
 /* Writes the transition, the run's time and its due; releases the fold's memory. */
 void fold_end(struct fold *f);
-enum step_state step_at(const struct run *run, uint32_t index);
-static inline const struct step *step_get(const struct run *run, uint32_t index)
+void fold_release(struct fold *f);
+enum step_state step_at(const struct fold *f, uint32_t index);
+/* Whether a task waits for a slot. */
+bool step_queued(const struct step_def *d, const struct step *s);
+struct step *step_make(struct fold *f, uint32_t index);
+/* What a step, or a payload of it, costs in memory. */
+static inline size_t payload_bytes(const char *payload, size_t len)
 {
-    return run->steps[index];
+    return payload ? len + 16 : 0;
 }
-struct step *step_make(struct run *run, uint32_t index);
+static inline size_t step_bytes(const struct step *s)
+{
+    return sizeof *s + 16 + payload_bytes(s->result, s->result_len) +
+           payload_bytes(s->payload, s->payload_len);
+}
 /* The one door for a step's state. why: an error type's name, or NULL. */
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why);
+/* What is stored of a step has changed. */
+void step_touch(struct fold *f, uint32_t index);
 void run_move(struct fold *f, enum run_state to, const char *why);
 /* Copies value; data NULL clears. */
 void step_set_result(struct fold *f, uint32_t index, struct bytes value);
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value);
 void run_set_vars(struct fold *f, struct bytes value);
 void run_set_result(struct fold *f, struct bytes value);
+struct aside *run_aside(struct run *run);
 struct bytes run_text(const struct run *run, enum run_text which);
 /* The output of a step as JSON: "null" where it has none. */
-struct bytes step_output(const struct run *run, uint32_t index);
+struct bytes step_output(const struct fold *f, uint32_t index);
 /* Its error as JSON, or "null". */
-struct bytes step_error(const struct run *run, uint32_t index);
+struct bytes step_error(const struct fold *f, uint32_t index);
 /* The output of a block: that of its last step. */
-struct bytes block_output(const struct run *run, uint32_t block);
+struct bytes block_output(const struct fold *f, uint32_t block);
 int64_t run_deadline_ms(const struct run *run);
 /* Of the task that is out: when a worker must have begun, and when it is given up. */
-int64_t step_deadline_ms(const struct run *run, uint32_t index);
-int64_t step_backstop_ms(const struct run *run, uint32_t index);
+int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s);
+int64_t step_backstop_ms(const struct run *run, const struct step_def *d, const struct step *s);
 int64_t run_next_due_ms(const struct run *run);
 /* Allocates an empty run of a definition; texts are views to copy. */
 struct run *run_new(const struct definition *def, struct bytes id,
                     const struct bytes texts[TEXT_COUNT]);
 char *bytes_dup(struct bytes value);
+
+/* --- scope.c: instances of scopes --- */
+
+/* The instance around; NULL: it is the run's. */
+static inline struct scope *scope_parent(const struct scope *scope)
+{
+    return scope->body ? scope->body->scope : NULL;
+}
+/* What stands before the names of its steps; "" for the run's own. */
+static inline const char *scope_path(const struct run *run, const struct scope *scope)
+{
+    return (const char *)&scope->steps[run->def->scopes[scope->id].count];
+}
+/* The instance that holds a step, seen from where the fold stands; NULL: it is in none around. */
+static inline struct scope *step_scope(const struct fold *f, uint32_t index)
+{
+    struct scope *s = f->scope;
+    while (s && s->id != f->def->steps[index].scope) s = scope_parent(s);
+    return s;
+}
+static inline struct step *step_get(const struct fold *f, uint32_t index)
+{
+    const struct scope *s = step_scope(f, index);
+    return s ? s->steps[f->def->steps[index].slot] : NULL;
+}
+/* The step's path in the run; lives until the next call. */
+struct bytes step_path(struct fold *f, uint32_t index);
+/* The instance itself. body NULL: the root. Not in the run's lists. */
+struct scope *scope_new(struct run *run, struct body *body, uint32_t item);
+/* Releases an instance and what is in it, with no word to anybody. */
+void scope_free(struct run *run, struct scope *scope);
+/* The next pass looks at it. */
+void scope_mark(struct scope *scope);
+/* Something stored of it has changed: its steps' entries stand in a page or in the skeleton. */
+void scope_changed(struct run *run, struct scope *scope);
+/* Takes out of the store what it has there, and releases it. What was open in it was ended. */
+void scope_erase(struct run *run, struct scope *scope);
+/* Finds a step by its path, and moves the fold to its instance. NULL: there is none; *ret_gone is
+ * then the step whose instance is gone, or NULL where the path never stood for one. */
+const struct step_def *path_find(struct fold *f, struct bytes path,
+                                 const struct step_def **ret_gone);
+/* Calls fn for every live instance, the root first, in order; the fold stands there meanwhile. */
+void scopes_each(struct fold *f, void (*fn)(struct fold *f, void *user), void *user);
+
+struct body *body_new(struct run *run, struct scope *scope, uint32_t owner);
+void body_free(struct run *run, struct body *body);
+/* A new instance at the end of the live ones. */
+struct scope *body_begin(struct run *run, struct body *body, uint32_t item);
+void body_page_changed(struct run *run, struct body *body, uint32_t item);
+/* Of a map: room for so many items. */
+void body_set_items(struct run *run, struct body *body, uint32_t count);
+/* Takes the list over: its JSON, and where each of its `count` values begins. */
+void body_set_list(struct run *run, struct body *body, char *list, uint32_t *offsets,
+                   uint32_t count);
+void body_drop_list(struct run *run, struct body *body);
+/* An item that has ended, out of the store; output data NULL: null. */
+void item_load(struct run *run, struct body *body, uint32_t item, enum item_state state,
+               struct bytes output);
+/* The item has ended; its instance is released. output is copied. */
+void item_end(struct run *run, struct body *body, uint32_t item, enum item_state state,
+              struct bytes output);
+/* A field's name: prefix, path of the instance, name. */
+void field_name(struct buf *ret, const char *prefix, const struct run *run,
+                const struct scope *scope, const char *name);
+void item_field_name(struct buf *ret, const char *prefix, const struct run *run,
+                     const struct body *body, uint32_t item);
+void page_field_name(struct buf *ret, const struct run *run, const struct body *body,
+                     uint32_t page);
+void run_erase_field(struct run *run, const struct buf *name);
+
+/* --- waits.c: what waits for a time, or for a slot --- */
+
+/* Corrects the place of a step among those that time moves, after its state or time changed. */
+void timed_update(struct run *run, struct scope *scope, uint32_t index, struct step *s);
+void timed_remove(struct run *run, struct step *s);
+/* Marks the instances of all that is due. */
+void timed_mark_due(struct run *run, int64_t now_ms);
+bool queue_full(const struct run *run); /* whether a step has to wait for a slot */
+void queue_add(struct fold *f, uint32_t index);
+/* At the end of the queue: s has its ticket. */
+void queue_append(struct run *run, struct scope *scope, uint32_t index, struct step *s);
+void queue_remove(struct run *run, struct step *s);
+/* Issues what has waited longest while there are slots. */
+void queue_serve(struct fold *f);
 
 /* --- effects.c --- */
 struct effect *effect_new(struct effects *fx, enum effect_kind kind);
@@ -147,7 +356,7 @@ struct failure {
     struct bytes message; /* any bytes: what is no UTF-8 is replaced */
     struct bytes details; /* JSON; empty: none */
 };
-void failure_encode(struct buf *ret, const struct definition *def, const struct failure *failure);
+void failure_encode(struct fold *f, struct buf *ret, const struct failure *failure);
 /* An error of the engine's own, from e's text. */
 struct failure failure_of(enum error_type type, uint32_t step, const struct err *e);
 /* The name of the type of an encoded error, copied. */
@@ -155,13 +364,16 @@ void failure_type(struct bytes error, char ret[32]);
 
 /* --- names.c --- */
 struct template_env names_env(struct fold *f, uint32_t step);
-void names_forget_result(struct fold *f, uint32_t index);
+void names_forget_result(struct scope *scope, uint32_t slot);
+/* The instance goes. */
+void names_forget_scope(struct scope *scope);
 void names_done(struct fold *f);
 /* Borrowed JSON of the fold's cache. */
 MUST_CHECK bool names_vars(struct fold *f, json_t **ret, struct err *e);
 
 /* --- steps.c --- */
-void step_issue(struct fold *f, uint32_t index);
+/* Issues it, or lets it wait for a slot; served: it has waited and it is its turn. */
+void step_issue(struct fold *f, uint32_t index, bool served);
 void step_complete(struct fold *f, uint32_t index, struct bytes output);
 /* The step has failed for good: its fallback begins, or it is FAILED. error is copied. */
 void step_fail(struct fold *f, uint32_t index, struct bytes error);
@@ -169,17 +381,49 @@ void step_fail_with(struct fold *f, uint32_t index, const struct failure *failur
 /* One attempt has failed: another one follows after a while, or step_fail. */
 void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *failure);
 void step_timed_out(struct fold *f, uint32_t index);
+/* Marks the task that is out as cancelled. */
+void step_cancel_task(struct fold *f, uint32_t index);
 void step_result(struct fold *f, const struct event *ev);
 void step_reissue(struct fold *f, uint32_t index);
 
 /* --- advance.c --- */
+
+enum flow { FLOW_BUSY, FLOW_DONE, FLOW_FAILED };
+
 /* Runs what can be run, until everything waits or the run has ended. */
 void run_advance(struct fold *f);
+/* Runs what can be run of a block. FLOW_BUSY also where the pass is to end (f->stop). */
+enum flow block_run(struct fold *f, uint32_t block);
+/* Runs the one block that a step consists of now, and ends the step with it. */
+void block_follow(struct fold *f, uint32_t index, uint32_t block);
 /* Ends what is not terminal in a block, and in what belongs to a step (the fallback only if
  * fallback_too). */
 void block_sweep(struct fold *f, uint32_t block);
 void step_sweep_children(struct fold *f, uint32_t index, bool fallback_too);
+/* Ends a step that is not terminal, with what belongs to it. */
+void step_sweep(struct fold *f, uint32_t index);
+/* The step fails with what its expression says. */
+void fail_expression(struct fold *f, uint32_t index, const struct err *e);
+bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
+                     bool *ret, struct err *e);
 /* Ends the run. result is copied. */
 void run_finish(struct fold *f, enum run_state state, struct bytes result);
+
+/* --- repeat.c: map and loop --- */
+
+void map_start(struct fold *f, uint32_t index);
+void map_continue(struct fold *f, uint32_t index);
+void loop_start(struct fold *f, uint32_t index);
+void loop_continue(struct fold *f, uint32_t index);
+/* Ends and lets go what a map or a loop repeats. */
+void repeat_drop(struct fold *f, uint32_t index);
+/* A map's list out of its stored form (data NULL: made again); it must be as long as it was. */
+MUST_CHECK bool map_restore_list(struct fold *f, struct body *body, struct bytes stored,
+                                 struct err *e);
+/* The JSON of an item: a view of the list, or made in buf (of a batch). */
+struct bytes item_bytes(const struct definition *def, const struct body *body, uint32_t item,
+                        struct buf *buf);
+/* The list of all items' outputs. */
+void map_results(const struct body *body, struct buf *ret);
 
 #endif

@@ -13,15 +13,19 @@
 #define IDEMPOTENCY_KEY_MAX 1024
 #define COUNTED_ATTEMPTS    62 /* bits of step.counted; usage of later attempts is always counted */
 
-static const char *path_of(const struct fold *f, uint32_t index)
+static void task_id_of(struct fold *f, uint32_t index, uint32_t attempt, char ret[TASK_ID_MAX])
 {
-    return f->def->steps[index].path;
+    task_id_make(ret, bytes_of(f->run->id), step_path(f, index), attempt);
 }
 
-static void task_id_of(const struct fold *f, uint32_t index, uint32_t attempt,
-                       char ret[TASK_ID_MAX])
+/* What a worker may still do with the task that is out is of no use. */
+void step_cancel_task(struct fold *f, uint32_t index)
 {
-    task_id_make(ret, bytes_of(f->run->id), bytes_of(path_of(f, index)), attempt);
+    const struct step *s = step_get(f, index);
+    char task_id[TASK_ID_MAX];
+    task_id_of(f, index, s->attempt, task_id);
+    effect_mark(f, EFFECT_CANCEL, task_id,
+                step_deadline_ms(f->run, &f->def->steps[index], s) + LEASE_MS);
 }
 
 /* --- what a task is made of --- */
@@ -100,7 +104,7 @@ static bool restore_task(struct fold *f, const struct step *s, struct err *e)
  * attempts of a path get the same, because they carry the same idempotency key. */
 static bool make_task(struct fold *f, uint32_t index, struct err *e)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     buf_reset(&f->payload);
     buf_reset(&f->secrets);
     buf_reset(&f->idempotency);
@@ -110,18 +114,18 @@ static bool make_task(struct fold *f, uint32_t index, struct err *e)
 
 static struct bytes make_key_header(struct fold *f, uint32_t index, void **arena)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     if (f->idempotency.len) return arena_copy(arena, buf_bytes(&f->idempotency));
     /* The provider has answered: the next attempt is a new request to it. */
     char text[RUN_ID_MAX + 16 + 8];
     int n = s->definite ? snprintf(text, sizeof text, "/%u", s->definite) : 0;
-    size_t path = strlen(path_of(f, index)), id = strlen(f->run->id),
-           len = id + 1 + path + (size_t)n;
+    struct bytes path = step_path(f, index);
+    size_t id = strlen(f->run->id), len = id + 1 + path.len + (size_t)n;
     char *key = arena_alloc(arena, len + 1);
     memcpy(key, f->run->id, id);
     key[id] = '/';
-    memcpy(key + id + 1, path_of(f, index), path);
-    memcpy(key + id + 1 + path, text, (size_t)n);
+    memcpy(key + id + 1, path.data, path.len);
+    memcpy(key + id + 1 + path.len, text, (size_t)n);
     key[len] = '\0';
     return (struct bytes){ .data = key, .len = len };
 }
@@ -136,7 +140,7 @@ static struct bytes text_header(struct fold *f, enum run_text which)
 static void emit_task(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     void **arena = &f->fx->arena;
     struct effect *effect = effect_new(f->fx, EFFECT_TASK);
     struct bytes *header = effect->header;
@@ -149,14 +153,14 @@ static void emit_task(struct fold *f, uint32_t index)
     header[HEADER_V] = BYTES_LIT(MESSAGE_VERSION);
     header[HEADER_TYPE] = BYTES_LIT("task");
     header[HEADER_RUN_ID] = arena_text(arena, f->run->id);
-    header[HEADER_PATH] = arena_text(arena, d->path);
+    header[HEADER_PATH] = arena_copy(arena, step_path(f, index));
     header[HEADER_ATTEMPT] = arena_int(arena, s->attempt);
     header[HEADER_TASK_ID] = arena_text(arena, effect->task_id);
     header[HEADER_KIND] = bytes_of(step_kind_name(d->kind));
     header[HEADER_USES] = arena_text(arena, d->uses ? d->uses : "");
     header[HEADER_REPLY_TO] = arena_copy(arena, buf_bytes(&reply));
     header[HEADER_GEN] = arena_text(arena, f->cx->gen ? f->cx->gen : "");
-    header[HEADER_DEADLINE_MS] = arena_int(arena, step_deadline_ms(f->run, index));
+    header[HEADER_DEADLINE_MS] = arena_int(arena, step_deadline_ms(f->run, d, s));
     if (d->timeout_ms) header[HEADER_TIMEOUT_MS] = arena_int(arena, d->timeout_ms);
     header[HEADER_IDEMPOTENCY_KEY] = make_key_header(f, index, arena);
     if (f->secrets.len) header[HEADER_SECRETS] = arena_copy(arena, buf_bytes(&f->secrets));
@@ -189,7 +193,7 @@ static bool budget_spent(const struct run *run, struct err *e)
     return false;
 }
 
-void step_issue(struct fold *f, uint32_t index)
+void step_issue(struct fold *f, uint32_t index, bool served)
 {
     const struct step_def *d = &f->def->steps[index];
     struct err e = { 0 };
@@ -198,10 +202,8 @@ void step_issue(struct fold *f, uint32_t index)
         step_fail_with(f, index, &failure);
         return;
     }
-    if (f->def->max_parallel && f->run->issued >= f->def->max_parallel) {
-        f->starved = true;
-        if (step_at(f->run, index) != STEP_STATE_WAITING)
-            step_move(f, index, STEP_STATE_WAITING, NULL);
+    if (!served && queue_full(f->run)) {
+        queue_add(f, index);
         return;
     }
     if (!make_task(f, index, &e)) {
@@ -211,12 +213,11 @@ void step_issue(struct fold *f, uint32_t index)
         return;
     }
     if (f->read_mutable) save_task(f, index);
-    struct step *s = step_make(f->run, index);
+    struct step *s = step_make(f, index);
     ASSERT(s->attempt < UINT8_MAX);
     s->attempt++;
-    s->issued_off = f->cx->offset;
     s->at_ms = f->now_ms;
-    step_move(f, index, STEP_STATE_ISSUED, NULL);
+    step_move(f, index, STEP_STATE_ISSUED, NULL)->issued_off = f->cx->offset;
     emit_task(f, index);
 }
 
@@ -237,7 +238,7 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
     AUTO_BUF struct buf mapped = { 0 };
     struct err e = { 0 };
     /* A fallback's output stands for the step's, it is not what the mapping was written for. */
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     bool own = !s || !(s->flags & STEP_FALLBACK);
     if (own && d->output) {
         struct template_env env = names_env(f, index);
@@ -265,14 +266,14 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
 void step_fail(struct fold *f, uint32_t index, struct bytes error)
 {
     const struct step_def *d = &f->def->steps[index];
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     bool fall_back = d->on_error == ON_ERROR_FALLBACK && !(s && s->flags & STEP_FALLBACK);
     char why[32];
     failure_type(error, why);
     step_set_result(f, index, error);
     if (fall_back) {
         step_move(f, index, STEP_STATE_WAITING, why);
-        step_make(f->run, index)->flags |= STEP_FALLBACK;
+        step_make(f, index)->flags |= STEP_FALLBACK;
     } else {
         step_move(f, index, STEP_STATE_FAILED, why);
     }
@@ -281,13 +282,13 @@ void step_fail(struct fold *f, uint32_t index, struct bytes error)
 
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     struct failure complete = *failure;
     complete.step = index;
     complete.attempt = s ? s->attempt : 0;
     complete.retryable = false;
     AUTO_BUF struct buf error = { 0 };
-    failure_encode(&error, f->def, &complete);
+    failure_encode(f, &error, &complete);
     step_fail(f, index, buf_bytes(&error));
 }
 
@@ -304,7 +305,7 @@ static bool definite(enum error_type type)
 
 /* Full jitter (M. Brooker, "Exponential Backoff And Jitter", 2015): uniform between nothing and the
  * window. The draw is the hash of the next attempt's task id, so that a replay draws the same. */
-static int64_t backoff_ms(const struct fold *f, uint32_t index, uint32_t attempt)
+static int64_t backoff_ms(struct fold *f, uint32_t index, uint32_t attempt)
 {
     const struct retry_policy *p = &f->def->steps[index].retry;
     int64_t window = p->initial_ms;
@@ -324,11 +325,11 @@ static int64_t backoff_ms(const struct fold *f, uint32_t index, uint32_t attempt
 void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *failure)
 {
     const struct retry_policy *policy = &f->def->steps[index].retry;
-    struct step *s = step_make(f->run, index);
+    struct step *s = step_make(f, index);
     ASSERT(s->state == STEP_STATE_ISSUED);
     if (definite(failure->type) && s->definite < UINT8_MAX) s->definite++;
     AUTO_BUF struct buf error = { 0 };
-    failure_encode(&error, f->def, failure);
+    failure_encode(f, &error, failure);
     bool wanted = policy->on == 0 || policy->on >> failure->type & 1;
     if (!failure->retryable || !wanted || s->attempt >= policy->max_attempts) {
         step_fail(f, index, buf_bytes(&error));
@@ -344,12 +345,11 @@ void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *f
 
 void step_timed_out(struct fold *f, uint32_t index)
 {
-    const struct step *s = step_get(f->run, index);
-    char task_id[TASK_ID_MAX], text[128];
-    task_id_of(f, index, s->attempt, task_id);
-    effect_mark(f, EFFECT_CANCEL, task_id, step_deadline_ms(f->run, index) + LEASE_MS);
+    const struct step *s = step_get(f, index);
+    char text[128];
+    step_cancel_task(f, index);
     snprintf(text, sizeof text, "no result within %lld ms of the task's being issued",
-             (long long)(step_backstop_ms(f->run, index) - s->at_ms));
+             (long long)(step_backstop_ms(f->run, &f->def->steps[index], s) - s->at_ms));
     struct failure failure = { .type = ERROR_TIMEOUT,
                                .retryable = true,
                                .step = index,
@@ -364,14 +364,14 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct usage *u = &ev->usage;
     if (!u->tokens_in && !u->tokens_out && !u->micro_usd) return;
-    struct step *s = step_make(f->run, index);
+    struct step *s = step_make(f, index);
     int64_t bit = ev->attempt <= COUNTED_ATTEMPTS ? 1ll << (ev->attempt - 1) : 0;
     if (s->counted & bit) return;
     s->counted |= bit;
     add_saturated(&f->run->usage.tokens_in, u->tokens_in);
     add_saturated(&f->run->usage.tokens_out, u->tokens_out);
     add_saturated(&f->run->usage.micro_usd, u->micro_usd);
-    f->touched = true;
+    step_touch(f, index);
 }
 
 /* Whether a failure counts: of the attempt that is current, and issued under the generation that
@@ -386,7 +386,7 @@ static bool counts(const struct fold *f, const struct step *s, const struct even
 
 static void settle(struct fold *f, uint32_t index, const struct event *ev)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     bool current = ev->attempt == s->attempt;
     if (current && bytes_is(ev->gen, f->cx->gen ? f->cx->gen : "")) return;
     bool open = current && s->state == STEP_STATE_ISSUED &&
@@ -394,8 +394,9 @@ static void settle(struct fold *f, uint32_t index, const struct event *ev)
     if (open && ev->type == EVENT_TASK_FAILED) return; /* it is still to be done */
     char task_id[TASK_ID_MAX];
     task_id_of(f, index, ev->attempt, task_id);
-    int64_t deadline = current && s->state == STEP_STATE_ISSUED ? step_deadline_ms(f->run, index)
-                                                                : run_deadline_ms(f->run);
+    int64_t deadline = current && s->state == STEP_STATE_ISSUED
+                           ? step_deadline_ms(f->run, &f->def->steps[index], s)
+                           : run_deadline_ms(f->run);
     effect_mark(f, EFFECT_SETTLE, task_id, deadline + LEASE_MS);
 }
 
@@ -411,7 +412,7 @@ static bool output_valid(const struct fold *f, uint32_t index, struct bytes outp
 
 static void completed(struct fold *f, uint32_t index, const struct event *ev)
 {
-    struct step *s = step_make(f->run, index);
+    struct step *s = step_make(f, index);
     bool current = ev->attempt == s->attempt;
     struct bytes output = ev->value.len ? ev->value : BYTES_LIT("null");
     /* Settled already, by a success or by its last failure (then its fallback may run). A step that
@@ -424,18 +425,14 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
         if (counts(f, s, ev)) step_attempt_failed(f, index, &failure);
         return;
     }
-    if (!current && s->state == STEP_STATE_ISSUED) {
-        char task_id[TASK_ID_MAX];
-        task_id_of(f, index, s->attempt, task_id);
-        effect_mark(f, EFFECT_CANCEL, task_id, step_deadline_ms(f->run, index) + LEASE_MS);
-    }
+    if (!current && s->state == STEP_STATE_ISSUED) step_cancel_task(f, index);
     step_complete(f, index, output);
 }
 
 /* The value of task.failed; what a foreign worker leaves out or gets wrong becomes `internal`. */
 static void failed(struct fold *f, uint32_t index, const struct event *ev)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     if (!counts(f, s, ev)) return;
     struct failure failure = { .type = ERROR_INTERNAL, .step = index, .attempt = s->attempt };
     AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
@@ -457,7 +454,7 @@ static void failed(struct fold *f, uint32_t index, const struct event *ev)
  * not lost with the old one. */
 static void lost(struct fold *f, uint32_t index, const struct event *ev)
 {
-    const struct step *s = step_get(f->run, index);
+    const struct step *s = step_get(f, index);
     if (!counts(f, s, ev)) return;
     struct failure failure = { .type = ERROR_LOST,
                                .retryable = true,
@@ -467,17 +464,36 @@ static void lost(struct fold *f, uint32_t index, const struct event *ev)
     step_attempt_failed(f, index, &failure);
 }
 
-void step_result(struct fold *f, const struct event *ev)
+/* A result for an instance that is gone: it changes nothing, but its task is not to be done again.
+ */
+static void settle_gone(struct fold *f, const struct step_def *d, const struct event *ev)
 {
-    const struct step_def *d = definition_step(f->def, ev->path);
-    if (!d || !step_kind_is_task(d->kind)) return;
-    const struct step *s = step_get(f->run, d->index);
+    if (!step_kind_is_task(d->kind) || ev->attempt == 0 || ev->attempt > ATTEMPTS_MAX) return;
+    if (ev->type == EVENT_TASK_LOST) return;
+    char task_id[TASK_ID_MAX];
+    task_id_make(task_id, bytes_of(f->run->id), ev->path, ev->attempt);
+    effect_mark(f, EFFECT_SETTLE, task_id, run_deadline_ms(f->run) + LEASE_MS);
+}
+
+static void result_of(struct fold *f, uint32_t index, const struct event *ev)
+{
+    const struct step *s = step_get(f, index);
     /* An attempt that was never issued: of another installation, or invented. */
     if (!s || ev->attempt == 0 || ev->attempt > s->attempt) return;
-    if (ev->type != EVENT_TASK_LOST) settle(f, d->index, ev);
+    if (ev->type != EVENT_TASK_LOST) settle(f, index, ev);
     if (run_state_terminal((enum run_state)f->run->state)) return;
-    count_usage(f, d->index, ev);
-    if (ev->type == EVENT_TASK_COMPLETED) completed(f, d->index, ev);
-    if (ev->type == EVENT_TASK_FAILED) failed(f, d->index, ev);
-    if (ev->type == EVENT_TASK_LOST) lost(f, d->index, ev);
+    count_usage(f, index, ev);
+    if (ev->type == EVENT_TASK_COMPLETED) completed(f, index, ev);
+    if (ev->type == EVENT_TASK_FAILED) failed(f, index, ev);
+    if (ev->type == EVENT_TASK_LOST) lost(f, index, ev);
+}
+
+void step_result(struct fold *f, const struct event *ev)
+{
+    const struct step_def *gone, *d = path_find(f, ev->path, &gone);
+    if (gone) settle_gone(f, gone, ev);
+    if (!d || !step_kind_is_task(d->kind)) return;
+    result_of(f, d->index, ev);
+    if (f->touched) scope_mark(f->scope);
+    f->scope = f->run->root;
 }

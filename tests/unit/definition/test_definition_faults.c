@@ -18,8 +18,8 @@ static const struct {
     { "04-unknown-field.yaml", "6:5: a step has no field 'promt'; did you mean 'prompt'?" },
     { "05-unknown-step-type.yaml",
       "5:11: there is no step type 'paralel'; did you mean 'parallel'?" },
-    { "06-unsupported-step-type.yaml",
-      "5:11: step type 'map' is not supported by this version; supported: task (also sequential" },
+    { "06-unsupported-step-type.yaml", "5:11: step type 'planner' is not supported by this "
+                                       "version; supported: task (also sequential" },
     { "07-missing-name.yaml", "4:5: a step needs a 'name'" },
     { "08-duplicate-step-name.yaml", "11:17: the name 'check' is taken by the step in line 4" },
     { "09-bad-duration.yaml", "6:14: 'timeout' is no duration: write 250ms, 30s, 10m" },
@@ -47,13 +47,12 @@ static const struct {
     { "27-version-missing.yaml", "1:1: a workflow needs a 'version'" },
     { "28-empty-file.yaml", "1:1: the file is empty; a workflow begins with 'workflow: NAME'" },
     { "29-alias-bomb.yaml", "7:45: aliases expand to more than 100000 values" },
-    { "30-unsupported-field.yaml",
-      "8:5: 'needs' is not supported by this version; steps run in the order of their list" },
+    { "30-unsupported-field.yaml", "8:5: 'resources' is not supported by this version" },
     { "31-field-of-another-kind.yaml",
       "7:5: a step of type set has no field 'url'; it belongs to: http" },
     { "32-reference-to-other-branch.yaml",
       "12:20: 'b' reads step 'a' of another branch of 'both'; only steps after 'both'" },
-    { "33-schedule-trigger.yaml", "4:5: 'schedule' is not supported by this version" },
+    { "33-schedule.yaml", "4:20: in the schedule: hour: expected a value from 0 to 23" },
     { "34-many-faults.yaml", "1:11: 'workflow' must be a name" },
 };
 

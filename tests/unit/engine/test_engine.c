@@ -266,7 +266,7 @@ SCENARIO(a_slot_that_a_reached_join_sets_free_is_used_at_once,
                   "    y: [{name: r, type: parallel, join: any, branches: {i: [{name: b, type: "
                   "task}], j: [{name: c, type: task}]}}]\n",
          "start {} -> task a/1, task b/1, task c/1\nok a/1 1 -> task a1/1\n"
-         "ok b/1 1 -> task a2/1, cancel c/1, task a3/1\n")
+         "ok b/1 1 -> cancel c/1, task a2/1, task a3/1\n")
 
 /* --- conditional --- */
 

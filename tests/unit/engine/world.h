@@ -44,7 +44,7 @@ struct world {
     char result_gen[16];         /* what results carry; "": the same */
     enum engine_verdict verdict; /* of the last event */
     bool hasty;                  /* leaves out the checks that take long */
-    enum step_state *before;     /* states after the last event, by step */
+    json_t *before;              /* states after the last event, by path */
     enum run_state run_before;
 };
 
