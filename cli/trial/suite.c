@@ -94,7 +94,10 @@ bool suite_members(const struct reader *r, const json_t *object, const char *poi
         AUTO_BUF struct buf place = { 0 };
         buf_add_text(&place, pointer);
         json_pointer_add(&place, key);
-        return fault(r, place.data, "%.60s is not known here; there are: %s", key, names);
+        uint32_t line, column;
+        positions_find_key(r->suite->positions, place.data, &line, &column);
+        return err_fail(r->e, ERR_INVALID, "%s:%u:%u: %.60s is not known here; there are: %s",
+                        r->suite->path, line, column, key, names);
     }
     return true;
 }

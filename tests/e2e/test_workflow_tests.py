@@ -6,7 +6,6 @@ import time
 import pytest
 import yaml
 
-from harness import schemas
 from harness.base import ROOT, SLOW
 from harness.installation import run_program
 
@@ -60,7 +59,8 @@ def test_every_example_has_tests(path):
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda p: p.name)
 def test_the_files_of_cases_fit_the_schema_for_editors(path):
-    schemas.check("workflow-test", yaml.safe_load(path.read_text()))
+    done = run_program("tutti", "schema", "check", ROOT / "schemas/workflow-test.schema.json", path)
+    assert (done.code, done.out, done.err) == (0, "", ""), done
 
 
 def test_a_case_that_holds_is_ok_and_one_that_does_not_is_shown_with_its_line(ask):

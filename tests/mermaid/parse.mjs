@@ -10,6 +10,7 @@ const { default: mermaid } = await import("mermaid");
 
 const read = async (text) => {
   try {
+    await mermaid.parse(text); // finds the parser of its kind
     const { db } = await mermaid.mermaidAPI.getDiagramFromText(text);
     return { nodes: db.getVertices().size, edges: db.getEdges().length };
   } catch (error) {
