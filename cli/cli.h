@@ -44,7 +44,7 @@ struct cli_config {
     char *picture;         /* graph */
     bool check, to_stdout; /* fmt */
     char *template_name;   /* init */
-    char *ref; /* schema */
+    char *ref;             /* schema */
     bool format;
     /* simulate */
     uint32_t seed, seeds, runs;

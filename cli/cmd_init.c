@@ -10,7 +10,7 @@
 
 /* X(name), also the choices of --template. */
 #define TEMPLATES(X) X(hello) X(llm) X(pipeline) X(approval) X(map)
-#define X(name) extern const char template_##name[], template_##name##_test[];
+#define X(name)      extern const char template_##name[], template_##name##_test[];
 TEMPLATES(X)
 #undef X
 
@@ -79,8 +79,8 @@ int cmd_init(struct cli *cli)
     if (!write_both(path, test_path, workflow.data, templates[which].test, &e))
         return cli_fail(cli, "init", &e);
     if (cli->config->json) {
-        AUTO_JSON *made = json_pack("{s:s, s:s, s:s}", "workflow", name.data, "file", path, "test",
-                                    test_path);
+        AUTO_JSON *made =
+            json_pack("{s:s, s:s, s:s}", "workflow", name.data, "file", path, "test", test_path);
         return cli_print_json(cli, made) ? EXIT_OK : EXIT_FAILED;
     }
     AUTO_BUF struct buf text = { 0 };

@@ -75,7 +75,7 @@ void play_case(struct play *p);
 void play_done(struct play *p);
 /* Applies what happens from outside at p->now_ms. */
 void play_event(struct play *p, const struct trial_event *ev);
-void play_apply(struct play *p, const struct event *ev);
+enum engine_verdict play_apply(struct play *p, const struct event *ev);
 /* Takes up the effects and changes of what was applied. */
 void play_collect(struct play *p);
 struct fold_context play_context(struct play *p);

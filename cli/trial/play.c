@@ -82,6 +82,30 @@ static void take_transition(struct play *p, struct bytes value)
     }
 }
 
+static void set_result(struct played_step *step, struct bytes value)
+{
+    buf_reset(&step->result);
+    buf_add(&step->result, value.data, value.len);
+}
+
+/* The output of an item ("docs[17]") is that of the last step of the body, which is gone by then.
+ */
+static void take_item(struct play *p, struct bytes path, struct bytes value)
+{
+    const struct definition *def = p->suite->def;
+    const char *open = memrchr(path.data, '[', path.len);
+    const char *slash = memrchr(path.data, '/', path.len), *from = slash ? slash + 1 : path.data;
+    const struct step_def *map =
+        open && open > from ? definition_step(def, (struct bytes){ from, (size_t)(open - from) })
+                            : NULL;
+    if (!map || map->kind != STEP_MAP) return;
+    const struct block_def *body = &def->blocks[map->body_block];
+    AUTO_FREE char *last = xasprintf("%.*s/%s", (int)path.len, path.data,
+                                     def->steps[body->steps[body->count - 1]].name);
+    struct played_step *step = map_get(&p->by_path, bytes_of(last));
+    if (step && step->state == STEP_STATE_COMPLETED) set_result(step, value);
+}
+
 static void take_field(struct play *p, const struct field *field)
 {
     struct bytes name = field->name, value = field->value;
@@ -89,9 +113,10 @@ static void take_field(struct play *p, const struct field *field)
     struct bytes path = { name.data + 2, name.len - 2 };
     if (name.data[0] == 't') take_transition(p, value);
     if (name.data[0] != 'o' || !path.len) return;
-    struct played_step *step = step_of(p, path);
-    buf_reset(&step->result);
-    buf_add(&step->result, value.data, value.len);
+    if (path.data[path.len - 1] == ']')
+        take_item(p, path, value);
+    else
+        set_result(step_of(p, path), value);
 }
 
 /* --- tasks --- */
@@ -232,13 +257,14 @@ static const struct pending *next_answer(const struct play *p)
     return next;
 }
 
-void play_apply(struct play *p, const struct event *ev)
+enum engine_verdict play_apply(struct play *p, const struct event *ev)
 {
     struct event event = *ev;
     const struct fold_context cx = play_context(p);
     event.run_id = BYTES_LIT(RUN_ID);
-    (void)engine_apply(p->run, &event, &cx, &p->fx);
+    enum engine_verdict verdict = engine_apply(p->run, &event, &cx, &p->fx);
     play_collect(p);
+    return verdict;
 }
 
 static void apply_answer(struct play *p, const struct pending *next)
@@ -248,13 +274,16 @@ static void apply_answer(struct play *p, const struct pending *next)
     p->pending[at].value = NULL;
     drop_pending(p, at);
     AUTO_FREE char *value = call.value;
-    play_apply(p, &(struct event){ .type = call.type,
-                                   .path = bytes_of(call.step->path),
-                                   .attempt = call.attempt,
-                                   .task_id = bytes_of(call.task_id),
-                                   .gen = BYTES_LIT("0"),
-                                   .usage = call.usage,
-                                   .value = bytes_of(value) });
+    /* The engine's own word of it, if there is one, comes with the changes. */
+    if (!call.step->def || !call.step->def->output || call.type == EVENT_TASK_FAILED)
+        set_result(call.step, bytes_of(value));
+    (void)play_apply(p, &(struct event){ .type = call.type,
+                                         .path = bytes_of(call.step->path),
+                                         .attempt = call.attempt,
+                                         .task_id = bytes_of(call.task_id),
+                                         .gen = BYTES_LIT("0"),
+                                         .usage = call.usage,
+                                         .value = bytes_of(value) });
 }
 
 /* Who waits, should this be the moment at which the run gives up. */
@@ -287,7 +316,7 @@ static bool play_on(struct play *p, size_t *events)
         play_event(p, event);
     } else {
         note_waits(p);
-        play_apply(p, &(struct event){ .type = EVENT_TIMER_FIRED, .due_ms = timer_ms });
+        (void)play_apply(p, &(struct event){ .type = EVENT_TIMER_FIRED, .due_ms = timer_ms });
     }
     return true;
 }

@@ -421,7 +421,8 @@ static void finish_dynamic(struct compile *c)
     size_t holders[DYNAMIC_NAMES_MAX] = { 0 };
     for (size_t i = 0; i < c->used_count; i++) {
         struct resource *resource = c->used[i];
-        resource->dynamic = schema_arena_alloc(&c->s->arena, c->dynamic_count * sizeof(struct node *));
+        resource->dynamic =
+            schema_arena_alloc(&c->s->arena, c->dynamic_count * sizeof(struct node *));
         for (size_t j = 0; j < c->dynamic_count; j++) {
             const struct anchor *a = dynamic_anchor(c, resource, j);
             if (!a) continue;

@@ -240,10 +240,11 @@ SCENARIO(a_need_that_failed_and_continues_is_met,
 /* --- transform, return, fail --- */
 
 SCENARIO(return_completes_the_run_where_it_stands,
-         WORKFLOW "steps:\n- name: m\n  type: map\n  over: '${input}'\n  steps:\n"
-                  "  - {name: a, type: task}\n"
-                  "  - {name: r, type: return, if: 'steps.a.output == 1', output: {it: '${item}'}}\n"
-                  "- {name: z, type: task}\noutput: 9\n",
+         WORKFLOW
+         "steps:\n- name: m\n  type: map\n  over: '${input}'\n  steps:\n"
+         "  - {name: a, type: task}\n"
+         "  - {name: r, type: return, if: 'steps.a.output == 1', output: {it: '${item}'}}\n"
+         "- {name: z, type: task}\noutput: 9\n",
          "start [7,8] -> task m[0]/a/1, task m[1]/a/1\n"
          "ok m[1]/a/1 1 -> cancel m[0]/a/1, result completed\nresult {\"it\":8}\n"
          "state z skipped\n")
