@@ -235,8 +235,9 @@ static bool joins(struct batch *b, const struct item *item, struct entry **ret)
     struct entry *entry = cache_find(b->part, item->ev.run_id);
     ASSERT(entry && !entry->loading);
     *ret = entry;
-    if (entry->deleted || entry->batch_events == RUN_EVENTS_MAX || !batch_touch(b, entry))
-        return false;
+    if (entry->deleted || entry->batch_events == RUN_EVENTS_MAX) return false;
+    if (entry->run && run_pending_fields(entry->run) >= COMMIT_FIELDS_MAX) return false;
+    if (!batch_touch(b, entry)) return false;
     entry->batch_events++;
     return true;
 }

@@ -25,6 +25,11 @@ for _ = 1, n_key do
     if ARGV[i] == '' then redis.call('DEL', KEYS[k]) else redis.call('SET', KEYS[k], ARGV[i]) end
     i, k = i + 1, k + 1
 end
+local function each(command, key, from, n, slice)            -- Lua's unpack has a limit of about 8,000 values
+    for at = from, from + n - 1, slice do
+        redis.call(command, key, unpack(ARGV, at, math.min(at + slice, from + n) - 1))
+    end
+end
 local function index(command, key, n)                        -- one call for all members: at most a run of the batch each
     if n > 0 then redis.call(command, key, unpack(ARGV, i, i + n - 1)) i = i + n end
 end
@@ -38,8 +43,9 @@ for r = k, #KEYS do
     if set < 0 then
         redis.call('UNLINK', KEYS[r])
     else
-        if set > 0 then redis.call('HSET', KEYS[r], unpack(ARGV, i, i + 2 * set - 1)) i = i + 2 * set end
-        if del > 0 then redis.call('HDEL', KEYS[r], unpack(ARGV, i, i + del - 1)) i = i + del end
+        each('HDEL', KEYS[r], i + 2 * set, del, 4000)        -- first: what is deleted may be written again
+        each('HSET', KEYS[r], i, 2 * set, 4000)
+        i = i + 2 * set + del
     end
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'off', ARGV[3])

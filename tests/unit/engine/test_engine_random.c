@@ -45,7 +45,7 @@ static bool chance(struct prng *r, unsigned percent)
 struct maker {
     struct prng *r;
     struct buf *b;
-    unsigned names, depth;
+    unsigned names, depth, repeats;
     bool vars;           /* there is a step that sets vars.v */
     unsigned before[64]; /* steps that have ended when the next one starts */
     unsigned before_count;
@@ -57,6 +57,11 @@ static void make_steps(struct maker *m, unsigned count);
 static void make_expression(struct maker *m, bool condition)
 {
     struct buf *b = m->b;
+    if (m->repeats && chance(m->r, 40)) {
+        static const char *const repeated[] = { "item", "index", "[item, index]" };
+        buf_add_text(b, condition ? "index < 2" : repeated[below(m->r, 3)]);
+        return;
+    }
     unsigned step = m->before_count ? m->before[below(m->r, m->before_count)] : 0;
     unsigned kind = below(m->r, m->before_count ? 8 : 4);
     if (condition) {
@@ -127,6 +132,52 @@ static void make_conditional(struct maker *m)
     }
 }
 
+/* The body of a map or a loop. */
+static void make_body(struct maker *m)
+{
+    m->repeats++;
+    buf_add_text(m->b, ",\"steps\":");
+    make_list(m);
+    m->repeats--;
+}
+
+static void make_map(struct maker *m)
+{
+    static const char *const lists[] = { "input.list", "input.list", "[1, input.n]",
+                                         "input.n > 4 ? [] : [input.list, 2]" };
+    const char *list = lists[below(m->r, 4)];
+    if (m->vars && chance(m->r, 20)) list = "[vars.v, vars.v]";
+    if (m->repeats && chance(m->r, 20)) list = "[item, index]";
+    buf_addf(m->b, "\"type\":\"map\",\"over\":\"${%s}\",\"on_item_error\":\"%s\"", list,
+             chance(m->r, 50) ? "collect" : "fail_fast");
+    if (chance(m->r, 50)) buf_addf(m->b, ",\"max_concurrent\":%u", 1 + below(m->r, 3));
+    if (chance(m->r, 20)) buf_add_text(m->b, ",\"batch\":2");
+    make_body(m);
+    if (!chance(m->r, 30)) return;
+    unsigned name = m->names++;
+    bool task = chance(m->r, 50);
+    buf_addf(m->b, ",\"reduce\":[{\"name\":\"s%u\",\"type\":\"%s\",\"%s\":\"${results}\"}]", name,
+             task ? "task" : "transform", task ? "input" : "value");
+}
+
+static void make_loop(struct maker *m)
+{
+    bool asks_before = chance(m->r, 40);
+    buf_addf(m->b, "\"type\":\"loop\",\"max_iterations\":%u,\"%s\":\"", 1 + below(m->r, 3),
+             asks_before ? "while" : "until");
+    buf_addf(m->b, "%s%u\"", asks_before ? "index < " : "index >= ", below(m->r, 4));
+    make_body(m);
+}
+
+/* More iterations than one event begins. */
+static void make_long_loop(struct maker *m)
+{
+    buf_addf(m->b,
+             "\"type\":\"loop\",\"max_iterations\":1000,\"until\":\"index == 700\",\"steps\":"
+             "[{\"name\":\"s%u\",\"type\":\"transform\",\"value\":\"${index}\"}]",
+             m->names++);
+}
+
 static void make_task(struct maker *m)
 {
     buf_add_text(m->b, "\"type\":\"task\",\"input\":{\"x\":");
@@ -137,10 +188,12 @@ static void make_task(struct maker *m)
     if (chance(m->r, 10)) buf_add_text(m->b, ",\"output\":\"${output.k}\"");
 }
 
-static void make_step(struct maker *m)
+/* needs: names of steps, or none. */
+static void make_step(struct maker *m, const char *needs)
 {
-    unsigned name = m->names++, kind = below(m->r, 10);
+    unsigned name = m->names++, kind = below(m->r, 14);
     buf_addf(m->b, "{\"name\":\"s%u\",", name);
+    if (needs) buf_addf(m->b, "\"needs\":[%s],", needs);
     if (kind < 2 && m->depth < 3) {
         make_parallel(m);
     } else if (kind < 4 && m->depth < 3) {
@@ -149,6 +202,15 @@ static void make_step(struct maker *m)
         buf_add_text(m->b, "\"type\":\"set\",\"vars\":{\"v\":");
         make_template(m);
         buf_add_text(m->b, "}");
+    } else if (kind == 5) {
+        buf_add_text(m->b, "\"type\":\"transform\",\"value\":");
+        make_template(m);
+    } else if (kind < 8 && m->depth < 3) {
+        make_map(m);
+    } else if (kind == 8 && m->depth < 3) {
+        make_loop(m);
+    } else if (kind == 9 && m->repeats == 0 && chance(m->r, 10)) {
+        make_long_loop(m);
     } else {
         make_task(m);
     }
@@ -168,11 +230,35 @@ static void make_step(struct maker *m)
     if (m->before_count < ARRAY_LEN(m->before)) m->before[m->before_count++] = name;
 }
 
+/* Each may need what stands before it in the list, and then sees that and no other. */
+static void make_graph(struct maker *m, unsigned count)
+{
+    unsigned outer = m->before_count, made[8];
+    for (unsigned i = 0; i < count; i++) {
+        AUTO_BUF struct buf needs = { 0 };
+        m->before_count = outer;
+        for (unsigned k = 0; k < i; k++) {
+            if (!chance(m->r, i == 1 ? 100 : 60) || m->before_count == ARRAY_LEN(m->before))
+                continue;
+            buf_addf(&needs, "%s\"s%u\"", needs.len ? "," : "", made[k]);
+            m->before[m->before_count++] = made[k];
+        }
+        if (i) buf_add_char(m->b, ',');
+        made[i] = m->names;
+        make_step(m, needs.data);
+    }
+    m->before_count = outer;
+}
+
 static void make_steps(struct maker *m, unsigned count)
 {
+    if (count > 1 && chance(m->r, 25)) {
+        make_graph(m, count);
+        return;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (i) buf_add_char(m->b, ',');
-        make_step(m);
+        make_step(m, NULL);
     }
 }
 
@@ -281,7 +367,9 @@ static void random_run(const struct definition *def, uint64_t seed)
     struct prng r = { .state = seed };
     struct world w = world_new(def);
     AUTO_BUF struct buf input = { 0 };
-    buf_addf(&input, "{\"n\":%u}", below(&r, 10));
+    buf_addf(&input, "{\"n\":%u,\"list\":[", below(&r, 10));
+    for (unsigned i = below(&r, 5); i > 0; i--) buf_addf(&input, "%u%s", i, i > 1 ? "," : "");
+    buf_add_text(&input, "]}");
     world_start(&w, input.data);
     unsigned events = below(&r, EVENTS_MAX);
     for (unsigned i = 0; i < events; i++) random_event(&w, &r);
@@ -301,7 +389,7 @@ static void damaged_run(const struct definition *def, uint64_t seed)
 {
     struct prng r = { .state = seed };
     struct world w = world_new(def);
-    world_start(&w, "{\"n\":4}");
+    world_start(&w, "{\"n\":4,\"list\":[1,2,3]}");
     for (unsigned i = below(&r, 6); i > 0 && w.emitted; i--)
         answer(&w, &r, &w.emissions[below(&r, (unsigned)w.emitted)], false);
     for (unsigned i = 0; i < 20; i++) {
