@@ -131,7 +131,7 @@ struct schema {
     const struct node *root;
     size_t resource_count; /* that are used */
     uint64_t work_max;
-    bool dynamic;          /* there is a $dynamicRef that the way to it decides */
+    bool dynamic; /* there is a $dynamicRef that the way to it decides */
 };
 
 /* The node's place, as in "#/properties/a". */
