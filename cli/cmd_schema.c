@@ -25,15 +25,18 @@ static void file_done(struct file *f)
     positions_free(f->positions);
 }
 
-/* A warning about the schema, or a violation of it: a line for people, an object for programs. */
+/* The two files, and what is found: warnings about the schema and violations of it, a line of text
+ * for people, an object for programs. */
 struct findings {
+    struct file schema, data;
     struct buf text;
     json_t *warnings, *violations;
-    const struct file *schema, *data;
 };
 
 static void findings_done(struct findings *f)
 {
+    file_done(&f->schema);
+    file_done(&f->data);
     buf_done(&f->text);
     json_decref(f->warnings);
     json_decref(f->violations);
@@ -75,7 +78,7 @@ static json_t *finding(struct findings *f, const struct file *file, const char *
 static void warned(void *user, const char *pointer, const char *text)
 {
     struct findings *f = user;
-    json_array_append_new(f->warnings, finding(f, f->schema, pointer, NULL, text));
+    json_array_append_new(f->warnings, finding(f, &f->schema, pointer, NULL, text));
 }
 
 /* Cuts the list of --ref in place. A document is known by the name that it is given here. */
@@ -97,8 +100,7 @@ static bool load_references(char *names, struct file *files, struct schema_docum
 }
 
 /* The schema, or NULL with e, whose text begins with its place. */
-static struct schema *compile(const struct cli *cli, const struct file *file, struct findings *f,
-                              struct err *e)
+static struct schema *compile(const struct cli *cli, struct findings *f, struct err *e)
 {
     struct file files[REFERENCES_MAX] = { 0 };
     struct schema_document documents[REFERENCES_MAX];
@@ -108,11 +110,11 @@ static struct schema *compile(const struct cli *cli, const struct file *file, st
     AUTO_FREE char *pointer = NULL;
     struct schema *s = NULL;
     if (load_references(cli->config->ref, files, documents, &o.document_count, e))
-        s = schema_compile_with(file->value, &o, &pointer, e);
+        s = schema_compile_with(f->schema.value, &o, &pointer, e);
     if (!s && pointer) {
         uint32_t line, column;
-        positions_find_key(file->positions, pointer, &line, &column);
-        err_prefix(e, "%s:%u:%u", file->path, line, column);
+        positions_find_key(f->schema.positions, pointer, &line, &column);
+        err_prefix(e, "%s:%u:%u", f->schema.path, line, column);
         e->kind = ERR_INVALID; /* a reference without a target is no missing file */
     }
     for (size_t i = 0; i < o.document_count; i++) file_done(&files[i]);
@@ -123,11 +125,11 @@ static struct schema *compile(const struct cli *cli, const struct file *file, st
 static bool check(const struct schema *s, struct findings *f, bool *ret_valid, struct err *e)
 {
     CLEANUP(schema_report_done) struct schema_report report = { .max = VIOLATIONS_MAX };
-    *ret_valid = schema_check_all(s, f->data->value, &report, e);
-    if (!*ret_valid && !report.count) return err_prefix(e, "%s", f->data->path);
+    *ret_valid = schema_check_all(s, f->data.value, &report, e);
+    if (!*ret_valid && !report.count) return err_prefix(e, "%s", f->data.path);
     for (size_t i = 0; i < report.count; i++) {
         const struct schema_violation *v = &report.list[i];
-        json_array_append_new(f->violations, finding(f, f->data, v->pointer, v->keyword, v->text));
+        json_array_append_new(f->violations, finding(f, &f->data, v->pointer, v->keyword, v->text));
     }
     if (report.count == report.max)
         buf_addf(&f->text, "tutti: schema: only the first %d violations are told\n",
@@ -137,14 +139,11 @@ static bool check(const struct schema *s, struct findings *f, bool *ret_valid, s
 
 static int check_files(const struct cli *cli, struct findings *f)
 {
-    CLEANUP(file_done) struct file schema = { 0 }, data = { 0 };
     struct err e = { 0 };
     bool valid;
-    f->schema = &schema;
-    f->data = &data;
-    if (!load(cli->args[1], &schema, &e)) return cli_fail(cli, "schema", &e);
-    CLEANUP(schema_free_p) struct schema *s = compile(cli, &schema, f, &e);
-    if (!s || !load(cli->args[2], &data, &e) || !check(s, f, &valid, &e))
+    if (!load(cli->args[1], &f->schema, &e)) return cli_fail(cli, "schema", &e);
+    CLEANUP(schema_free_p) struct schema *s = compile(cli, f, &e);
+    if (!s || !load(cli->args[2], &f->data, &e) || !check(s, f, &valid, &e))
         return cli_fail(cli, "schema", &e);
     if (cli->config->json) {
         AUTO_JSON *report = json_pack("{s:b, s:O, s:O}", "valid", valid, "violations",

@@ -117,6 +117,8 @@ static bool check_number(struct check *c, const struct node *n, const json_t *va
 {
     const struct number_rules *r = n->numbers;
     const char *broken = NULL;
+    /* The decimal of a real comes from its text. */
+    if (r->multiple_of && !spend(c, json_is_real(value) ? 16 : 1)) return false;
     if (r->minimum && number_order(value, r->minimum) < 0)
         broken = "minimum";
     else if (r->maximum && number_order(value, r->maximum) > 0)
