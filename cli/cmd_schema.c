@@ -25,11 +25,12 @@ static void file_done(struct file *f)
     positions_free(f->positions);
 }
 
-/* A warning about the schema, or a violation of it: a line for people, an object for programs. */
+/* The two files, and what is found: warnings about the schema and violations of it, a line of text
+ * for people, an object for programs. */
 struct findings {
+    struct file schema, data;
     struct buf text;
     json_t *warnings, *violations;
-    struct file schema, data;
 };
 
 static void findings_done(struct findings *f)
@@ -99,8 +100,7 @@ static bool load_references(char *names, struct file *files, struct schema_docum
 }
 
 /* The schema, or NULL with e, whose text begins with its place. */
-static struct schema *compile(const struct cli *cli, const struct file *file, struct findings *f,
-                              struct err *e)
+static struct schema *compile(const struct cli *cli, struct findings *f, struct err *e)
 {
     struct file files[REFERENCES_MAX] = { 0 };
     struct schema_document documents[REFERENCES_MAX];
@@ -110,11 +110,11 @@ static struct schema *compile(const struct cli *cli, const struct file *file, st
     AUTO_FREE char *pointer = NULL;
     struct schema *s = NULL;
     if (load_references(cli->config->ref, files, documents, &o.document_count, e))
-        s = schema_compile_with(file->value, &o, &pointer, e);
+        s = schema_compile_with(f->schema.value, &o, &pointer, e);
     if (!s && pointer) {
         uint32_t line, column;
-        positions_find_key(file->positions, pointer, &line, &column);
-        err_prefix(e, "%s:%u:%u", file->path, line, column);
+        positions_find_key(f->schema.positions, pointer, &line, &column);
+        err_prefix(e, "%s:%u:%u", f->schema.path, line, column);
         e->kind = ERR_INVALID; /* a reference without a target is no missing file */
     }
     for (size_t i = 0; i < o.document_count; i++) file_done(&files[i]);
@@ -142,7 +142,7 @@ static int check_files(const struct cli *cli, struct findings *f)
     struct err e = { 0 };
     bool valid;
     if (!load(cli->args[1], &f->schema, &e)) return cli_fail(cli, "schema", &e);
-    CLEANUP(schema_free_p) struct schema *s = compile(cli, &f->schema, f, &e);
+    CLEANUP(schema_free_p) struct schema *s = compile(cli, f, &e);
     if (!s || !load(cli->args[2], &f->data, &e) || !check(s, f, &valid, &e))
         return cli_fail(cli, "schema", &e);
     if (cli->config->json) {

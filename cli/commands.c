@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "common/base/limits.h"
+#include "common/base/nearest.h"
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct cli_config, member)
@@ -427,33 +428,9 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
-/* Levenshtein distance with one row (Wagner and Fischer, 1974). */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[NAME_BYTES_MAX + 1], width = MIN(strlen(b), (size_t)NAME_BYTES_MAX);
-    for (size_t j = 0; j <= width; j++) row[j] = j;
-    for (size_t i = 0; a[i] && i < NAME_BYTES_MAX; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < width; j++) {
-            size_t replace = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            size_t other = MIN(row[j], row[j + 1]) + 1;
-            row[j + 1] = MIN(replace, other);
-        }
-    }
-    return row[width];
-}
-
 const char *command_suggest(const char *name)
 {
-    const char *best = NULL;
-    size_t nearest = 3; /* further away it is no typing error */
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        size_t d = distance(name, all[i].name);
-        if (d >= nearest || d >= strlen(all[i].name)) continue;
-        nearest = d;
-        best = all[i].name;
-    }
-    return best;
+    const char *names[ARRAY_LEN(all)];
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) names[i] = all[i].name;
+    return nearest_name(name, names, ARRAY_LEN(names));
 }

@@ -28,7 +28,8 @@ void mocks_done(struct mocks *m)
 
 const struct mock *mocks_find(const struct mocks *m, struct bytes path)
 {
-    const char *slash = path.data ? memrchr(path.data, '/', path.len) : NULL;
+    ASSERT(path.data);
+    const char *slash = memrchr(path.data, '/', path.len);
     struct bytes name = path;
     if (slash) name = (struct bytes){ slash + 1, path.len - (size_t)(slash + 1 - path.data) };
     const struct mock *found = NULL;

@@ -117,6 +117,8 @@ static bool check_number(struct check *c, const struct node *n, const json_t *va
 {
     const struct number_rules *r = n->numbers;
     const char *broken = NULL;
+    /* The decimal of a real comes from its text. */
+    if (r->multiple_of && !spend(c, json_is_real(value) ? 16 : 1)) return false;
     if (r->minimum && number_order(value, r->minimum) < 0)
         broken = "minimum";
     else if (r->maximum && number_order(value, r->maximum) > 0)
@@ -575,8 +577,9 @@ static bool check_node(struct check *c, const struct node *n, const json_t *valu
 {
     if (n->never)
         return fail(c, n, NULL, at,
-                    at ? "the schema allows no such property"
-                       : "the schema allows no value at all");
+                    !at       ? "the schema allows no value at all"
+                    : at->key ? "the schema allows no such property"
+                              : "the schema allows no such item");
     if (n->types) {
         enum schema_type type = value_type(value);
         unsigned is = 1u << type | (type == TYPE_INTEGER ? 1u << TYPE_NUMBER : 0);
@@ -628,11 +631,14 @@ bool schema_check_all(const struct schema *s, const json_t *value, struct schema
 {
     bool stopped;
     if (run(s, value, NULL, &stopped, e)) return true;
-    if (!stopped) (void)run(s, value, r, &stopped, e);
+    if (stopped) return false;
+    (void)run(s, value, r, &stopped, e);
     if (r->count)
         report_error(r, e);
-    else if (!stopped)
-        err_fail(e, ERR_INVALID, "the value does not fit the schema");
+    else /* to say why takes more work than to find out */
+        err_fail(e, ERR_INVALID,
+                 "the value does not fit the schema, for reasons that take too "
+                 "long to find");
     return false;
 }
 

@@ -69,7 +69,8 @@ struct schema_report {
 };
 
 /* As schema_check; r, whose max is set and whose rest is zero, gets the violations in the order in
- * which they are found. It stays empty if the check fails by a limit. */
+ * which they are found. It stays empty if the check fails by a limit, and in the rare case that the
+ * value is invalid and the reasons take more work than is allowed. */
 MUST_CHECK bool schema_check_all(const struct schema *s, const json_t *value,
                                  struct schema_report *r, struct err *e);
 void schema_report_done(struct schema_report *r);

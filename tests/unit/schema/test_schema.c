@@ -71,7 +71,7 @@ Test(schema, arrays_are_checked_in_number_in_items_and_in_difference)
     check("{\"maxItems\":1}", "[1,2]", "at most 1 item, found 2");
     check("{\"items\":{\"type\":\"string\"}}", "[\"a\",2]", "/1: expected a string");
     check("{\"items\":false}", "[]", NULL);
-    check("{\"items\":false}", "[1]", "/0: the schema allows no such property");
+    check("{\"items\":false}", "[1]", "/0: the schema allows no such item");
     check("{\"uniqueItems\":true}", "[1,true,\"1\",[1],{\"a\":1}]", NULL);
     check("{\"uniqueItems\":true}", "[{\"a\":1,\"b\":2},7,{\"b\":2.0,\"a\":1}]",
           "items that all differ, found 0 and 2 the same");
