@@ -285,7 +285,8 @@ bool layout_read(struct layout *ret, struct bytes text, struct err *e)
     int ready = yaml_parser_initialize(&r.parser);
     ASSERT(ready);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const yaml_char_t *)text.data, text.len);
+    const char *data = text.len ? text.data : ""; /* libyaml takes no NULL */
+    yaml_parser_set_input_string(&r.parser, (const yaml_char_t *)data, text.len);
     bool ok = read_document(&r);
     yaml_parser_delete(&r.parser);
     if (ok) find_comments(&r);

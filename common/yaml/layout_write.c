@@ -205,7 +205,7 @@ static size_t content_indent(const struct writer *w, size_t at, size_t end)
         if (at < end && text[at] != '\n') return at - from;
         at++;
     }
-    return 0;
+    return SIZE_MAX; /* only spaces, which mean nothing */
 }
 
 static void write_content(struct writer *w, size_t at, size_t end, size_t cut, uint32_t indent)

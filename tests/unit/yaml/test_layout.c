@@ -74,6 +74,7 @@ Test(layout, comments_stay_where_they_were)
     formats("# only a comment", "# only a comment\n");
     AUTO_BUF struct buf nothing = { 0 };
     cr_assert(yaml_format((struct bytes){ 0 }, &nothing, NULL) && nothing.len == 0);
+    cr_assert(yaml_format(BYTES_LIT("\n \n"), &nothing, NULL) && nothing.len == 0);
 }
 
 Test(layout, block_texts_keep_every_character)
@@ -83,6 +84,7 @@ Test(layout, block_texts_keep_every_character)
     formats("a: |+\n  one\n\n\nb: 1\n", "a: |+\n  one\n\n\nb: 1\n");
     formats("a:\n    - |2\n        two more\n      text\n",
             "a:\n  - |2\n      two more\n    text\n");
+    formats("a: |\n   \n", "a: |-\n");
     formats("a: |\n  no newline at the end", "a: |-\n  no newline at the end\n");
 }
 
