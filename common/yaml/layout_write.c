@@ -550,10 +550,15 @@ static bool same_comments(const struct layout *a, const struct layout *b)
     return true;
 }
 
+static bool begins_with_mark(struct bytes text)
+{
+    return text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0;
+}
+
 /* Without byte order mark, and with \n at the ends of lines. */
 static void normalise(struct bytes text, struct buf *ret)
 {
-    size_t at = text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t at = begins_with_mark(text) ? 3 : 0;
     for (; at < text.len; at++) {
         if (text.data[at] != '\r')
             buf_add_char(ret, text.data[at]);
@@ -571,7 +576,7 @@ static bool lay_out(struct bytes text, struct buf *ret, struct err *e)
     write_root(&w);
     line_up(&w, ret);
     free(w.tails);
-    return (!w.odd && same_meaning(text, buf_bytes(ret)) &&
+    return (!w.odd && !begins_with_mark(buf_bytes(ret)) && same_meaning(text, buf_bytes(ret)) &&
             layout_read(&after, buf_bytes(ret), e) && same_comments(&before, &after)) ||
            err_fail(e, ERR_UNSUPPORTED,
                     "it is written in a way that cannot be laid out without a change of what it "
