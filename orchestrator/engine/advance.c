@@ -388,18 +388,29 @@ static void step_time(struct fold *f, uint32_t index)
 {
     const struct step *s = step_get(f, index);
     const struct step_def *d = &f->def->steps[index];
-    if (!s || !f->timer) return;
     if (s->state == STEP_STATE_ISSUED && f->expires && step_backstop_ms(f->run, d, s) <= f->now_ms)
         step_timed_out(f, index);
     if (s->state == STEP_STATE_BACKOFF && s->at_ms <= f->now_ms) step_issue(f, index, false);
 }
 
+static enum flow step_flow(const struct step_def *d, enum step_state state)
+{
+    switch (state) {
+    case STEP_STATE_COMPLETED:
+    case STEP_STATE_SKIPPED: return FLOW_DONE;
+    case STEP_STATE_FAILED: return d->on_error == ON_ERROR_CONTINUE ? FLOW_DONE : FLOW_FAILED;
+    default: return FLOW_BUSY;
+    }
+}
+
 static enum flow step_run(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
-    if (step_at(f, index) == STEP_STATE_PENDING)
+    enum step_state state = step_at(f, index);
+    if (state == STEP_STATE_COMPLETED) return FLOW_DONE;
+    if (state == STEP_STATE_PENDING)
         step_start(f, index);
-    else
+    else if (f->timer)
         step_time(f, index);
     /* A second turn is only needed for the fallback of what has just failed. */
     for (int turn = 0; turn < 2 && step_at(f, index) == STEP_STATE_WAITING; turn++) {
@@ -407,13 +418,7 @@ static enum flow step_run(struct fold *f, uint32_t index)
         step_continue(f, index);
         if (f->stop || before == in_fallback(f, index)) break;
     }
-    if (f->stop) return FLOW_BUSY;
-    switch (step_at(f, index)) {
-    case STEP_STATE_COMPLETED:
-    case STEP_STATE_SKIPPED: return FLOW_DONE;
-    case STEP_STATE_FAILED: return d->on_error == ON_ERROR_CONTINUE ? FLOW_DONE : FLOW_FAILED;
-    default: return FLOW_BUSY;
-    }
+    return f->stop ? FLOW_BUSY : step_flow(d, step_at(f, index));
 }
 
 /* Whether what a step of a graph needs has ended well. */

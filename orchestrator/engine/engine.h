@@ -146,6 +146,8 @@ uint32_t run_visited(const struct run *run);
  *   q:<path>  what an issued task is made of, where it could not be made again from the state (it
  *             read something mutable); the list of a map, likewise; what the iteration before gave
  *
+ *   l         attempts that were not answered when their item or iteration went (late.c)
+ *
  *   m:<path>:<n>  page n of a map that goes on: 256 items each, which have ended, and the steps
  *             of those that are live
  *

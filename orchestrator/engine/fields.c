@@ -209,32 +209,34 @@ static void body_changes(const struct run *run, struct body *body, struct fields
 
 /* --- what changed --- */
 
-/* Writes a field, or takes it out of the store if it is there. */
-static void payload_change(struct fields *ret, const struct buf *name, struct bytes value,
-                           struct step *s, uint8_t stored)
+static struct bytes named(struct fields *f, const char *prefix, const struct run *run,
+                          const struct scope *scope, const char *step)
 {
-    if (!value.data && !(s->flags & stored)) return;
-    add_copy(ret, arena_copy(&ret->arena, buf_bytes(name)), value.data, value.len);
-    if (value.data)
-        s->flags |= stored;
-    else
-        s->flags &= (uint8_t)~stored;
+    const char *const parts[] = { prefix, scope_path(run, scope), step };
+    size_t len[ARRAY_LEN(parts)], sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) sum += len[i] = strlen(parts[i]);
+    char *name = arena_alloc(&f->arena, sum + 1), *at = name;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        memcpy(at, parts[i], len[i]);
+        at += len[i];
+    }
+    *at = '\0';
+    return (struct bytes){ .data = name, .len = sum };
 }
 
 static void step_changes(const struct run *run, const struct scope *scope, const char *path,
                          struct step *s, struct fields *ret)
 {
-    AUTO_BUF struct buf name = { 0 };
-    struct bytes result = { s->result, s->result_len }, payload = { s->payload, s->payload_len };
-    if (s->flags & STEP_RESULT_CHANGED) {
-        field_name(&name, "o:", run, scope, path);
-        payload_change(ret, &name, result, s, STEP_RESULT_STORED);
-    }
-    if (s->flags & STEP_PAYLOAD_CHANGED) {
-        field_name(&name, "q:", run, scope, path);
-        payload_change(ret, &name, payload, s, STEP_PAYLOAD_STORED);
-    }
-    s->flags &= (uint8_t) ~(STEP_RESULT_CHANGED | STEP_PAYLOAD_CHANGED);
+    if (!(s->flags & (STEP_RESULT_CHANGED | STEP_PAYLOAD_CHANGED))) return;
+    /* What is not there needs no deletion. */
+    if (s->flags & STEP_RESULT_CHANGED && (s->result || s->flags & STEP_RESULT_STORED))
+        add_copy(ret, named(ret, "o:", run, scope, path), s->result, s->result_len);
+    if (s->flags & STEP_PAYLOAD_CHANGED && (s->payload || s->flags & STEP_PAYLOAD_STORED))
+        add_copy(ret, named(ret, "q:", run, scope, path), s->payload, s->payload_len);
+    s->flags &= (uint8_t) ~(STEP_RESULT_CHANGED | STEP_PAYLOAD_CHANGED | STEP_RESULT_STORED |
+                            STEP_PAYLOAD_STORED);
+    if (s->result) s->flags |= STEP_RESULT_STORED;
+    if (s->payload) s->flags |= STEP_PAYLOAD_STORED;
 }
 
 static void scope_changes(const struct run *run, struct scope *scope, struct fields *ret)
@@ -301,6 +303,7 @@ static void forget_payloads(struct run *run)
     free(TAKE(run->input));
     free(TAKE(run->vars));
     run->input_len = run->vars_len = 0;
+    late_free(run);
 }
 
 bool run_changed(const struct run *run)
@@ -322,13 +325,18 @@ void run_changes(struct run *run, struct fields *ret)
     /* Whatever changes, the skeleton does: it holds the time. */
     encode_skeleton(run, &b);
     field_add(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
+    if (run->changed & RUN_LATE) {
+        buf_reset(&b);
+        late_encode(run, &b);
+        field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
     scope_changes(run, run->root, ret);
     repeated_changes(run, ret);
     transition_changes(run, ret);
+    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
     run->changed = 0;
     run->pending_fields = 0;
-    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
 }

@@ -389,6 +389,8 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
         load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
         load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
         if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");
+        const struct field *late = field_find(fields, count, "l");
+        if (late && !late_load(run, late->value, l->e)) return false;
     }
     if (!load_scope(l, run->root, json_array_get(skeleton, SKELETON_STEPS)))
         return err_prefix(l->e, "the run's steps");

@@ -22,10 +22,10 @@
 
 /* --- paths --- */
 
-struct bytes step_path(struct fold *f, uint32_t index)
+struct bytes step_path_within(struct fold *f, uint32_t index)
 {
     const struct scope *s = step_scope(f, index);
-    if (!s || !s->body) return bytes_of(f->def->steps[index].path);
+    if (!s) return bytes_of(f->def->steps[index].path);
     buf_reset(&f->path);
     buf_add_text(&f->path, scope_path(f->run, s));
     buf_add_text(&f->path, f->def->steps[index].path);
@@ -228,6 +228,11 @@ void scope_erase(struct run *run, struct scope *scope)
         const struct step *s = scope->steps[i];
         if (!s) continue;
         const char *step = run->def->steps[def->steps[i]].path;
+        int64_t issued = (1ll << MIN(s->attempt, 62)) - 1;
+        if (issued & ~s->counted && step_kind_is_task(run->def->steps[def->steps[i]].kind)) {
+            field_name(&name, "", run, scope, step);
+            late_add(run, name.data, issued & ~s->counted);
+        }
         if (s->flags & STEP_RESULT_STORED) {
             field_name(&name, "o:", run, scope, step);
             run_erase_field(run, &name);

@@ -108,15 +108,33 @@ static void step_shed(struct run *run, const struct scope *scope, struct step *s
     s->definite = 0;
 }
 
+/* The step in its instance, made if it was PENDING so far. */
+static struct step *make_in(struct fold *f, struct scope *scope, uint32_t index)
+{
+    struct step **place = &scope->steps[f->def->steps[index].slot];
+    if (*place) return *place;
+    *place = xcalloc(1, sizeof **place);
+    account(f->run, scope, step_bytes(*place), 0);
+    return *place;
+}
+
+struct step *step_make(struct fold *f, uint32_t index)
+{
+    struct scope *scope = step_scope(f, index);
+    ASSERT(scope);
+    return make_in(f, scope, index);
+}
+
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why)
 {
     struct run *run = f->run;
     struct scope *scope = step_scope(f, index);
-    struct step *s = step_make(f, index);
+    struct step *s = make_in(f, scope, index);
     ASSERT(step_moves[s->state][to]);
     if (s->state == STEP_STATE_ISSUED) run->issued--;
     if (to == STEP_STATE_ISSUED) run->issued++;
-    if (step_queued(&f->def->steps[index], s)) queue_remove(run, s);
+    if (s->state == STEP_STATE_WAITING && step_queued(&f->def->steps[index], s))
+        queue_remove(run, s);
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
     if (step_state_terminal(to)) step_shed(run, scope, s);
@@ -255,6 +273,7 @@ static void aside_free(struct run *run)
         a->ended = b->next_ended;
         body_free(run, b);
     }
+    late_free(run);
     ASSERT(a->repeated_bytes == 0 && !a->queue);
     for (size_t i = 0; i < a->erased_count; i++) free(a->erased[i]);
     free(a->erased);
@@ -342,33 +361,16 @@ size_t run_memory(const struct run *run)
 
 /* --- steps --- */
 
-enum step_state step_at(const struct fold *f, uint32_t index)
-{
-    const struct step *s = step_get(f, index);
-    return s ? (enum step_state)s->state : STEP_STATE_PENDING;
-}
-
 bool step_queued(const struct step_def *d, const struct step *s)
 {
     return step_kind_is_task(d->kind) && s->state == STEP_STATE_WAITING && s->issued_off &&
            !(s->flags & STEP_FALLBACK);
 }
 
-struct step *step_make(struct fold *f, uint32_t index)
-{
-    struct scope *scope = step_scope(f, index);
-    ASSERT(scope);
-    struct step **place = &scope->steps[f->def->steps[index].slot];
-    if (*place) return *place;
-    *place = xcalloc(1, sizeof **place);
-    account(f->run, scope, step_bytes(*place), 0);
-    return *place;
-}
-
 void step_set_result(struct fold *f, uint32_t index, struct bytes value)
 {
-    struct step *s = step_make(f, index);
     struct scope *scope = step_scope(f, index);
+    struct step *s = make_in(f, scope, index);
     if (!value.data && !s->result) return;
     size_t before = step_bytes(s);
     char *copy = bytes_dup(value);
@@ -379,7 +381,8 @@ void step_set_result(struct fold *f, uint32_t index, struct bytes value)
     s->flags |= STEP_RESULT_CHANGED;
     f->run->pending_fields++;
     names_forget_result(scope, f->def->steps[index].slot);
-    step_touch(f, index);
+    f->touched = true;
+    scope_changed(f->run, scope);
 }
 
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value)

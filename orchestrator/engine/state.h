@@ -34,8 +34,9 @@ struct step {
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
-    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum; of a map that has
-                        ended: items that failed */
+    int64_t counted; /* bit n - 1: the usage of attempt n is in the run's sum (in what repeats: it
+                        was answered, maybe without any); of a map that has ended: items that
+                        failed */
     char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
                         likewise; of a loop: the output of the iteration before (repeat.c) */
     uint32_t payload_len;
@@ -125,6 +126,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 #define RUN_SKELETON       2
 #define RUN_VARS           4
 #define RUN_RESULT_CHANGED 8
+#define RUN_LATE           16
 
 struct transition {
     struct transition *next;
@@ -172,6 +174,14 @@ struct aside {
     struct body *ended; /* maps that have ended, whose last outputs are to be written */
     char **erased;      /* names of stored fields that are to be deleted */
     size_t erased_count, erased_cap;
+    struct late *late; /* oldest first */
+    size_t late_count;
+};
+
+/* Attempts that were not answered when their instance went. */
+struct late {
+    char *path;
+    int64_t attempts; /* bits as of step.counted */
 };
 
 /* Why a pass ends at once. */
@@ -215,7 +225,6 @@ struct fold fold_begin(struct run *run, const struct fold_context *cx, struct ef
 /* Writes the transition, the run's time and its due; releases the fold's memory. */
 void fold_end(struct fold *f);
 void fold_release(struct fold *f);
-enum step_state step_at(const struct fold *f, uint32_t index);
 /* Whether a task waits for a slot. */
 bool step_queued(const struct step_def *d, const struct step *s);
 struct step *step_make(struct fold *f, uint32_t index);
@@ -281,8 +290,17 @@ static inline struct step *step_get(const struct fold *f, uint32_t index)
     const struct scope *s = step_scope(f, index);
     return s ? s->steps[f->def->steps[index].slot] : NULL;
 }
+static inline enum step_state step_at(const struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f, index);
+    return s ? (enum step_state)s->state : STEP_STATE_PENDING;
+}
 /* The step's path in the run; lives until the next call. */
-struct bytes step_path(struct fold *f, uint32_t index);
+struct bytes step_path_within(struct fold *f, uint32_t index);
+static inline struct bytes step_path(struct fold *f, uint32_t index)
+{
+    return f->scope->body ? step_path_within(f, index) : bytes_of(f->def->steps[index].path);
+}
 /* The instance itself. body NULL: the root. Not in the run's lists. */
 struct scope *scope_new(struct run *run, struct body *body, uint32_t item);
 /* Releases an instance and what is in it, with no word to anybody. */
@@ -361,6 +379,20 @@ void failure_encode(struct fold *f, struct buf *ret, const struct failure *failu
 struct failure failure_of(enum error_type type, uint32_t step, const struct err *e);
 /* The name of the type of an encoded error, copied. */
 void failure_type(struct bytes error, char ret[32]);
+
+/* --- late.c --- */
+
+/* Bit of an attempt in step.counted; 0 for those whose usage is counted whenever it comes. */
+static inline int64_t attempt_bit(uint32_t attempt)
+{
+    return attempt >= 1 && attempt <= 62 ? 1ll << (attempt - 1) : 0;
+}
+void late_add(struct run *run, const char *path, int64_t attempts);
+/* Whether it is still to be answered; from now on it is not. */
+bool late_take(struct run *run, struct bytes path, uint32_t attempt);
+void late_encode(const struct run *run, struct buf *ret);
+MUST_CHECK bool late_load(struct run *run, struct bytes text, struct err *e);
+void late_free(struct run *run);
 
 /* --- names.c --- */
 struct template_env names_env(struct fold *f, uint32_t step);

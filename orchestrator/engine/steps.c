@@ -11,7 +11,6 @@
 #include "common/base/mutant.h"
 
 #define IDEMPOTENCY_KEY_MAX 1024
-#define COUNTED_ATTEMPTS    62 /* bits of step.counted; usage of later attempts is always counted */
 
 static void task_id_of(struct fold *f, uint32_t index, uint32_t attempt, char ret[TASK_ID_MAX])
 {
@@ -360,17 +359,33 @@ void step_timed_out(struct fold *f, uint32_t index)
 
 /* --- results --- */
 
-static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
+static void add_usage(struct fold *f, const struct usage *u)
 {
-    const struct usage *u = &ev->usage;
-    if (!u->tokens_in && !u->tokens_out && !u->micro_usd) return;
-    struct step *s = step_make(f, index);
-    int64_t bit = ev->attempt <= COUNTED_ATTEMPTS ? 1ll << (ev->attempt - 1) : 0;
-    if (s->counted & bit) return;
-    s->counted |= bit;
     add_saturated(&f->run->usage.tokens_in, u->tokens_in);
     add_saturated(&f->run->usage.tokens_out, u->tokens_out);
     add_saturated(&f->run->usage.micro_usd, u->micro_usd);
+    f->touched = true;
+}
+
+static bool has_usage(const struct event *ev)
+{
+    return ev->usage.tokens_in || ev->usage.tokens_out || ev->usage.micro_usd;
+}
+
+/* Nothing more is to be expected of the attempt when its instance is gone (late.c). */
+static void note_answer(const struct fold *f, struct step *s, const struct event *ev)
+{
+    if (f->scope->body) s->counted |= attempt_bit(ev->attempt);
+}
+
+static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
+{
+    if (!has_usage(ev)) return;
+    struct step *s = step_make(f, index);
+    int64_t bit = attempt_bit(ev->attempt);
+    if (s->counted & bit) return;
+    s->counted |= bit;
+    add_usage(f, &ev->usage);
     step_touch(f, index);
 }
 
@@ -426,14 +441,16 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
         return;
     }
     if (!current && s->state == STEP_STATE_ISSUED) step_cancel_task(f, index);
+    note_answer(f, s, ev);
     step_complete(f, index, output);
 }
 
 /* The value of task.failed; what a foreign worker leaves out or gets wrong becomes `internal`. */
 static void failed(struct fold *f, uint32_t index, const struct event *ev)
 {
-    const struct step *s = step_get(f, index);
+    struct step *s = step_get(f, index);
     if (!counts(f, s, ev)) return;
+    note_answer(f, s, ev);
     struct failure failure = { .type = ERROR_INTERNAL, .step = index, .attempt = s->attempt };
     AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
     const char *type = json_text(value, "type"), *message = json_text(value, "message");
@@ -473,6 +490,8 @@ static void settle_gone(struct fold *f, const struct step_def *d, const struct e
     char task_id[TASK_ID_MAX];
     task_id_make(task_id, bytes_of(f->run->id), ev->path, ev->attempt);
     effect_mark(f, EFFECT_SETTLE, task_id, run_deadline_ms(f->run) + LEASE_MS);
+    if (run_state_terminal((enum run_state)f->run->state) || !has_usage(ev)) return;
+    if (late_take(f->run, ev->path, ev->attempt)) add_usage(f, &ev->usage);
 }
 
 static void result_of(struct fold *f, uint32_t index, const struct event *ev)

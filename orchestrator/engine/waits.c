@@ -78,8 +78,8 @@ void timed_update(struct run *run, struct scope *scope, uint32_t index, struct s
         return;
     }
     uint32_t count = run->timed_count;
-    if ((count & (count - 1)) == 0) /* there is room for a power of two */
-        run->timed = xrealloc(run->timed, MAX(2 * count, 1u) * sizeof *run->timed);
+    bool full = count ? (count & (count - 1)) == 0 : !run->timed; /* room for a power of two */
+    if (full) run->timed = xrealloc(run->timed, MAX(2 * count, 1u) * sizeof *run->timed);
     heap_up(run, run->timed_count++, t);
 }
 

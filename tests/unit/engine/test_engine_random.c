@@ -293,6 +293,7 @@ static void answer(struct world *w, struct prng *r, struct emission *task, bool 
     uint32_t attempt = task->attempt;
     unsigned kind = well ? 0 : below(r, 10);
     task->answered = true;
+    task->counted |= kind < 9 && !run_state_terminal(run_state_of(w->run));
     if (kind < 6) {
         world_result(w, EVENT_TASK_COMPLETED, path, attempt, outputs[below(r, well ? 2 : 4)],
                      some_usage);
@@ -362,6 +363,17 @@ static void finish(struct world *w, struct prng *r)
     cr_assert(run_state_terminal(run_state_of(w->run)), "the run does not end");
 }
 
+/* What each attempt has consumed is counted once, however late it was answered, and also if its
+ * item or iteration was long gone. */
+static void check_usage(const struct world *w)
+{
+    json_int_t counted = 0;
+    AUTO_JSON *run = world_describe(w);
+    for (size_t i = 0; i < w->emitted; i++) counted += w->emissions[i].counted;
+    const json_t *usage = json_object_get(run, "usage");
+    cr_assert_eq(json_int(usage, "tokens_in", -1), some_usage.tokens_in * counted);
+}
+
 static void random_run(const struct definition *def, uint64_t seed)
 {
     struct prng r = { .state = seed };
@@ -376,6 +388,7 @@ static void random_run(const struct definition *def, uint64_t seed)
     w.hasty = false;
     finish(&w, &r);
     world_check_replay(&w);
+    check_usage(&w);
     /* A finished run changes no more. */
     if (w.emitted) answer(&w, &r, &w.emissions[below(&r, (unsigned)w.emitted)], false);
     cr_assert_eq(w.verdict == ENGINE_APPLIED, w.emitted == 0 ? w.verdict == ENGINE_APPLIED : false);

@@ -21,6 +21,7 @@ struct emission {
     char *value;
     bool cancelled;
     bool answered; /* for the property test */
+    bool counted;  /* it was answered with its usage while the run went on */
 };
 
 struct world {
