@@ -13,7 +13,7 @@ struct arena_chunk {
     alignas(max_align_t) char data[];
 };
 
-void *arena_alloc(struct arena *a, size_t bytes)
+void *schema_arena_alloc(struct arena *a, size_t bytes)
 {
     size_t align = alignof(max_align_t);
     bytes = (bytes + align - 1) & ~(align - 1);
@@ -30,13 +30,13 @@ void *arena_alloc(struct arena *a, size_t bytes)
     return p;
 }
 
-char *arena_text(struct arena *a, const char *text)
+char *schema_arena_text(struct arena *a, const char *text)
 {
     size_t len = strlen(text) + 1;
-    return memcpy(arena_alloc(a, len), text, len);
+    return memcpy(schema_arena_alloc(a, len), text, len);
 }
 
-void arena_done(struct arena *a)
+void schema_arena_done(struct arena *a)
 {
     for (struct arena_chunk *c = a->chunks, *next; c; c = next) {
         next = c->next;

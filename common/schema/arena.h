@@ -14,8 +14,8 @@ struct arena {
 };
 
 /* Zeroed, aligned for anything. */
-void *arena_alloc(struct arena *a, size_t bytes);
-char *arena_text(struct arena *a, const char *text);
-void arena_done(struct arena *a);
+void *schema_arena_alloc(struct arena *a, size_t bytes);
+char *schema_arena_text(struct arena *a, const char *text);
+void schema_arena_done(struct arena *a);
 
 #endif

@@ -89,7 +89,7 @@ static void enqueue(struct compile *c, struct node *n)
 
 static struct node *node_new(struct compile *c, const json_t *value)
 {
-    struct node *n = arena_alloc(&c->s->arena, sizeof *n);
+    struct node *n = schema_arena_alloc(&c->s->arena, sizeof *n);
     n->json = value;
     n->index = SIZE_MAX;
     n->number = c->queue_count;
@@ -142,7 +142,7 @@ static struct node *node_at(struct compile *c, const struct resource *resource, 
     if (n) return n;
     n = node_new(c, value);
     n->resource = resource;
-    n->address = arena_text(&c->s->arena, address);
+    n->address = schema_arena_text(&c->s->arena, address);
     return n;
 }
 
@@ -421,7 +421,8 @@ static void finish_dynamic(struct compile *c)
     size_t holders[DYNAMIC_NAMES_MAX] = { 0 };
     for (size_t i = 0; i < c->used_count; i++) {
         struct resource *resource = c->used[i];
-        resource->dynamic = arena_alloc(&c->s->arena, c->dynamic_count * sizeof(struct node *));
+        resource->dynamic =
+            schema_arena_alloc(&c->s->arena, c->dynamic_count * sizeof(struct node *));
         for (size_t j = 0; j < c->dynamic_count; j++) {
             const struct anchor *a = dynamic_anchor(c, resource, j);
             if (!a) continue;
@@ -547,7 +548,7 @@ struct schema *schema_free(struct schema *s)
     if (!s) return NULL;
     for (size_t i = 0; i < s->pattern_count; i++) pattern_free(s->patterns[i]);
     free(s->patterns);
-    arena_done(&s->arena);
+    schema_arena_done(&s->arena);
     json_decref(s->documents);
     free(s);
     return NULL;

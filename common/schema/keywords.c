@@ -17,7 +17,7 @@
 static struct object_rules *objects(struct compile *c, struct node *n)
 {
     if (n->objects) return n->objects;
-    n->objects = arena_alloc(&c->s->arena, sizeof *n->objects);
+    n->objects = schema_arena_alloc(&c->s->arena, sizeof *n->objects);
     n->objects->max = SIZE_MAX;
     return n->objects;
 }
@@ -25,7 +25,7 @@ static struct object_rules *objects(struct compile *c, struct node *n)
 static struct array_rules *arrays(struct compile *c, struct node *n)
 {
     if (n->arrays) return n->arrays;
-    n->arrays = arena_alloc(&c->s->arena, sizeof *n->arrays);
+    n->arrays = schema_arena_alloc(&c->s->arena, sizeof *n->arrays);
     n->arrays->max = n->arrays->max_contains = SIZE_MAX;
     n->arrays->min_contains = 1;
     return n->arrays;
@@ -34,26 +34,26 @@ static struct array_rules *arrays(struct compile *c, struct node *n)
 static struct string_rules *strings(struct compile *c, struct node *n)
 {
     if (n->strings) return n->strings;
-    n->strings = arena_alloc(&c->s->arena, sizeof *n->strings);
+    n->strings = schema_arena_alloc(&c->s->arena, sizeof *n->strings);
     n->strings->max = SIZE_MAX;
     return n->strings;
 }
 
 static struct number_rules *numbers(struct compile *c, struct node *n)
 {
-    if (!n->numbers) n->numbers = arena_alloc(&c->s->arena, sizeof *n->numbers);
+    if (!n->numbers) n->numbers = schema_arena_alloc(&c->s->arena, sizeof *n->numbers);
     return n->numbers;
 }
 
 static struct value_rules *values(struct compile *c, struct node *n)
 {
-    if (!n->values) n->values = arena_alloc(&c->s->arena, sizeof *n->values);
+    if (!n->values) n->values = schema_arena_alloc(&c->s->arena, sizeof *n->values);
     return n->values;
 }
 
 static struct logic_rules *logic(struct compile *c, struct node *n)
 {
-    if (!n->logic) n->logic = arena_alloc(&c->s->arena, sizeof *n->logic);
+    if (!n->logic) n->logic = schema_arena_alloc(&c->s->arena, sizeof *n->logic);
     return n->logic;
 }
 
@@ -95,7 +95,7 @@ static bool read_enum(struct compile *c, struct node *n, const struct keyword *k
     AUTO_FREE struct hashed *sorted = values_by_hash(value, &size);
     v->list = value;
     v->count = json_array_size(value);
-    v->hashed = arena_alloc(&c->s->arena, v->count * sizeof *v->hashed);
+    v->hashed = schema_arena_alloc(&c->s->arena, v->count * sizeof *v->hashed);
     if (v->count) memcpy(v->hashed, sorted, v->count * sizeof *v->hashed);
     for (size_t i = 0; i < v->count; i++) v->types |= 1u << value_type(sorted[i].value);
     return true;
@@ -244,7 +244,7 @@ static bool read_prefix(struct compile *c, struct node *n, const struct keyword 
     if (!check_list(c, k, value)) return false;
     struct array_rules *a = arrays(c, n);
     a->prefix_count = json_array_size(value);
-    a->prefix = arena_alloc(&c->s->arena, a->prefix_count * sizeof(struct node *));
+    a->prefix = schema_arena_alloc(&c->s->arena, a->prefix_count * sizeof(struct node *));
     for (size_t i = 0; i < a->prefix_count; i++)
         a->prefix[i] = child(c, n, k, NULL, i, json_array_get(value, i));
     return true;
@@ -254,7 +254,7 @@ static bool read_list(struct compile *c, struct node *n, const struct keyword *k
                       const json_t *value, struct node_list *ret)
 {
     if (!check_list(c, k, value)) return false;
-    ret->list = arena_alloc(&c->s->arena, json_array_size(value) * sizeof(struct node *));
+    ret->list = schema_arena_alloc(&c->s->arena, json_array_size(value) * sizeof(struct node *));
     for (size_t i = 0; i < json_array_size(value); i++)
         ret->list[ret->count++] = child_in_place(c, n, k, NULL, i, json_array_get(value, i));
     return true;
@@ -276,7 +276,7 @@ LIST_READER(one)
 static struct property *more_properties(struct compile *c, struct object_rules *o, size_t count)
 {
     struct property *all =
-        arena_alloc(&c->s->arena, (o->property_count + count) * sizeof(struct property));
+        schema_arena_alloc(&c->s->arena, (o->property_count + count) * sizeof(struct property));
     if (o->property_count) memcpy(all, o->properties, o->property_count * sizeof *all);
     o->properties = all;
     return all + o->property_count;
@@ -305,7 +305,7 @@ static bool read_names(struct compile *c, const char *keyword, const json_t *val
 {
     static const char want[] = "must be an array of different property names";
     if (!json_is_array(value)) return refuse(c, ERR_INVALID, keyword, want);
-    *ret = arena_alloc(&c->s->arena, json_array_size(value) * sizeof **ret);
+    *ret = schema_arena_alloc(&c->s->arena, json_array_size(value) * sizeof **ret);
     for (size_t i = 0; i < json_array_size(value); i++) {
         (*ret)[i] = json_string_value(json_array_get(value, i));
         if (!(*ret)[i]) return refuse(c, ERR_INVALID, keyword, want);
@@ -335,7 +335,7 @@ static bool read_pattern_properties(struct compile *c, struct node *n, const str
     if (!json_is_object(value))
         return refuse(c, ERR_INVALID, k->name, "must be an object of schemas");
     struct object_rules *o = objects(c, n);
-    o->patterns = arena_alloc(&c->s->arena, json_object_size(value) * sizeof *o->patterns);
+    o->patterns = schema_arena_alloc(&c->s->arena, json_object_size(value) * sizeof *o->patterns);
     const char *text;
     json_t *inner;
     json_object_foreach((json_t *)value, text, inner) {
@@ -365,7 +365,7 @@ static bool read_dependents(struct compile *c, struct node *n, const struct keyw
 {
     if (!json_is_object(value)) return refuse(c, ERR_INVALID, k->name, "must be an object");
     struct object_rules *o = objects(c, n);
-    struct dependent *all = arena_alloc(
+    struct dependent *all = schema_arena_alloc(
         &c->s->arena, (o->dependent_count + json_object_size(value)) * sizeof(struct dependent));
     if (o->dependent_count) memcpy(all, o->dependents, o->dependent_count * sizeof *all);
     o->dependents = all;

@@ -34,7 +34,7 @@ static void name_add(struct registry *r, const char *uri, struct resource *resou
 static struct resource *resource_add(struct registry *r, const struct resource *parent,
                                      const char *uri, const json_t *root)
 {
-    struct resource *resource = arena_alloc(r->arena, sizeof *resource);
+    struct resource *resource = schema_arena_alloc(r->arena, sizeof *resource);
     *resource = (struct resource){
         .uri = uri, .root = root, .index = (unsigned)r->resource_count, .parent = parent
     };
@@ -51,7 +51,7 @@ static const char *resolve_id(struct registry *r, const char *base, const char *
     AUTO_BUF struct buf uri = { 0 };
     uri_resolve(&uri, base, id);
     if (uri.len && uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
-    if (uri.len <= URI_BYTES_MAX) return arena_text(r->arena, uri.data);
+    if (uri.len <= URI_BYTES_MAX) return schema_arena_text(r->arena, uri.data);
     err_fail(e, ERR_LIMIT, "a URI by '$id' is longer than %d bytes", URI_BYTES_MAX);
     return NULL;
 }
@@ -115,10 +115,10 @@ bool registry_add(struct registry *r, const char *uri, const json_t *value,
                   struct resource **ret_root, struct err *e)
 {
     const char *id = json_text(value, "$id");
-    const char *own = id ? resolve_id(r, uri, id, e) : arena_text(r->arena, uri);
+    const char *own = id ? resolve_id(r, uri, id, e) : schema_arena_text(r->arena, uri);
     if (!own) return false;
     struct resource *root = resource_add(r, NULL, own, value);
-    if (strcmp(own, uri) != 0 && *uri) name_add(r, arena_text(r->arena, uri), root);
+    if (strcmp(own, uri) != 0 && *uri) name_add(r, schema_arena_text(r->arena, uri), root);
     struct walk w = { .r = r, .e = e };
     bool ok = walk(&w, value, root);
     r->document_count++;
@@ -207,7 +207,7 @@ struct resource *registry_enter(struct registry *r, json_t *documents,
     if (!id || resource->root == schema) return same;
     AUTO_BUF struct buf uri = { 0 };
     uri_resolve(&uri, resource->uri, id);
-    if (uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
+    if (uri.len && uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
     /* What only looks like a schema, in `enum` say, has no resource of its own. */
     struct resource *inner = registry_find(r, documents, uri.data);
     return inner && inner->root == schema ? inner : same;
