@@ -170,7 +170,6 @@ Test(schema_refs, a_misspelt_keyword_is_warned_about)
 {
     AUTO_BUF struct buf warnings = { 0 };
     struct schema_options o = { .warn = collect, .user = &warnings };
-    CLEANUP(schema_free_p)
     struct schema *s = compile_with(
         "{\"x-note\":1,\"properties\":{\"a\":{\"minlength\":3,\"enmu\":[]},\"requird\":{}}}", &o);
     cr_expect_str_eq(
