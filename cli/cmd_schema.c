@@ -132,7 +132,7 @@ static bool check(const struct schema *s, struct findings *f, bool *ret_valid, s
         json_array_append_new(f->violations, finding(f, &f->data, v->pointer, v->keyword, v->text));
     }
     if (report.count == report.max)
-        buf_addf(&f->text, "tutti: schema: only the first %d violations are told\n",
+        buf_addf(&f->text, "tutti: schema: these are the first %d violations; there may be more\n",
                  VIOLATIONS_MAX);
     return true;
 }

@@ -107,8 +107,8 @@ static bool check_values(struct check *c, const struct node *n, const json_t *va
 {
     const struct value_rules *v = n->values;
     if (!spend(c, v->constant_size)) return false;
-    if (v->constant && !json_same(v->constant, value)) return fail_value(c, n, value, at);
-    if (v->list && !check_enum(c, v, value)) return fail_value(c, n, value, at);
+    if (v->constant && !json_same(v->constant, value)) return check_fail_value(c, n, value, at);
+    if (v->list && !check_enum(c, v, value)) return check_fail_value(c, n, value, at);
     return true;
 }
 
@@ -129,14 +129,14 @@ static bool check_number(struct check *c, const struct node *n, const json_t *va
         broken = "exclusiveMaximum";
     else if (r->multiple_of && !decimal_multiple(decimal_of(value), r->divisor))
         broken = "multipleOf";
-    return broken ? fail_number(c, n, broken, value, at) : true;
+    return broken ? check_fail_number(c, n, broken, value, at) : true;
 }
 
 static bool search(struct check *c, const struct pattern *p, struct bytes text)
 {
     if (!spend(c, 1 + text.len / 64)) return false;
     enum pattern_verdict verdict = pattern_search(p, &c->matcher, text, &c->work);
-    if (verdict == PATTERN_TOO_COSTLY) return stop(c, "a pattern takes too long");
+    if (verdict == PATTERN_TOO_COSTLY) return check_stop(c, "a pattern takes too long");
     return verdict == PATTERN_YES;
 }
 
@@ -150,21 +150,21 @@ static bool check_string(struct check *c, const struct node *n, const json_t *va
         if (!spend(c, text.len / 64)) return false;
         size_t count = utf8_count(text.data, text.len);
         if (count < s->min)
-            ok = fail_count(c, n, "minLength", at, "a string", "character", s->min, count);
+            ok = check_fail_count(c, n, "minLength", at, "a string", "character", s->min, count);
         else if (count > s->max)
-            ok = fail_count(c, n, "maxLength", at, "a string", "character", s->max, count);
+            ok = check_fail_count(c, n, "maxLength", at, "a string", "character", s->max, count);
     }
     if (!ok && !more(c)) return false;
     char found[80];
     if (s->pattern && !search(c, s->pattern, text)) {
         value_sample(value, found, sizeof found);
-        ok = fail(c, n, "pattern", at, "expected a string that matches %.150s, found %s",
-                  s->pattern_text, found);
+        ok = check_fail(c, n, "pattern", at, "expected a string that matches %.150s, found %s",
+                        s->pattern_text, found);
     }
     if (!ok && !more(c)) return false;
     if (s->format && (!spend(c, text.len / 64) || !s->format->valid(text))) {
         value_sample(value, found, sizeof found);
-        ok = fail(c, n, "format", at, "expected %s, found %s", s->format->noun, found);
+        ok = check_fail(c, n, "format", at, "expected %s, found %s", s->format->noun, found);
     }
     return ok;
 }
@@ -183,9 +183,9 @@ static bool check_unique(struct check *c, const struct node *n, const json_t *va
     for (size_t i = 0; i < count; i++)
         for (size_t j = i + 1; j < count && list[j].hash == list[i].hash; j++) {
             if (json_same(list[i].value, list[j].value))
-                return fail(c, n, "uniqueItems", at,
-                            "expected items that all differ, found %zu and %zu the same",
-                            list[i].index, list[j].index);
+                return check_fail(c, n, "uniqueItems", at,
+                                  "expected items that all differ, found %zu and %zu the same",
+                                  list[i].index, list[j].index);
             if (!spend(c, size / count + 1)) return false;
         }
     return true;
@@ -205,14 +205,14 @@ static bool check_contains(struct check *c, const struct node *n, const json_t *
         if (!seen && found >= a->min_contains && a->max_contains == SIZE_MAX) return true;
     }
     if (found < a->min_contains)
-        return fail(c, n, a->min_contains == 1 ? "contains" : "minContains", at,
-                    "expected at least %zu item%s that fit%s 'contains', found %zu",
-                    a->min_contains, a->min_contains == 1 ? "" : "s",
-                    a->min_contains == 1 ? "s" : "", found);
+        return check_fail(c, n, a->min_contains == 1 ? "contains" : "minContains", at,
+                          "expected at least %zu item%s that fit%s 'contains', found %zu",
+                          a->min_contains, a->min_contains == 1 ? "" : "s",
+                          a->min_contains == 1 ? "s" : "", found);
     if (found > a->max_contains)
-        return fail(c, n, "maxContains", at,
-                    "expected at most %zu items that fit 'contains', found %zu", a->max_contains,
-                    found);
+        return check_fail(c, n, "maxContains", at,
+                          "expected at most %zu items that fit 'contains', found %zu",
+                          a->max_contains, found);
     return true;
 }
 
@@ -240,9 +240,9 @@ static bool check_array(struct check *c, const struct node *n, const json_t *val
     size_t count = json_array_size(value);
     bool ok = true;
     if (count < a->min)
-        ok = fail_count(c, n, "minItems", at, "an array", "item", a->min, count);
+        ok = check_fail_count(c, n, "minItems", at, "an array", "item", a->min, count);
     else if (count > a->max)
-        ok = fail_count(c, n, "maxItems", at, "an array", "item", a->max, count);
+        ok = check_fail_count(c, n, "maxItems", at, "an array", "item", a->max, count);
     if (!ok && !more(c)) return false;
     if (a->unique && !check_unique(c, n, value, at)) ok = false;
     if (!ok && !more(c)) return false;
@@ -312,7 +312,7 @@ static bool check_required(struct check *c, const struct node *n, const json_t *
         const struct property *p = &o->properties[i];
         struct place inner = { .up = at, .key = p->name };
         if (!p->required || json_object_getn(value, p->name, p->len)) continue;
-        ok = fail(c, n, "required", &inner, "this property is required, and missing");
+        ok = check_fail(c, n, "required", &inner, "this property is required, and missing");
     }
     return ok;
 }
@@ -369,8 +369,8 @@ static bool check_dependents(struct check *c, const struct node *n, const json_t
         for (size_t j = 0; j < d->required_count && (ok || more(c)); j++) {
             struct place inner = { .up = at, .key = d->required[j] };
             if (json_object_get(value, d->required[j])) continue;
-            ok = fail(c, n, "dependentRequired", &inner,
-                      "this property is required beside '%.80s', and missing", d->name);
+            ok = check_fail(c, n, "dependentRequired", &inner,
+                            "this property is required beside '%.80s', and missing", d->name);
         }
     }
     return ok;
@@ -383,9 +383,9 @@ static bool check_object(struct check *c, const struct node *n, const json_t *va
     size_t count = json_object_size(value);
     bool ok = true, others = o->additional || o->names || o->pattern_count;
     if (count < o->min)
-        ok = fail_count(c, n, "minProperties", at, "an object", "property", o->min, count);
+        ok = check_fail_count(c, n, "minProperties", at, "an object", "property", o->min, count);
     else if (count > o->max)
-        ok = fail_count(c, n, "maxProperties", at, "an object", "property", o->max, count);
+        ok = check_fail_count(c, n, "maxProperties", at, "an object", "property", o->max, count);
     if (!ok && !more(c)) return false;
     if (!others && !seen && o->property_count < count / 4) {
         if (!spend(c, o->property_count) || !check_few(c, n, value, at)) ok = false;
@@ -425,7 +425,8 @@ static bool explain(struct check *c, const struct node *n, const char *keyword,
         schema_report_done(&one);
     }
     c->report = report;
-    (void)fail_alternatives(c, n, keyword, at, list->count, nearest.count ? nearest.list : NULL);
+    (void)check_fail_alternatives(c, n, keyword, at, list->count,
+                                  nearest.count ? nearest.list : NULL);
     schema_report_done(&nearest);
     return false;
 }
@@ -449,7 +450,7 @@ static bool check_one(struct check *c, const struct node *n, const json_t *value
     for (size_t i = 0; i < one->count && !c->stopped; i++) {
         if (!check_quietly(c, one->list[i], value, at, seen)) continue;
         if (fits != SIZE_MAX)
-            return fail(
+            return check_fail(
                 c, n, "oneOf", at,
                 "expected what fits one of %zu alternatives only, found that %zu and %zu fit",
                 one->count, fits, i);
@@ -489,7 +490,7 @@ static bool check_logic(struct check *c, const struct node *n, const json_t *val
     if (l->any.count && (ok || more(c)) && !check_any(c, n, value, at, seen)) ok = false;
     if (l->one.count && (ok || more(c)) && !check_one(c, n, value, at, seen)) ok = false;
     if (l->not_ && (ok || more(c)) && check_quietly(c, l->not_, value, at, NULL))
-        ok = fail(c, n, "not", at, "expected what does not fit 'not', found what fits");
+        ok = check_fail(c, n, "not", at, "expected what does not fit 'not', found what fits");
     if (l->if_ && (ok || more(c)) && !check_if(c, l, value, at, seen)) ok = false;
     return ok;
 }
@@ -576,14 +577,14 @@ static bool check_node(struct check *c, const struct node *n, const json_t *valu
                        const struct place *at, struct seen *seen)
 {
     if (n->never)
-        return fail(c, n, NULL, at,
-                    !at       ? "the schema allows no value at all"
-                    : at->key ? "the schema allows no such property"
-                              : "the schema allows no such item");
+        return check_fail(c, n, NULL, at,
+                          !at       ? "the schema allows no value at all"
+                          : at->key ? "the schema allows no such property"
+                                    : "the schema allows no such item");
     if (n->types) {
         enum schema_type type = value_type(value);
         unsigned is = 1u << type | (type == TYPE_INTEGER ? 1u << TYPE_NUMBER : 0);
-        if (!(n->types & is)) return fail_type(c, n, value, at);
+        if (!(n->types & is)) return check_fail_type(c, n, value, at);
     }
     bool unevaluated = (json_is_object(value) && n->objects && n->objects->unevaluated) ||
                        (json_is_array(value) && n->arrays && n->arrays->unevaluated);
@@ -597,7 +598,7 @@ static bool check(struct check *c, const struct node *n, const json_t *value,
     if (c->stopped || !spend(c, 1)) return false;
     if (++c->depth > SCHEMA_NESTING_MAX) {
         c->depth--;
-        return stop(c, "the schema and the value are nested too deep");
+        return check_stop(c, "the schema and the value are nested too deep");
     }
     bool enter = c->s->dynamic && !n->never && !c->in_scope[n->resource->index_used];
     if (enter) {

@@ -38,23 +38,26 @@ static inline bool more(const struct check *c)
 }
 
 /* Says why, if somebody wants to know; returns false. keyword: of n; NULL: n itself. */
-bool fail(struct check *c, const struct node *n, const char *keyword, const struct place *at,
-          const char *fmt, ...) PRINTF_LIKE(5, 6);
+bool check_fail(struct check *c, const struct node *n, const char *keyword, const struct place *at,
+                const char *fmt, ...) PRINTF_LIKE(5, 6);
 
-bool fail_type(struct check *c, const struct node *n, const json_t *value, const struct place *at);
-bool fail_value(struct check *c, const struct node *n, const json_t *value, const struct place *at);
+bool check_fail_type(struct check *c, const struct node *n, const json_t *value,
+                     const struct place *at);
+bool check_fail_value(struct check *c, const struct node *n, const json_t *value,
+                      const struct place *at);
 /* A count that is out of bounds: "expected an array of at least 2 items, found 1". */
-bool fail_count(struct check *c, const struct node *n, const char *keyword, const struct place *at,
-                const char *kind, const char *unit, size_t bound, size_t found);
-bool fail_number(struct check *c, const struct node *n, const char *keyword, const json_t *value,
-                 const struct place *at);
+bool check_fail_count(struct check *c, const struct node *n, const char *keyword,
+                      const struct place *at, const char *kind, const char *unit, size_t bound,
+                      size_t found);
+bool check_fail_number(struct check *c, const struct node *n, const char *keyword,
+                       const json_t *value, const struct place *at);
 /* None of the alternatives fits; nearest (may be NULL) is why the nearest one does not. */
-bool fail_alternatives(struct check *c, const struct node *n, const char *keyword,
-                       const struct place *at, size_t count,
-                       const struct schema_violation *nearest);
+bool check_fail_alternatives(struct check *c, const struct node *n, const char *keyword,
+                             const struct place *at, size_t count,
+                             const struct schema_violation *nearest);
 
 /* Stops the check; returns false. */
-bool stop(struct check *c, const char *what);
+bool check_stop(struct check *c, const char *what);
 /* Takes from the work that is left; false when there is none. */
 static inline bool spend(struct check *c, uint64_t steps)
 {
@@ -63,7 +66,7 @@ static inline bool spend(struct check *c, uint64_t steps)
         return true;
     }
     c->work = 0;
-    return stop(c, "it takes more work than one check may do");
+    return check_stop(c, "it takes more work than one check may do");
 }
 
 void violation_done(struct schema_violation *v);

@@ -355,8 +355,8 @@ static bool dynamic_index(struct compile *c, const char *name, size_t *ret)
 
 static bool read_reference(struct compile *c, const struct reference *r)
 {
-    const struct anchor *anchor;
-    struct node *target;
+    const struct anchor *anchor = NULL;
+    struct node *target = NULL;
     struct logic_rules *l = r->node->logic;
     c->at = r->node;
     if (!resolve(c, r, &target, &anchor)) return false;

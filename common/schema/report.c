@@ -38,8 +38,8 @@ static void pointer_add(struct buf *b, const struct place *place)
     }
 }
 
-bool fail(struct check *c, const struct node *n, const char *keyword, const struct place *at,
-          const char *fmt, ...)
+bool check_fail(struct check *c, const struct node *n, const char *keyword, const struct place *at,
+                const char *fmt, ...)
 {
     struct schema_report *r = c->report;
     if (!r || c->stopped || r->count >= r->max) return false;
@@ -63,7 +63,8 @@ bool fail(struct check *c, const struct node *n, const char *keyword, const stru
     return false;
 }
 
-bool fail_type(struct check *c, const struct node *n, const json_t *value, const struct place *at)
+bool check_fail_type(struct check *c, const struct node *n, const json_t *value,
+                     const struct place *at)
 {
     if (!c->report) return false;
     AUTO_BUF struct buf want = { 0 };
@@ -72,11 +73,12 @@ bool fail_type(struct check *c, const struct node *n, const json_t *value, const
         if (want.len) buf_add_text(&want, " or ");
         buf_add_text(&want, types[i].noun);
     }
-    return fail(c, n, "type", at, "expected %s, found %s", want.data,
-                types[value_type(value)].noun);
+    return check_fail(c, n, "type", at, "expected %s, found %s", want.data,
+                      types[value_type(value)].noun);
 }
 
-bool fail_value(struct check *c, const struct node *n, const json_t *value, const struct place *at)
+bool check_fail_value(struct check *c, const struct node *n, const json_t *value,
+                      const struct place *at)
 {
     if (!c->report) return false;
     const struct value_rules *v = n->values;
@@ -84,26 +86,27 @@ bool fail_value(struct check *c, const struct node *n, const json_t *value, cons
     char found[80], want[160];
     value_sample(value, found, sizeof found);
     value_sample(constant ? v->constant : v->list, want, sizeof want);
-    return fail(c, n, constant ? "const" : "enum", at, "expected %s%s, found %s",
-                constant ? "" : "one of ", want, found);
+    return check_fail(c, n, constant ? "const" : "enum", at, "expected %s%s, found %s",
+                      constant ? "" : "one of ", want, found);
 }
 
-bool fail_count(struct check *c, const struct node *n, const char *keyword, const struct place *at,
-                const char *kind, const char *unit, size_t bound, size_t found)
+bool check_fail_count(struct check *c, const struct node *n, const char *keyword,
+                      const struct place *at, const char *kind, const char *unit, size_t bound,
+                      size_t found)
 {
     const char *many = strcmp(unit, "property") == 0 ? "properties" : NULL;
     char plural[32];
     snprintf(plural, sizeof plural, "%ss", unit);
-    return fail(c, n, keyword, at, "expected %s of at %s %zu %s, found %zu", kind,
-                found < bound ? "least" : "most", bound,
-                bound == 1 ? unit
-                : many     ? many
-                           : plural,
-                found);
+    return check_fail(c, n, keyword, at, "expected %s of at %s %zu %s, found %zu", kind,
+                      found < bound ? "least" : "most", bound,
+                      bound == 1 ? unit
+                      : many     ? many
+                                 : plural,
+                      found);
 }
 
-bool fail_number(struct check *c, const struct node *n, const char *keyword, const json_t *value,
-                 const struct place *at)
+bool check_fail_number(struct check *c, const struct node *n, const char *keyword,
+                       const json_t *value, const struct place *at)
 {
     if (!c->report) return false;
     const struct number_rules *r = n->numbers;
@@ -122,25 +125,27 @@ bool fail_number(struct check *c, const struct node *n, const char *keyword, con
     char found[40], want[40];
     value_sample(value, found, sizeof found);
     value_sample(bounds[i].bound, want, sizeof want);
-    return fail(c, n, keyword, at, "expected a number %s %s, found %s", bounds[i].text, want,
-                found);
+    return check_fail(c, n, keyword, at, "expected a number %s %s, found %s", bounds[i].text, want,
+                      found);
 }
 
-bool fail_alternatives(struct check *c, const struct node *n, const char *keyword,
-                       const struct place *at, size_t count, const struct schema_violation *nearest)
+bool check_fail_alternatives(struct check *c, const struct node *n, const char *keyword,
+                             const struct place *at, size_t count,
+                             const struct schema_violation *nearest)
 {
     if (!nearest)
-        return fail(c, n, keyword, at, "expected one of %zu alternatives, found none that fits",
-                    count);
+        return check_fail(c, n, keyword, at,
+                          "expected one of %zu alternatives, found none that fits", count);
     AUTO_BUF struct buf pointer = { 0 };
     pointer_add(&pointer, at);
     bool same = strlen(nearest->pointer) == pointer.len; /* it begins alike in any case */
-    return fail(c, n, keyword, at,
-                "expected one of %zu alternatives, found none that fits; the nearest: %.100s%s%s",
-                count, same ? "" : nearest->pointer, same ? "" : ": ", nearest->text);
+    return check_fail(
+        c, n, keyword, at,
+        "expected one of %zu alternatives, found none that fits; the nearest: %.100s%s%s", count,
+        same ? "" : nearest->pointer, same ? "" : ": ", nearest->text);
 }
 
-bool stop(struct check *c, const char *what)
+bool check_stop(struct check *c, const char *what)
 {
     if (!c->stopped) err_fail(c->e, ERR_LIMIT, "the value cannot be checked: %s", what);
     c->stopped = true;

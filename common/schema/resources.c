@@ -207,7 +207,7 @@ struct resource *registry_enter(struct registry *r, json_t *documents,
     if (!id || resource->root == schema) return same;
     AUTO_BUF struct buf uri = { 0 };
     uri_resolve(&uri, resource->uri, id);
-    if (uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
+    if (uri.len && uri.data[uri.len - 1] == '#') uri.data[uri.len - 1] = '\0';
     /* What only looks like a schema, in `enum` say, has no resource of its own. */
     struct resource *inner = registry_find(r, documents, uri.data);
     return inner && inner->root == schema ? inner : same;

@@ -64,6 +64,14 @@ Test(schema_refs, nothing_is_fetched_and_the_missing_uri_is_named)
     refuse("{\"$ref\":\"#/items/01/a\",\"items\":{}}", ERR_NOT_FOUND, "/$ref", "nothing there");
 }
 
+Test(schema_refs, an_id_that_resolves_to_nothing_names_no_new_schema)
+{
+    check(
+        "{\"$ref\":\"b#/$defs/c\",\"$defs\":{\"b\":{\"$id\":\"b\",\"$defs\":{\"c\":{\"$id\":\"..\","
+        "\"minLength\":2}}}}}",
+        "\"a\"", "at least 2 characters");
+}
+
 Test(schema_refs, a_fault_in_a_document_that_was_given_names_it)
 {
     struct err e = { 0 };
@@ -162,7 +170,6 @@ Test(schema_refs, a_misspelt_keyword_is_warned_about)
 {
     AUTO_BUF struct buf warnings = { 0 };
     struct schema_options o = { .warn = collect, .user = &warnings };
-    CLEANUP(schema_free_p)
     struct schema *s = compile_with(
         "{\"x-note\":1,\"properties\":{\"a\":{\"minlength\":3,\"enmu\":[]},\"requird\":{}}}", &o);
     cr_expect_str_eq(
