@@ -1,5 +1,5 @@
 #!/bin/sh
-# ./run bench steps | rebuild | map [--json] [--quick]
+# ./run bench steps | rebuild | map | index [--json] [--quick]
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in
@@ -8,8 +8,13 @@ steps | rebuild | map)
     shift
     exec python3 "bench/$name.py" "$@"
     ;;
+index)
+    dir=$(mktemp -d)
+    trap 'rm -rf "$dir"' EXIT
+    build/release/bin/bench-index "$dir/index.db"
+    ;;
 *)
-    echo "usage: ./run bench steps | rebuild | map [--json] [--quick]" >&2
+    echo "usage: ./run bench steps | rebuild | map | index [--json] [--quick]" >&2
     exit 2
     ;;
 esac

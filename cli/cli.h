@@ -46,6 +46,7 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
+    char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;

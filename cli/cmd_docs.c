@@ -9,7 +9,7 @@
 
 #define COMMANDS_MAX 32
 
-static const char *const servers[] = { "tutti-orchestrator", "tutti-worker" };
+static const char *const servers[] = { "tutti-orchestrator", "tutti-worker", "tutti-indexer" };
 
 static int print(const struct buf *text)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `list`: runs of all partitions, newest first. Of each partition's live and finished runs a
- * bounded number is looked at, so that a list of an installation with a million runs stays a small
- * matter.
+ * `list`: runs, the newest first: from the index where there is one, else from Redis. Of each
+ * partition's live and finished runs a bounded number is looked at, so that a list of an
+ * installation with a million runs stays a small matter.
  */
 #include <stdlib.h>
 
 #include "cli/runs.h"
+#include "cli/search.h"
 #include "common/base/clock.h"
 #include "common/proto/keys.h"
 
@@ -151,17 +152,18 @@ static void keep_matching(struct listing *l, const struct cli_config *o)
     while (l->count > o->limit) json_decref(l->list[--l->count].run);
 }
 
-static void add_line(struct buf *text, const struct candidate *c, int64_t now_ms)
+static void add_line(struct buf *text, const json_t *run, int64_t now_ms)
 {
     AUTO_BUF struct buf name = { 0 }, age = { 0 };
-    const char *workflow = json_text(c->run, "workflow"), *version = json_text(c->run, "version");
+    const char *workflow = json_text(run, "workflow"), *version = json_text(run, "version");
+    const char *id = json_text(run, "id");
     term_text(&name, bytes_of(workflow ? workflow : "?"), false);
     buf_add_char(&name, '@');
     term_text(&name, bytes_of(version ? version : "?"), false);
-    term_duration(&age, now_ms - runs_started_ms(c->run));
-    term_padded(text, c->id, RUN_ID_MAX);
+    term_duration(&age, now_ms - runs_started_ms(run));
+    term_padded(text, id ? id : "?", RUN_ID_MAX);
     buf_add_char(text, ' ');
-    term_padded(text, runs_status(c->run), 14);
+    term_padded(text, runs_status(run), 14);
     buf_add_char(text, ' ');
     term_padded(text, age.data, 11);
     buf_add_char(text, ' ');
@@ -169,24 +171,20 @@ static void add_line(struct buf *text, const struct candidate *c, int64_t now_ms
     buf_add_char(text, '\n');
 }
 
-static int print_list(const struct cli *cli, const struct listing *l)
+/* report: {"runs": [...]} */
+static int print_list(const struct cli *cli, const json_t *report)
 {
+    const json_t *runs = json_object_get(report, "runs");
+    if (cli->config->json) return cli_print_json(cli, report) ? EXIT_OK : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };
-    AUTO_JSON *list = json_array();
     int64_t now_ms = clock_wall_ms();
-    for (size_t i = 0; i < l->count; i++) {
-        json_array_append(list, l->list[i].run);
-        add_line(&text, &l->list[i], now_ms);
-    }
-    if (cli->config->json) {
-        AUTO_JSON *report = json_pack("{s:O}", "runs", list);
-        return cli_print_json(cli, report) ? EXIT_OK : EXIT_FAILED;
-    }
-    if (l->count == 0) cli_note(cli, "no runs");
+    for (size_t i = 0; i < json_array_size(runs); i++)
+        add_line(&text, json_array_get(runs, i), now_ms);
+    if (json_array_size(runs) == 0) cli_note(cli, "no runs");
     return cli_print(&text) ? EXIT_OK : EXIT_FAILED;
 }
 
-int cmd_list(struct cli *cli)
+static int list_stored(struct cli *cli)
 {
     struct err e;
     int32_t partitions;
@@ -197,5 +195,22 @@ int cmd_list(struct cli *cli)
         !read_ids(&listing, partitions, &e) || !read_heads(&listing, &e))
         return cli_fail(cli, "list", &e);
     keep_matching(&listing, cli->config);
-    return print_list(cli, &listing);
+    AUTO_JSON *runs = json_array();
+    for (size_t i = 0; i < listing.count; i++) json_array_append(runs, listing.list[i].run);
+    AUTO_JSON *report = json_pack("{s:O}", "runs", runs);
+    return print_list(cli, report);
+}
+
+int cmd_list(struct cli *cli)
+{
+    struct err e;
+    json_t *found;
+    if (!cli->config->index_url)
+        return search_needed(cli->config, &e) ? cli_fail(cli, "list", &e) : list_stored(cli);
+    if (!search_runs(cli, &found, &e)) return cli_fail(cli, "list", &e);
+    AUTO_JSON *report = found;
+    const char *next = json_text(report, "next");
+    int code = print_list(cli, report);
+    if (next) cli_note(cli, "there are more: --cursor %s", next);
+    return code;
 }

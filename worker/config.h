@@ -11,7 +11,7 @@ struct worker_config {
     struct common_config common;
     char *queues, *group, *name;
     uint32_t inflight_max, lease_ms, commit_ms, call_timeout_ms, drain_ms, partitions, pace_us;
-    json_t *handlers, *commands, *models, *hosts_private;
+    json_t *handlers, *commands, *models, *hosts_private, *emit_topics;
     bool private_allowed;
     uint64_t http_body_bytes_max;
     uint32_t http_connect_ms;

@@ -389,6 +389,7 @@ struct worker *worker_open(struct loop *loop, struct bus *bus, struct store *sto
     names_make(w, o);
     scripts_make(w);
     w->tools = tools_open(&(struct tools_options){ .loop = loop,
+                                                   .bus = bus,
                                                    .pool = pool,
                                                    .store = store,
                                                    .breaker_script = &w->scripts[SCRIPT_BREAKER],

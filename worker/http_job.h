@@ -27,6 +27,10 @@ struct http_job {
     void (*free_own)(struct http_job *j);          /* may be NULL */
 };
 
+/* What every call of a workflow's own is held to: sizes, times, redirects, addresses. */
+void http_job_limits(struct tools *t, struct http_job *j);
+/* Gives up a job that was not started: *ret_now is a bad_request of e's text. Returns NULL. */
+struct tool_call *http_job_refuse(struct http_job *j, const struct err *e, struct outcome *ret_now);
 /* Starts a prepared job (allocated by the caller, who gives it away). NULL: over, see ret_now. */
 struct tool_call *http_job_start(struct tools *t, struct http_job *j, const struct tool_input *in,
                                  const char *dependency, struct outcome *ret_now);

@@ -16,7 +16,7 @@ static enum breaker_effect decode(struct http_job *j, const struct http_response
     return http_step_decode(&j->call, r, ret);
 }
 
-static void limits(struct tools *t, struct http_job *j)
+void http_job_limits(struct tools *t, struct http_job *j)
 {
     j->decode = decode;
     j->request.connect_ms = t->http_connect_ms;
@@ -40,7 +40,7 @@ static bool header_view(struct http_step *c, const char *name, struct bytes valu
     return http_step_header(c, name, text, e);
 }
 
-static struct tool_call *refuse(struct http_job *j, const struct err *e, struct outcome *ret_now)
+struct tool_call *http_job_refuse(struct http_job *j, const struct err *e, struct outcome *ret_now)
 {
     outcome_fail(ret_now, ERROR_BAD_REQUEST, "%s", e->text);
     tool_redact(&j->job.used, ret_now);
@@ -63,8 +63,8 @@ struct tool_call *tool_http_start(struct tools *t, const struct tool_input *in,
     }
     if (!http_step_encode(value, &j->call, &e) ||
         !header_view(&j->call, "idempotency-key", in->task->idempotency_key, &e))
-        return refuse(j, &e, ret_now);
-    limits(t, j);
+        return http_job_refuse(j, &e, ret_now);
+    http_job_limits(t, j);
     return http_job_start(t, j, in, j->call.host, ret_now);
 }
 
@@ -106,8 +106,8 @@ struct tool_call *tool_http_handler_start(struct tools *t, const struct handler 
         free(j);
         return NULL;
     }
-    if (!handler_call(h, in, value, &j->call, &e)) return refuse(j, &e, ret_now);
-    limits(t, j);
+    if (!handler_call(h, in, value, &j->call, &e)) return http_job_refuse(j, &e, ret_now);
+    http_job_limits(t, j);
     j->request.private_allowed = true; /* the operator wrote the URL, not a workflow */
     struct tool_input bounded = *in;
     const char *timeout = json_text(h->http, "timeout");

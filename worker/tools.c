@@ -122,10 +122,9 @@ struct tool_call *tools_start(struct tools *t, const struct tool_input *in, stru
     static const struct {
         const char *kind;
         struct tool_call *(*start)(struct tools *, const struct tool_input *, struct outcome *);
-    } kinds[] = { { "task", handler_start },
-                  { "llm", tool_model_start },
-                  { "http", tool_http_start },
-                  { "exec", tool_exec_start } };
+    } kinds[] = { { "task", handler_start },         { "llm", tool_model_start },
+                  { "http", tool_http_start },       { "exec", tool_exec_start },
+                  { "webhook", tool_webhook_start }, { "emit", tool_emit_start } };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (bytes_is(in->task->kind, kinds[i].kind)) return kinds[i].start(t, in, ret_now);
     outcome_fail(ret_now, ERROR_BAD_REQUEST, "this worker does not know tasks of kind '%.*s'",
@@ -236,6 +235,8 @@ static bool registry_read(struct tools *t, const struct worker_options *o, struc
 {
     const char *name;
     json_t *entry;
+    if (o->emit_topics && !(json_is_array(o->emit_topics) && strings_only(o->emit_topics)))
+        return err_fail(e, ERR_INVALID, "emit.topics: a list of names of topics is needed");
     const json_t *objects[] = { o->commands, o->handlers };
     static const char *const options[] = { "commands", "handlers" };
     for (size_t i = 0; i < ARRAY_LEN(objects); i++)
@@ -279,6 +280,9 @@ struct tools *tools_open(const struct tools_options *o, struct err *e)
     t->loop = o->loop;
     t->pool = o->pool;
     t->log = o->log;
+    t->bus = o->bus;
+    t->prefix = xstrdup(w->prefix ? w->prefix : "");
+    t->emit_topics = json_deep_copy(w->emit_topics);
     t->private_allowed = w->private_allowed;
     t->http_body_bytes_max = w->http_body_bytes_max;
     t->http_connect_ms = w->http_connect_ms;
@@ -329,6 +333,8 @@ struct tools *tools_free(struct tools *t)
     free(t->handlers);
     for (char **host = t->hosts_private; host && *host; host++) free(*host);
     free(t->hosts_private);
+    free(t->prefix);
+    json_decref(t->emit_topics);
     free(t);
     return NULL;
 }

@@ -12,6 +12,7 @@ struct tools_options {
     struct loop *loop;
     struct http_pool *pool;
     struct store *store;
+    struct bus *bus;                     /* of emit steps; must outlive the tools */
     const struct script *breaker_script; /* must outlive the tools */
     const char *worker_name;             /* of leases: unique; copied */
     const struct log *log;

@@ -46,6 +46,9 @@ struct handler {
 struct tools {
     struct loop *loop;
     struct http_pool *pool;
+    struct bus *bus;     /* NULL: emit steps fail */
+    char *prefix;        /* of the installation */
+    json_t *emit_topics; /* where emit steps may send to: a list of names, or NULL */
     const struct log *log;
     struct breaker_share *breakers;
     struct tool_config *config;
@@ -76,6 +79,10 @@ struct tool_call *tool_http_start(struct tools *t, const struct tool_input *in,
                                   struct outcome *ret_now);
 struct tool_call *tool_http_handler_start(struct tools *t, const struct handler *h,
                                           const struct tool_input *in, struct outcome *ret_now);
+struct tool_call *tool_webhook_start(struct tools *t, const struct tool_input *in,
+                                     struct outcome *ret_now);
+struct tool_call *tool_emit_start(struct tools *t, const struct tool_input *in,
+                                  struct outcome *ret_now);
 /* A program that closes its stdin must be an error of write(), not our end: where SIGPIPE is at its
  * default, an empty handler takes it. */
 void tool_exec_prepare(void);

@@ -46,6 +46,7 @@ struct worker_options {
     const json_t *handlers;           /* {name: {"exec": {...}} or {"http": {...}}}; may be NULL */
     const json_t *commands;           /* {name: {"command", "args", "env", "cwd", "timeout"}} */
     const json_t *models;             /* catalogue.h; may be NULL */
+    const json_t *emit_topics;        /* a list of names, NAME* for all that begin so; NULL: none */
     const char *secrets_dir;          /* a file per secret; may be NULL */
     const char *const *hosts_private; /* host or host:port that may be private; NULL-ended */
     bool private_allowed;             /* any private address may be called */

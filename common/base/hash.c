@@ -6,6 +6,8 @@
 #include "common/base/hash.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 static_assert(SHA256_BYTES == SHA256_DIGEST_LENGTH, "one size of SHA-256");
@@ -95,4 +97,39 @@ uint64_t hash_bytes(struct bytes data)
     uint64_t tail = 0;
     for (; i < data.len; i++) tail = tail << 8 | (unsigned char)data.data[i];
     return mix(h ^ tail);
+}
+
+void hmac_sha256(struct bytes key, struct bytes data, unsigned char ret[SHA256_BYTES])
+{
+    unsigned len = SHA256_BYTES;
+    const unsigned char *done = HMAC(EVP_sha256(), key.data ? key.data : "", (int)key.len,
+                                     (const unsigned char *)data.data, data.len, ret, &len);
+    ASSERT(done && len == SHA256_BYTES);
+}
+
+void base64_encode(struct bytes data, struct buf *ret)
+{
+    size_t before = ret->len;
+    buf_reserve(ret, (data.len + 2) / 3 * 4 + 1);
+    int len = EVP_EncodeBlock((unsigned char *)ret->data + before, (const unsigned char *)data.data,
+                              (int)data.len);
+    ret->len = before + (size_t)len;
+}
+
+bool base64_decode(struct bytes text, struct buf *ret)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t padding = 0;
+    if (text.len % 4 != 0 || text.len > INT_MAX) return false;
+    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=') padding++;
+    for (size_t i = 0; i < text.len - padding; i++)
+        if (text.data[i] == '\0' || !strchr(letters, text.data[i])) return false;
+    buf_reserve(ret, text.len / 4 * 3 + 1);
+    int len = EVP_DecodeBlock((unsigned char *)ret->data + ret->len,
+                              (const unsigned char *)text.data, (int)text.len);
+    if (len < 0) return false;
+    ret->len += (size_t)len - padding;
+    ret->data[ret->len] = '\0';
+    return true;
 }

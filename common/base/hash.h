@@ -16,6 +16,8 @@ void sha256(struct bytes data, unsigned char ret[SHA256_BYTES]);
 void sha256_hex(struct bytes data, char ret[SHA256_HEX]);
 void sha1_hex(struct bytes data, char ret[SHA1_HEX]); /* EVALSHA only */
 
+void hmac_sha256(struct bytes key, struct bytes data, unsigned char ret[SHA256_BYTES]);
+
 /* Kafka's default partitioner: murmur2 of the key with the sign bit cleared, modulo count. */
 uint32_t murmur2(struct bytes key);
 int32_t partition_of(struct bytes key, int32_t count);
@@ -26,5 +28,8 @@ uint64_t hash_bytes(struct bytes data);
 
 /* Lower-case hex of len bytes into ret, which holds 2 * len + 1. */
 void hex_encode(const unsigned char *data, size_t len, char *ret);
+/* Base64 with padding (RFC 4648, 4): appended to ret. Decoding is false for what is none. */
+void base64_encode(struct bytes data, struct buf *ret);
+MUST_CHECK bool base64_decode(struct bytes text, struct buf *ret);
 
 #endif

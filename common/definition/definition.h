@@ -91,7 +91,6 @@ struct scope_def {
     const uint32_t *steps; /* indexes of its steps in the order of slots: all blocks within, but not
                               what belongs to a scope within */
     uint32_t count;
-    bool retained; /* a step within has `compensate`: its instances stay until the run ends */
 };
 
 /* Steps that take over after an error of one of some types. */

@@ -81,9 +81,11 @@ static void read_catches(struct node n, struct step_def *s)
 static void read_compensate(struct node n, struct step_def *s)
 {
     if (!n.value) return;
+    if (s->scope)
+        fault_key(n,
+                  "'compensate' is not supported inside a map or a loop by this version; put it on "
+                  "the map or the loop itself");
     s->compensate_block = compile_list(n, NULL, s->index, false);
-    for (uint32_t scope = s->scope; scope != 0; scope = n.c->scopes[scope].parent)
-        n.c->scopes[scope].retained = true;
 }
 
 void compile_handlers(struct node n, struct step_def *s)

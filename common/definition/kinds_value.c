@@ -80,7 +80,8 @@ void compile_fail(struct node n, struct step_def *s)
 void compile_rollback(struct node n, struct step_def *s)
 {
     struct node to = node_get(n, "to");
-    (void)s;
+    if (s->scope)
+        fault(n, "a step of type rollback is not supported inside a map or a loop by this version");
     if (to.value) (void)check_name(to, "'to'");
 }
 

@@ -323,6 +323,7 @@ bool task_decode(const struct message *m, struct task *ret, struct err *e)
     t.kind = m->header[HEADER_KIND];
     t.uses = m->header[HEADER_USES];
     t.idempotency_key = m->header[HEADER_IDEMPOTENCY_KEY];
+    t.workflow = m->header[HEADER_WORKFLOW];
     t.namespace_ = m->header[HEADER_NAMESPACE];
     t.actor = m->header[HEADER_ACTOR];
     t.traceparent = m->header[HEADER_TRACEPARENT];

@@ -197,6 +197,7 @@ MUST_CHECK bool secret_refs_decode(struct bytes header, struct secret_refs *ret,
 /* A decoded task, as a worker sees it. Views live as long as the message. */
 struct task {
     struct bytes run_id, path, task_id, reply_to, gen, kind, uses, idempotency_key;
+    struct bytes workflow; /* its name, of emit tasks; else empty */
     struct bytes namespace_, actor, traceparent;
     struct bytes secrets; /* undecoded header, or empty */
     uint32_t attempt;

@@ -29,14 +29,17 @@ void block_sweep(struct fold *f, uint32_t block)
     for (uint32_t i = 0; i < b->count; i++) step_sweep(f, b->steps[i]);
 }
 
-void step_sweep_children(struct fold *f, uint32_t index, bool fallback_too)
+void step_sweep_children(struct fold *f, uint32_t index, bool handlers_too)
 {
     const struct step_def *d = &f->def->steps[index];
     for (uint32_t i = 0; i < d->branch_count; i++) block_sweep(f, d->branches[i]);
     for (uint32_t i = 0; i < d->case_count; i++) block_sweep(f, d->cases[i].block);
     if (d->body_scope != NO_INDEX) repeat_drop(f, index);
     if (d->reduce_block != NO_INDEX) block_sweep(f, d->reduce_block);
-    if (fallback_too && d->fallback_block != NO_INDEX) block_sweep(f, d->fallback_block);
+    for (uint32_t i = 0; i < d->choice_count; i++) block_sweep(f, d->choices[i].block);
+    if (!handlers_too) return;
+    for (uint32_t i = 0; i < d->catch_count; i++) block_sweep(f, d->catches[i].block);
+    if (d->fallback_block != NO_INDEX) block_sweep(f, d->fallback_block);
 }
 
 /* --- conditions and vars --- */
@@ -243,7 +246,7 @@ static void parallel_continue(struct fold *f, uint32_t index)
 
 /* --- small kinds --- */
 
-static void fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
+void fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
 {
     enum error_type type = e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
     struct failure failure = failure_of(type, index, e);
@@ -328,6 +331,27 @@ static bool step_counts(struct fold *f)
     return true;
 }
 
+/* The time limit of what holds other steps. (Tasks and waits have theirs by other ways.) */
+static void limit_start(struct fold *f, uint32_t index)
+{
+    const struct step_def *d = &f->def->steps[index];
+    struct step *s = step_get(f, index);
+    bool holds = d->kind == STEP_PARALLEL || d->kind == STEP_MAP || d->kind == STEP_CONDITIONAL ||
+                 d->kind == STEP_LOOP;
+    if (!holds || !d->timeout_ms || s->state != STEP_STATE_WAITING || s->handler) return;
+    s->at_ms = f->now_ms + d->timeout_ms;
+    timed_update(f->run, step_scope(f, index), index, s);
+}
+
+static void limit_reached(struct fold *f, uint32_t index)
+{
+    struct err e;
+    err_fail(&e, ERR_TIMEOUT, "it did not end within its timeout of %lld ms",
+             (long long)f->def->steps[index].timeout_ms);
+    struct failure failure = failure_of(ERROR_TIMEOUT, index, &e);
+    step_fail_with(f, index, &failure);
+}
+
 static void step_start(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
@@ -352,18 +376,25 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_CONDITIONAL: conditional_start(f, index); break;
     case STEP_MAP: map_start(f, index); break;
     case STEP_LOOP: loop_start(f, index); break;
+    case STEP_APPROVAL: approval_start(f, index); break;
+    case STEP_ROLLBACK: rollback_start(f, index); break;
+    case STEP_WAIT: wait_start(f, index); break;
     case STEP_TASK:
     case STEP_LLM:
     case STEP_HTTP:
-    case STEP_EXEC: step_issue(f, index, false); break;
+    case STEP_EXEC:
+    case STEP_WEBHOOK:
+    case STEP_EMIT:
+    case STEP_ROUTER: step_issue(f, index, false); break;
     default: ASSERT(false); break; /* no definition has them yet */
     }
+    limit_start(f, index);
 }
 
-static bool in_fallback(const struct fold *f, uint32_t index)
+static uint8_t handler_of(const struct fold *f, uint32_t index)
 {
     const struct step *s = step_get(f, index);
-    return s && s->flags & STEP_FALLBACK;
+    return s ? s->handler : 0;
 }
 
 /* What a step that is WAITING waits for may have come. (A task waits for a slot, and is issued when
@@ -371,8 +402,11 @@ static bool in_fallback(const struct fold *f, uint32_t index)
 static void step_continue(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
-    if (in_fallback(f, index))
-        block_follow(f, index, d->fallback_block);
+    const struct step *s = step_get(f, index);
+    if (s->handler)
+        block_follow(f, index, step_handler(d, s));
+    else if (s->flags & STEP_ASKING)
+        return;
     else if (d->kind == STEP_PARALLEL)
         parallel_continue(f, index);
     else if (d->kind == STEP_CONDITIONAL)
@@ -381,6 +415,21 @@ static void step_continue(struct fold *f, uint32_t index)
         map_continue(f, index);
     else if (d->kind == STEP_LOOP)
         loop_continue(f, index);
+    else if (d->kind == STEP_ROUTER && s->choice)
+        router_continue(f, index);
+    else if (d->kind == STEP_ROLLBACK)
+        rollback_continue(f, index);
+}
+
+/* The time has come for which a step was WAITING. */
+static void waited(struct fold *f, uint32_t index)
+{
+    if (step_get(f, index)->flags & STEP_ASKING)
+        approval_timed_out(f, index);
+    else if (f->def->steps[index].kind == STEP_WAIT)
+        wait_ended(f, index);
+    else
+        limit_reached(f, index);
 }
 
 /* What time does to a step. */
@@ -391,6 +440,7 @@ static void step_time(struct fold *f, uint32_t index)
     if (s->state == STEP_STATE_ISSUED && f->expires && step_backstop_ms(f->run, d, s) <= f->now_ms)
         step_timed_out(f, index);
     if (s->state == STEP_STATE_BACKOFF && s->at_ms <= f->now_ms) step_issue(f, index, false);
+    if (s->state == STEP_STATE_WAITING && s->at_ms && s->at_ms <= f->now_ms) waited(f, index);
 }
 
 static enum flow step_flow(const struct step_def *d, enum step_state state)
@@ -412,11 +462,11 @@ static enum flow step_run(struct fold *f, uint32_t index)
         step_start(f, index);
     else if (f->timer)
         step_time(f, index);
-    /* A second turn is only needed for the fallback of what has just failed. */
+    /* A second turn is only needed for the handler of what has just failed. */
     for (int turn = 0; turn < 2 && step_at(f, index) == STEP_STATE_WAITING; turn++) {
-        bool before = in_fallback(f, index);
+        uint8_t before = handler_of(f, index);
         step_continue(f, index);
-        if (f->stop || before == in_fallback(f, index)) break;
+        if (f->stop || before == handler_of(f, index)) break;
     }
     return f->stop ? FLOW_BUSY : step_flow(d, step_at(f, index));
 }
@@ -472,15 +522,29 @@ enum flow block_run(struct fold *f, uint32_t block)
 
 /* --- the run --- */
 
+void run_sweep(struct fold *f)
+{
+    f->scope = f->run->root;
+    if (f->def->block_count) block_sweep(f, 0);
+    if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
+}
+
+/* A compensation that is under way goes on while the run does. */
+static void undo_sweep(struct fold *f)
+{
+    for (uint32_t i = 0; i < f->def->step_count; i++)
+        if (f->def->steps[i].compensate_block != NO_INDEX)
+            block_sweep(f, f->def->steps[i].compensate_block);
+}
+
 void run_finish(struct fold *f, enum run_state state, struct bytes result)
 {
     struct run *run = f->run;
     char why[32];
     bool completed = state == RUN_COMPLETED;
     if (!completed) failure_type(result, why);
-    f->scope = run->root;
-    if (f->def->block_count) block_sweep(f, 0);
-    if (f->def->on_error == ON_ERROR_FALLBACK) block_sweep(f, f->def->fallback_block);
+    run_sweep(f);
+    undo_sweep(f);
     run_set_result(f, result);
     run->fallback = run->more = false;
     run->finished_ms = f->now_ms;
@@ -494,7 +558,9 @@ static void run_failed(struct fold *f, struct bytes error)
 {
     AUTO_BUF struct buf copy = { 0 };
     buf_add(&copy, error.data, error.len);
-    if (f->def->on_error == ON_ERROR_FALLBACK && !f->run->fallback) {
+    if (f->def->on_error == ON_ERROR_ROLLBACK) {
+        run_roll_back(f, UNDO_ERROR, buf_bytes(&copy));
+    } else if (f->def->on_error == ON_ERROR_FALLBACK && !f->run->fallback) {
         block_sweep(f, 0);
         run_set_result(f, buf_bytes(&copy));
         f->run->fallback = true;
@@ -530,6 +596,10 @@ static void run_pass(struct fold *f)
 {
     f->run->root->dirty = false;
     f->visited++;
+    if (f->run->aside && f->run->aside->undo_level) {
+        run_roll_on(f);
+        return;
+    }
     if (!f->run->fallback) {
         enum flow flow = block_run(f, 0);
         if (flow == FLOW_DONE) run_complete(f);
@@ -548,8 +618,13 @@ static void run_pass(struct fold *f)
 /* A pass was left in the middle: the run ends. */
 static void run_stop(struct fold *f)
 {
-    if (f->stop == STOP_RETURN) {
-        run_finish(f, RUN_COMPLETED, buf_bytes(&f->returned));
+    enum stop stop = f->stop;
+    f->stop = STOP_NOT;
+    if (stop == STOP_RETURN || stop == STOP_UNDO) {
+        if (stop == STOP_RETURN)
+            run_finish(f, RUN_COMPLETED, buf_bytes(&f->returned));
+        else
+            run_roll_back(f, UNDO_ERROR, buf_bytes(&f->returned));
         return;
     }
     struct err e;
@@ -561,17 +636,26 @@ static void run_stop(struct fold *f)
     run_finish(f, RUN_FAILED, buf_bytes(&error));
 }
 
+static enum run_state state_of_going(const struct aside *a)
+{
+    if (a && (a->undoing || a->undo_level)) return RUN_ROLLING_BACK;
+    return a && a->asked ? RUN_WAITING_APPROVAL : RUN_RUNNING;
+}
+
 /* Slots that are free go to what has waited longest. A step that could not be issued then has
  * failed, and another pass is needed. */
 void run_advance(struct fold *f)
 {
     struct run *run = f->run;
-    while (run->state == RUN_RUNNING && run->root->dirty && !f->yielded) {
+    while (run_going(run) && run->root->dirty && !f->yielded) {
         run_pass(f);
         if (f->stop) run_stop(f);
-        if (run->state == RUN_RUNNING) queue_serve(f);
+        if (run_going(run)) queue_serve(f);
     }
-    if (run->state != RUN_RUNNING || run->more == f->yielded) return;
+    if (!run_going(run)) return;
+    enum run_state now = state_of_going(run->aside);
+    if (run->state != now) run_move(f, now, NULL);
+    if (run->more == f->yielded) return;
     run->more = f->yielded;
     f->touched = true;
 }

@@ -202,6 +202,14 @@ static void show_items(struct described *d, const char *path, const struct step_
     json_object_set_new(step_object(d, path), "items", items);
 }
 
+/* What people are asked, and what they have said so far. */
+static void show_asked(struct described *d, const char *path)
+{
+    AUTO_FREE char *name = xasprintf("q:%s", path);
+    json_t *asked = field_json(d, name);
+    if (asked) json_object_set_new(step_object(d, path), "asked", asked);
+}
+
 /* The skeleton and the pages have the last word on the states. */
 static void apply_entry(struct described *d, const char *prefix, const json_t *entry)
 {
@@ -210,7 +218,8 @@ static void apply_entry(struct described *d, const char *prefix, const json_t *e
     AUTO_FREE char *path = xasprintf("%s%s", prefix, s->path);
     set_state(step_object(d, path), step_state_name((enum step_state)number(entry, 1)),
               number(entry, 2));
-    const json_t *iteration = json_array_get(entry, 9);
+    const json_t *iteration = json_array_get(entry, STEP_NUMBERS);
+    if (number(entry, 9) & 1) show_asked(d, path);
     if (s->kind == STEP_MAP) show_items(d, path, s, entry);
     if (s->kind != STEP_LOOP) return;
     json_object_set_new(step_object(d, path), "iterations", json_integer(number(entry, 4)));

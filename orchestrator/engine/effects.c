@@ -83,7 +83,7 @@ static void result_value(const struct run *run, struct buf *b)
     buf_add_char(b, '}');
 }
 
-enum { CE_COUNT = 9 };
+enum { CE_COUNT = 10 };
 
 /* CloudEvents 1.0, Kafka protocol binding, binary mode. */
 static void result_headers(const struct run *run, void **arena, struct ce_header ce[CE_COUNT])
@@ -100,6 +100,9 @@ static void result_headers(const struct run *run, void **arena, struct ce_header
     buf_reset(&b);
     buf_addf(&b, "io.tutti.run.%s", status);
     struct bytes type = arena_copy(arena, buf_bytes(&b));
+    buf_reset(&b);
+    buf_addf(&b, "%020lld", (long long)run->finished_off);
+    struct bytes sequence = arena_copy(arena, buf_bytes(&b));
     const struct ce_header all[CE_COUNT] = {
         { "ce_specversion", BYTES_LIT("1.0") },
         { "ce_id", id },
@@ -109,6 +112,7 @@ static void result_headers(const struct run *run, void **arena, struct ce_header
         { "ce_time", arena_text(arena, time) },
         { "ce_workflow", arena_text(arena, run->def->name) },
         { "ce_version", arena_text(arena, run->def->version) },
+        { "ce_sequence", sequence }, /* of what is told about one run */
         { "content-type", BYTES_LIT("application/json") },
     };
     memcpy(ce, all, sizeof all);

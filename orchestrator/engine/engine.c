@@ -58,7 +58,14 @@ static void cancel(struct fold *f, const struct event *ev)
                                .step = NO_INDEX,
                                .message =
                                    reason ? bytes_of(reason) : BYTES_LIT("the run was cancelled") };
-    fail_run(f, RUN_CANCELLED, &failure);
+    AUTO_BUF struct buf error = { 0 };
+    failure_encode(f, &error, &failure);
+    if (!json_is_true(json_object_get(value, "compensate"))) {
+        run_finish(f, RUN_CANCELLED, buf_bytes(&error));
+        return;
+    }
+    run_roll_back(f, UNDO_CANCEL, buf_bytes(&error));
+    if (f->run->state != RUN_PAUSED) run_advance(f);
 }
 
 /* Nothing is due before run_due_ms, so an early timer leaves no trace. */
@@ -95,7 +102,7 @@ static void resume(struct fold *f)
 {
     if (f->run->state != RUN_PAUSED) return;
     run_move(f, RUN_RUNNING, NULL);
-    run_set_result(f, (struct bytes){ 0 });
+    if (!run_rolls(f->run)) run_set_result(f, (struct bytes){ 0 });
     /* A recovery has left them alone; who has them already drops them. */
     scopes_each(f, reissue_scope, &(int64_t){ 0 });
     timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
@@ -106,13 +113,14 @@ static void resume(struct fold *f)
 void engine_pause(struct run *run, const char *why, const struct fold_context *cx,
                   struct effects *fx)
 {
-    if (run->state != RUN_RUNNING) return;
+    if (!run_going(run)) return;
     struct fold f = fold_begin(run, cx, fx);
     struct failure failure = { .type = ERROR_INTERNAL, .step = NO_INDEX, .message = bytes_of(why) };
     AUTO_BUF struct buf error = { 0 };
     failure_encode(&f, &error, &failure);
     run_move(&f, RUN_PAUSED, error_type_name(failure.type));
-    run_set_result(&f, buf_bytes(&error));
+    /* Why it rolls back is not to be forgotten. */
+    if (!run_rolls(run)) run_set_result(&f, buf_bytes(&error));
     fold_end(&f);
 }
 
@@ -124,13 +132,19 @@ enum engine_verdict engine_apply(struct run *run, const struct event *ev,
     struct fold f = fold_begin(run, cx, fx);
     if (event_type_is_result(ev->type)) {
         step_result(&f, ev);
-        if (f.touched && run->state == RUN_RUNNING) run_advance(&f);
+        if (f.touched && run_going(run)) run_advance(&f);
     } else if (ev->type == EVENT_RUN_CANCEL && !over) {
         cancel(&f, ev);
     } else if (ev->type == EVENT_TIMER_FIRED && !over) {
         timer(&f);
     } else if (ev->type == EVENT_RUN_RESUME) {
         resume(&f);
+    } else if (ev->type == EVENT_APPROVAL && !over) {
+        approval_apply(&f, ev);
+        if (f.touched && run_going(run)) run_advance(&f);
+    } else if (ev->type == EVENT_SIGNAL && !over) {
+        signal_apply(&f, ev);
+        if (f.touched && run_going(run)) run_advance(&f);
     }
     bool touched = f.touched;
     fold_end(&f);

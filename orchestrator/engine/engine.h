@@ -67,6 +67,7 @@ struct effect {
     enum effect_kind kind;
     char task_id[TASK_ID_MAX];         /* TASK, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
+    enum priority priority;            /* TASK */
     struct bytes header[HEADER_COUNT]; /* TASK: our headers; CANCEL, SETTLE: the run id alone */
     const struct ce_header {
         const char *name;
@@ -139,6 +140,10 @@ uint32_t run_visited(const struct run *run);
  *             (fields.c has its form); it does not grow with the items of a map
  *
  *   v         vars
+ *
+ *   g         signals: see signals.c
+ *
+ *   u         what can be undone: see compensate.c
  *
  *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
  *             of a map, there until the run goes

@@ -87,9 +87,12 @@ static void encode_entries(const struct run *run, const struct scope *scope, str
 static void encode_step(const struct run *run, uint32_t index, const struct step *s, struct buf *b)
 {
     const struct step_def *d = &run->def->steps[index];
-    const int64_t numbers[] = { index,       s->state,      s->attempt,
-                                s->counted,  s->issued_off, s->at_ms,
-                                s->definite, s->choice,     s->flags & STEP_FALLBACK ? 1 : 0 };
+    bool escalated = s->flags & STEP_ESCALATED, asking = s->flags & STEP_ASKING;
+    const int64_t numbers[] = {
+        index,    s->state,    s->attempt, s->counted, s->issued_off,
+        s->at_ms, s->definite, s->choice,  s->handler, asking + 2 * escalated,
+        s->base
+    };
     const struct scope *iteration = d->kind == STEP_LOOP && s->body ? s->body->first : NULL;
     size_t count = ARRAY_LEN(numbers);
     while (!iteration && numbers[count - 1] == 0 && count > 2) count--;
@@ -302,6 +305,8 @@ static void forget_payloads(struct run *run)
     }
     free(TAKE(run->input));
     free(TAKE(run->vars));
+    if (run->aside) free(TAKE(run->aside->signals));
+    if (run->aside) run->aside->signals_len = 0;
     run->input_len = run->vars_len = 0;
     late_free(run);
 }
@@ -331,6 +336,13 @@ void run_changes(struct run *run, struct fields *ret)
         field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
+    if (run->changed & RUN_UNDO) {
+        buf_reset(&b);
+        undo_encode(run, &b);
+        field_add(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_SIGNALS)
+        add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
     scope_changes(run, run->root, ret);

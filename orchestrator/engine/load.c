@@ -11,8 +11,7 @@
 #include "common/base/map.h"
 
 #define SKELETON_VERSION 1
-#define SKELETON_STEPS   10 /* where the list of steps stands */
-#define STEP_NUMBERS     9
+#define SKELETON_STEPS   10          /* where the list of steps stands */
 #define TIME_MS_MAX      (1LL << 56) /* sums of times and durations stay far from an overflow */
 
 static const struct field *field_find(const struct field *fields, size_t count, const char *name)
@@ -75,16 +74,28 @@ static bool damaged(struct loader *l, const char *what)
     return err_fail(l->e, ERR_INVALID, "%s", what);
 }
 
+/* Whether people can have been asked about the step. */
+static bool asking_possible(const struct step_def *d, enum step_state state, const int64_t *n)
+{
+    bool escalated = n[9] & 2;
+    return state == STEP_STATE_WAITING && !n[8] && !n[4] &&
+           (escalated ? d->escalation != NULL : d->approval != NULL);
+}
+
 /* Whether a step of that kind can be in that state with those numbers. */
 static bool entry_possible(const struct step_def *d, enum step_state state, const int64_t *n)
 {
     bool live = state == STEP_STATE_ISSUED || state == STEP_STATE_BACKOFF;
     bool waits = state == STEP_STATE_WAITING && !n[8];
     if (live && (!step_kind_is_task(d->kind) || n[2] == 0)) return false;
-    if (n[8] && d->fallback_block == NO_INDEX) return false;
+    if (n[8] > d->catch_count + (d->fallback_block != NO_INDEX)) return false;
+    if (n[9] & 1) return asking_possible(d, state, n);
+    if (d->kind == STEP_APPROVAL || d->kind == STEP_WAIT)
+        return n[7] == 0 && !(waits && d->kind == STEP_APPROVAL);
     if (d->kind == STEP_MAP)
         return n[7] <= (d->reduce_block != NO_INDEX) && (!waits || n[4] <= MAP_ITEMS_MAX);
     if (d->kind == STEP_LOOP) return n[7] == 0 && (!waits || n[4] <= d->max_iterations);
+    if (d->kind == STEP_ROUTER) return n[7] <= d->choice_count && !(waits && !n[7] == !n[4]);
     if (n[7] > d->case_count || (waits && d->kind == STEP_CONDITIONAL && !n[7])) return false;
     bool at_once = d->kind == STEP_SET || d->kind == STEP_TRANSFORM || d->kind == STEP_RETURN ||
                    d->kind == STEP_FAIL;
@@ -106,9 +117,8 @@ static void note_waiting(struct loader *l, struct scope *scope, uint32_t index, 
 static bool load_step(struct loader *l, struct scope *scope, const json_t *entry)
 {
     static const int64_t max[STEP_NUMBERS] = {
-        UINT32_MAX, STEP_STATE_COUNT - 1, ATTEMPTS_MAX, INT64_MAX,
-        INT64_MAX,  TIME_MS_MAX,          UINT8_MAX,    UINT32_MAX,
-        1
+        UINT32_MAX, STEP_STATE_COUNT - 1, ATTEMPTS_MAX, INT64_MAX, INT64_MAX,   TIME_MS_MAX,
+        UINT8_MAX,  UINT32_MAX,           UINT8_MAX,    3,         ATTEMPTS_MAX
     };
     struct run *run = l->run;
     int64_t n[STEP_NUMBERS] = { 0 };
@@ -131,8 +141,15 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
                         .at_ms = n[5],
                         .definite = (uint8_t)n[6],
                         .choice = (uint32_t)n[7],
-                        .flags = n[8] ? STEP_FALLBACK : 0 };
+                        .handler = (uint8_t)n[8],
+                        .flags = (uint8_t)((n[9] & 1 ? STEP_ASKING : 0) |
+                                           (n[9] & 2 ? STEP_ESCALATED : 0)),
+                        .base = (uint8_t)n[10] };
     if (state == STEP_STATE_ISSUED) run->issued++;
+    if (s->flags & STEP_ASKING) run_aside(run)->asked++;
+    if (d->kind == STEP_ROLLBACK && state == STEP_STATE_WAITING && !s->handler &&
+        !(s->flags & STEP_ASKING))
+        run_aside(run)->undoing++;
     if (step_queued(d, s)) note_waiting(l, scope, d->index, s);
     timed_update(run, scope, d->index, s);
     return true;
@@ -155,8 +172,7 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, SKELETON_STEPS + 1, 0, UINT32_MAX, &begun) ||
         !number_at(s, SKELETON_STEPS + 2, 0, 1, &more))
         return err_fail(e, ERR_INVALID, "field s is damaged");
-    if (state != RUN_RUNNING && state != RUN_PAUSED && state != RUN_COMPLETED &&
-        state != RUN_FAILED && state != RUN_CANCELLED)
+    if (state == RUN_INITIALIZING)
         return err_fail(e, ERR_INVALID,
                         "field s: the run is %s, which this program cannot go on "
                         "with",
@@ -307,7 +323,7 @@ static bool load_body(struct loader *l, struct scope *scope, const json_t *entry
     struct step *s = scope->steps[d->slot];
     const json_t *entries = json_array_get(entry, STEP_NUMBERS);
     bool repeats = (d->kind == STEP_MAP || d->kind == STEP_LOOP) &&
-                   s->state == STEP_STATE_WAITING && !(s->flags & STEP_FALLBACK) &&
+                   s->state == STEP_STATE_WAITING && !s->handler && !(s->flags & STEP_ASKING) &&
                    !run_state_terminal((enum run_state)l->run->state);
     if (entries && (!repeats || d->kind != STEP_LOOP))
         return damaged(l, "a step's entry is damaged");
@@ -387,6 +403,10 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     load_bytes(result, &run->result, &run->result_len);
     if (!run_state_terminal((enum run_state)run->state)) {
         load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
+        const struct field *signals = field_find(fields, count, "g");
+        const struct field *undo = field_find(fields, count, "u");
+        if (undo && !undo_load(run, undo->value, l->e)) return false;
+        if (signals) load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
         load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
         if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");
         const struct field *late = field_find(fields, count, "l");

@@ -69,6 +69,7 @@ void names_done(struct fold *f)
     json_decref(TAKE(f->input_json));
     json_decref(TAKE(f->vars_json));
     json_decref(TAKE(f->run_error_json));
+    json_decref(TAKE(f->signals_json));
     while (f->names) {
         struct names *n = f->names;
         f->names = n->next;
@@ -289,8 +290,16 @@ static bool resolve_run(struct fold *f, const char *const *names, size_t count, 
     return true;
 }
 
-/* The error that `error` stands for at this place: of the innermost step whose fallback it is in,
- * or of the run. It is settled while the fallback runs, so reading it is no read of a mutable. */
+/* Whether the block takes over after an error of the step. */
+static bool handles(const struct step_def *d, uint32_t block)
+{
+    bool found = block == d->fallback_block;
+    for (uint32_t i = 0; i < d->catch_count; i++) found |= block == d->catches[i].block;
+    return found;
+}
+
+/* The error that `error` stands for at this place: of the innermost step in a handler of which it
+ * is, or of the run. It is settled while that runs, so reading it is no read of a mutable. */
 static bool error_here(const struct fold *f, uint32_t *ret_step)
 {
     const struct definition *def = f->def;
@@ -302,7 +311,7 @@ static bool error_here(const struct fold *f, uint32_t *ret_step)
             *ret_step = NO_INDEX;
             return block != 0;
         }
-        if (block == def->steps[parent].fallback_block) {
+        if (handles(&def->steps[parent], block)) {
             *ret_step = parent;
             return true;
         }
@@ -442,6 +451,8 @@ static bool resolve(void *user, const char *const *names, size_t count, size_t *
     json_t *value = NULL;
     bool ok;
     if (resolve_repeated(f, names[0], &ok, ret, e)) return ok;
+    if (strcmp(names[0], "signal") == 0 && (f->signal || f->run->waits_signals))
+        return signal_value(f, ret, e);
     if (strcmp(names[0], "input") == 0) {
         if (!input_json(f, &value, e)) return false;
     } else if (strcmp(names[0], "vars") == 0) {

@@ -54,17 +54,24 @@ bool step_state_terminal(enum step_state s)
 static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
     [STEP_STATE_PENDING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(SKIPPED) },
     [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    /* From WAITING to WAITING: a container that failed and now runs its fallback. */
+    /* From WAITING to WAITING: what failed there, and now a handler runs or people are asked. */
     [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
     [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
 };
 #undef TO
 #define TO(s) [RUN_##s] = true
+/* A run that goes on may go to any other state of going on, to a stop, or to an end. */
+#define GOING TO(RUNNING), TO(WAITING_APPROVAL), TO(ROLLING_BACK)
+#define ENDS  TO(FAILED), TO(CANCELLED), TO(ROLLED_BACK)
 static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_INITIALIZING] = { TO(RUNNING), TO(FAILED) },
-    [RUN_RUNNING] = { TO(PAUSED), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    [RUN_PAUSED] = { TO(RUNNING), TO(FAILED), TO(CANCELLED) },
+    [RUN_RUNNING] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_WAITING_APPROVAL] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_ROLLING_BACK] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
+    [RUN_PAUSED] = { TO(RUNNING), ENDS },
 };
+#undef GOING
+#undef ENDS
 #undef TO
 
 /* Notes a move for the transition of this application. */
@@ -102,7 +109,8 @@ static void step_shed(struct run *run, const struct scope *scope, struct step *s
         s->flags |= STEP_PAYLOAD_CHANGED;
         run->pending_fields++;
     }
-    s->flags &= (uint8_t)~STEP_FALLBACK;
+    s->flags &= (uint8_t)~STEP_ESCALATED;
+    s->handler = s->base = 0;
     s->payload_len = s->choice = 0;
     s->issued_off = s->at_ms = 0;
     s->definite = 0;
@@ -135,6 +143,13 @@ struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const
     if (to == STEP_STATE_ISSUED) run->issued++;
     if (s->state == STEP_STATE_WAITING && step_queued(&f->def->steps[index], s))
         queue_remove(run, s);
+    if (f->def->steps[index].kind == STEP_ROLLBACK && s->state == STEP_STATE_WAITING && !s->handler)
+        run->aside->undoing--;
+    if (s->flags & STEP_ASKING) {
+        s->flags &= (uint8_t)~STEP_ASKING;
+        run->aside->asked--;
+        step_set_payload(f, index, (struct bytes){ 0 });
+    }
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
     if (step_state_terminal(to)) step_shed(run, scope, s);
@@ -247,7 +262,10 @@ struct run *run_new(const struct definition *def, struct bytes id,
     run->root->dirty = true;
     run->finished_off = -1;
     for (uint32_t i = 0; i < def->step_count; i++)
-        if (def->steps[i].kind == STEP_SET) run->sets_vars = true;
+        if (def->steps[i].kind == STEP_SET)
+            run->sets_vars = true;
+        else if (def->steps[i].signal)
+            run->waits_signals = true;
     AUTO_BUF struct buf b = { 0 };
     for (int i = 0; i < TEXT_COUNT; i++) {
         bool usable = text_usable(texts[i]);
@@ -279,6 +297,8 @@ static void aside_free(struct run *run)
     free(a->erased);
     free(a->changed_scopes);
     free(a->changed_bodies);
+    free(a->signals);
+    free(a->undo);
     free(a);
 }
 
@@ -355,7 +375,7 @@ size_t run_memory(const struct run *run)
                  run->timed_count * sizeof *run->timed + run->unsaved_bytes;
     for (uint32_t i = 0; i < slots; i++)
         if (run->root->steps[i]) sum += step_bytes(run->root->steps[i]);
-    if (run->aside) sum += run->aside->repeated_bytes;
+    if (run->aside) sum += run->aside->repeated_bytes + run->aside->signals_len;
     return sum;
 }
 
@@ -364,7 +384,7 @@ size_t run_memory(const struct run *run)
 bool step_queued(const struct step_def *d, const struct step *s)
 {
     return step_kind_is_task(d->kind) && s->state == STEP_STATE_WAITING && s->issued_off &&
-           !(s->flags & STEP_FALLBACK);
+           !s->handler;
 }
 
 void step_set_result(struct fold *f, uint32_t index, struct bytes value)
@@ -409,6 +429,18 @@ void run_set_vars(struct fold *f, struct bytes value)
     json_decref(TAKE(f->vars_json));
 }
 
+void run_set_signals(struct fold *f, struct bytes value)
+{
+    struct aside *a = run_aside(f->run);
+    free(a->signals);
+    free(a->undo);
+    a->signals = bytes_dup(value);
+    a->signals_len = (uint32_t)value.len;
+    f->run->changed |= RUN_SIGNALS;
+    f->touched = true;
+    json_decref(TAKE(f->signals_json));
+}
+
 void run_set_result(struct fold *f, struct bytes value)
 {
     char *copy = bytes_dup(value);
@@ -446,7 +478,8 @@ struct bytes block_output(const struct fold *f, uint32_t block)
 
 int64_t run_deadline_ms(const struct run *run)
 {
-    return run->started_ms + run->def->timeout_ms;
+    bool rolls = run->finished_ms && !run_state_terminal((enum run_state)run->state);
+    return (rolls ? run->finished_ms : run->started_ms) + run->def->timeout_ms;
 }
 
 int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s)

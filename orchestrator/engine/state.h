@@ -17,13 +17,15 @@
  * holds up other runs nor fills a commit. */
 #define FOLD_WORK_MAX 500
 #define PAGE_ITEMS    256 /* of a map that are stored in one field */
+#define STEP_NUMBERS  11  /* in a step's entry of the skeleton; see fields.c */
 
 /* Bits of step.flags. */
-#define STEP_FALLBACK        1 /* it has failed, and its fallback block runs */
+#define STEP_ASKING          1 /* WAITING for people; its payload says what they were asked */
 #define STEP_RESULT_CHANGED  2 /* o:<path> is to be written (or deleted) */
 #define STEP_PAYLOAD_CHANGED 4 /* q:<path> likewise */
 #define STEP_RESULT_STORED   8 /* o:<path> is in the store */
 #define STEP_PAYLOAD_STORED  16
+#define STEP_ESCALATED       32 /* ASKING, or answered, because it had failed (on_error) */
 
 /* A step that left PENDING. Everything behind result_len means something only until it is terminal.
  */
@@ -38,9 +40,11 @@ struct step {
                         was answered, maybe without any); of a map that has ended: items that
                         failed */
     char *payload;   /* of the task, where it cannot be made again; see steps.c. Of a map: its list,
-                        likewise; of a loop: the output of the iteration before (repeat.c) */
+                        likewise; of a loop: the output of the iteration before (repeat.c); while it
+                        is ASKING: see people.c */
     uint32_t payload_len;
-    uint32_t choice; /* conditional: 1 + the case that holds; 0: none chosen. map: 1: it reduces */
+    uint32_t choice; /* conditional, router: 1 + the case that holds or was chosen; 0: none. map: 1:
+                        it reduces */
     int64_t issued_off; /* ISSUED: the offset that caused it; WAITING for a slot: its ticket, from
                            1; map: items; loop: iterations that were begun */
     int64_t at_ms; /* ISSUED: since when; BACKOFF: until when; map that has ended: items completed.
@@ -49,7 +53,10 @@ struct step {
         struct body *body;     /* map, loop: what it repeats, while it is WAITING for that */
         struct queued *queued; /* task kinds: while it waits for a slot */
     };
-    uint32_t timed; /* 1 + its place in run.timed; 0: time does not move it */
+    uint32_t timed;  /* 1 + its place in run.timed; 0: time does not move it */
+    uint8_t handler; /* it has failed, and this runs: 1 + place in catches, behind them on_error's
+                        fallback; 0: none */
+    uint8_t base;    /* attempts before people had it tried again */
 };
 
 /* An instance of a scope: the run itself, an item of a map, an iteration of a loop. */
@@ -126,7 +133,9 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 #define RUN_SKELETON       2
 #define RUN_VARS           4
 #define RUN_RESULT_CHANGED 8
-#define RUN_LATE           16
+#define RUN_SIGNALS        16
+#define RUN_LATE           32
+#define RUN_UNDO           64
 
 struct transition {
     struct transition *next;
@@ -137,11 +146,12 @@ struct transition {
 struct run {
     const struct definition *def;
     char id[RUN_ID_MAX];
-    uint8_t state;   /* enum run_state; assigned in run_move and when loaded, nowhere else */
-    uint8_t changed; /* bits above */
-    bool fallback;   /* the run has failed, and its fallback block runs */
-    bool sets_vars;  /* the definition has a set step: vars may change */
-    bool more;       /* the last fold left something to begin (FOLD_WORK_MAX) */
+    uint8_t state;      /* enum run_state; assigned in run_move and when loaded, nowhere else */
+    uint8_t changed;    /* bits above */
+    bool fallback;      /* the run has failed, and its fallback block runs */
+    bool sets_vars;     /* the definition has a set step: vars may change */
+    bool waits_signals; /* it has a step that waits for one */
+    bool more;          /* the last fold left something to begin (FOLD_WORK_MAX) */
     uint16_t text_len[TEXT_COUNT];
     uint32_t timed_count, unsaved_bytes, pending_fields; /* see below */
     uint32_t logic;
@@ -152,7 +162,9 @@ struct run {
     char *texts; /* TEXT_COUNT texts one after the other */
     char *input, *vars;
     char *result; /* the output of a completed run, else its error or NULL */
-    int64_t now_ms, started_ms, finished_ms, finished_off;
+    int64_t now_ms, started_ms;
+    int64_t finished_ms; /* of a run that goes on: when it began to roll back; 0: it does not */
+    int64_t finished_off;
     int64_t due_ms;
     struct usage usage;
     struct scope *root;
@@ -161,11 +173,21 @@ struct run {
     struct aside *aside;                       /* NULL while nothing needed it: run_aside */
 };
 
+/* Whether a run as a whole undoes what it has done, and what it is then. */
+enum undo_level { UNDO_NONE, UNDO_ERROR, UNDO_CANCEL };
+
 /* What most runs do not have: steps that wait for a slot, and what repeats. */
 struct aside {
     struct queued *queue, *queue_end; /* first come, first served */
     size_t repeated_bytes;            /* of all bodies and what is in them */
-    uint32_t visited;                 /* instances that the last fold looked at */
+    char *signals;                    /* see signals.c; NULL: none came */
+    uint32_t signals_len;
+    uint32_t asked;   /* steps that are ASKING */
+    uint32_t undoing; /* steps of type rollback that are WAITING */
+    uint32_t undo_count, undo_cap;
+    uint32_t *undo; /* completed steps that can be undone, in the order of completion */
+    enum undo_level undo_level;
+    uint32_t visited; /* instances that the last fold looked at */
     /* Since the last run_changes: */
     struct scope **changed_scopes; /* not the root */
     size_t changed_scope_count, changed_scope_cap;
@@ -189,6 +211,7 @@ enum stop {
     STOP_NOT,
     STOP_RETURN, /* a return step: the run is completed */
     STOP_STEPS,  /* the run may begin no more steps */
+    STOP_UNDO,   /* a step has failed, and the run rolls back */
 };
 
 /* One application. Steps are named by their index in the definition; which instance of a scope is
@@ -209,12 +232,13 @@ struct fold {
     uint32_t visited; /* instances that passes looked at */
     uint32_t failed;  /* the step at which block_run ended with FLOW_FAILED */
     struct buf moves, path;
-    struct buf returned; /* STOP_RETURN: the run's output */
+    struct buf returned; /* STOP_RETURN: the run's output; STOP_UNDO: the error */
     /* Evaluation. */
     uint32_t at;         /* the step that evaluates; NO_INDEX: the run */
     struct bytes output; /* what `output` stands for; data NULL: the name is not there */
     bool read_mutable;   /* something was read that may change while the task is out */
-    json_t *input_json, *vars_json, *run_error_json;
+    json_t *signal;      /* what `signal` stands for while one is matched; borrowed */
+    json_t *input_json, *vars_json, *run_error_json, *signals_json;
     struct names *names;
     /* The task that is being made. */
     struct buf payload, secrets, idempotency;
@@ -248,6 +272,13 @@ void step_set_result(struct fold *f, uint32_t index, struct bytes value);
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value);
 void run_set_vars(struct fold *f, struct bytes value);
 void run_set_result(struct fold *f, struct bytes value);
+void run_set_signals(struct fold *f, struct bytes value);
+/* Whether the run goes on by itself: neither over nor paused. */
+static inline bool run_going(const struct run *run)
+{
+    return run->state == RUN_RUNNING || run->state == RUN_WAITING_APPROVAL ||
+           run->state == RUN_ROLLING_BACK;
+}
 struct aside *run_aside(struct run *run);
 struct bytes run_text(const struct run *run, enum run_text which);
 /* The output of a step as JSON: "null" where it has none. */
@@ -407,8 +438,13 @@ MUST_CHECK bool names_vars(struct fold *f, json_t **ret, struct err *e);
 /* Issues it, or lets it wait for a slot; served: it has waited and it is its turn. */
 void step_issue(struct fold *f, uint32_t index, bool served);
 void step_complete(struct fold *f, uint32_t index, struct bytes output);
-/* The step has failed for good: its fallback begins, or it is FAILED. error is copied. */
+/* The step has failed for good: a handler of it begins, people are asked, or it is FAILED. error is
+ * copied. */
 void step_fail(struct fold *f, uint32_t index, struct bytes error);
+/* The same where people have decided that it has failed. */
+void step_give_up(struct fold *f, uint32_t index, struct bytes error);
+/* The block of the handler that runs for a step; NO_INDEX: none does. */
+uint32_t step_handler(const struct step_def *d, const struct step *s);
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure);
 /* One attempt has failed: another one follows after a while, or step_fail. */
 void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *failure);
@@ -417,6 +453,45 @@ void step_timed_out(struct fold *f, uint32_t index);
 void step_cancel_task(struct fold *f, uint32_t index);
 void step_result(struct fold *f, const struct event *ev);
 void step_reissue(struct fold *f, uint32_t index);
+
+/* --- people.c: human_approval, and on_error: escalate --- */
+void approval_start(struct fold *f, uint32_t index);
+/* People are asked what to do about a step that has failed; its error is its result. */
+void escalation_start(struct fold *f, uint32_t index);
+/* Nobody has decided in time. */
+void approval_timed_out(struct fold *f, uint32_t index);
+void approval_apply(struct fold *f, const struct event *ev);
+
+/* --- signals.c: wait, and the signals of a run --- */
+void wait_start(struct fold *f, uint32_t index);
+void wait_ended(struct fold *f, uint32_t index);
+void signal_apply(struct fold *f, const struct event *ev);
+/* What `signal` stands for: a new reference. false: the run waits for none. */
+MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
+
+/* --- compensate.c --- */
+/* The step has completed by its own work: a rollback undoes it. */
+void undo_note(struct fold *f, uint32_t index);
+void undo_encode(const struct run *run, struct buf *ret);
+MUST_CHECK bool undo_load(struct run *run, struct bytes text, struct err *e);
+void rollback_start(struct fold *f, uint32_t index);
+void rollback_continue(struct fold *f, uint32_t index);
+/* Whether the run as a whole rolls back. */
+static inline bool run_rolls(const struct run *run)
+{
+    return run->aside && run->aside->undo_level;
+}
+/* The run rolls back, and is over then; error: why. */
+void run_roll_back(struct fold *f, enum undo_level level, struct bytes error);
+void run_roll_on(struct fold *f);
+
+/* --- router.c --- */
+/* The model's answer: the steps of its choice begin. */
+void router_chosen(struct fold *f, uint32_t index, struct bytes output);
+/* The default is taken where the error is one of the answer; false: it is none, or there is none.
+ */
+MUST_CHECK bool router_default(struct fold *f, uint32_t index, struct bytes error);
+void router_continue(struct fold *f, uint32_t index);
 
 /* --- advance.c --- */
 
@@ -428,16 +503,20 @@ void run_advance(struct fold *f);
 enum flow block_run(struct fold *f, uint32_t block);
 /* Runs the one block that a step consists of now, and ends the step with it. */
 void block_follow(struct fold *f, uint32_t index, uint32_t block);
-/* Ends what is not terminal in a block, and in what belongs to a step (the fallback only if
- * fallback_too). */
+/* Ends what is not terminal in a block, and in what belongs to a step (its handlers only if
+ * handlers_too). */
 void block_sweep(struct fold *f, uint32_t block);
-void step_sweep_children(struct fold *f, uint32_t index, bool fallback_too);
+void step_sweep_children(struct fold *f, uint32_t index, bool handlers_too);
 /* Ends a step that is not terminal, with what belongs to it. */
 void step_sweep(struct fold *f, uint32_t index);
 /* The step fails with what its expression says. */
 void fail_expression(struct fold *f, uint32_t index, const struct err *e);
+/* The same for a template: its value may also be too large. */
+void fail_evaluation(struct fold *f, uint32_t index, const struct err *e);
 bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
                      bool *ret, struct err *e);
+/* Ends all that is open, but for compensations. */
+void run_sweep(struct fold *f);
 /* Ends the run. result is copied. */
 void run_finish(struct fold *f, enum run_state state, struct bytes result);
 

@@ -145,6 +145,7 @@ static void emit_task(struct fold *f, uint32_t index)
     struct bytes *header = effect->header;
     task_id_of(f, index, s->attempt, effect->task_id);
     effect->queue = d->queue;
+    effect->priority = d->priority;
     AUTO_BUF struct buf reply = { 0 };
     buf_add_text(&reply, f->cx->topic);
     buf_add_char(&reply, '/');
@@ -155,7 +156,7 @@ static void emit_task(struct fold *f, uint32_t index)
     header[HEADER_PATH] = arena_copy(arena, step_path(f, index));
     header[HEADER_ATTEMPT] = arena_int(arena, s->attempt);
     header[HEADER_TASK_ID] = arena_text(arena, effect->task_id);
-    header[HEADER_KIND] = bytes_of(step_kind_name(d->kind));
+    header[HEADER_KIND] = bytes_of(step_kind_name(d->kind == STEP_ROUTER ? STEP_LLM : d->kind));
     header[HEADER_USES] = arena_text(arena, d->uses ? d->uses : "");
     header[HEADER_REPLY_TO] = arena_copy(arena, buf_bytes(&reply));
     header[HEADER_GEN] = arena_text(arena, f->cx->gen ? f->cx->gen : "");
@@ -163,6 +164,8 @@ static void emit_task(struct fold *f, uint32_t index)
     if (d->timeout_ms) header[HEADER_TIMEOUT_MS] = arena_int(arena, d->timeout_ms);
     header[HEADER_IDEMPOTENCY_KEY] = make_key_header(f, index, arena);
     if (f->secrets.len) header[HEADER_SECRETS] = arena_copy(arena, buf_bytes(&f->secrets));
+    if (d->kind == STEP_EMIT) header[HEADER_WORKFLOW] = arena_text(arena, f->def->name);
+    if (d->cache_ttl_ms) header[HEADER_CACHE_TTL_MS] = arena_int(arena, d->cache_ttl_ms);
     header[HEADER_NAMESPACE] = text_header(f, TEXT_NAMESPACE);
     header[HEADER_ACTOR] = text_header(f, TEXT_ACTOR);
     header[HEADER_TRACEPARENT] = text_header(f, TEXT_TRACEPARENT);
@@ -236,9 +239,10 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
     const struct step_def *d = &f->def->steps[index];
     AUTO_BUF struct buf mapped = { 0 };
     struct err e = { 0 };
-    /* A fallback's output stands for the step's, it is not what the mapping was written for. */
+    /* What a handler made, or people gave, stands for the step's output; the mapping was not
+     * written for it. */
     const struct step *s = step_get(f, index);
-    bool own = !s || !(s->flags & STEP_FALLBACK);
+    bool own = !s || !(s->handler || s->flags & STEP_ESCALATED);
     if (own && d->output) {
         struct template_env env = names_env(f, index);
         f->output = output;
@@ -260,23 +264,60 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
     step_set_result(f, index, null ? (struct bytes){ 0 } : output);
     step_move(f, index, STEP_STATE_COMPLETED, NULL);
     step_sweep_children(f, index, true);
+    if (own) undo_note(f, index);
+}
+
+uint32_t step_handler(const struct step_def *d, const struct step *s)
+{
+    if (!s->handler) return NO_INDEX;
+    return s->handler <= d->catch_count ? d->catches[s->handler - 1].block : d->fallback_block;
+}
+
+/* Which handler takes an error of that type; 0: none. */
+static uint8_t handler_for(const struct step_def *d, const char *type)
+{
+    enum error_type known = ERROR_INTERNAL;
+    (void)!error_type_find(bytes_of(type), &known);
+    for (uint32_t i = 0; i < d->catch_count; i++)
+        if (d->catches[i].on == 0 || d->catches[i].on >> known & 1) return (uint8_t)(i + 1);
+    return d->on_error == ON_ERROR_FALLBACK ? (uint8_t)(d->catch_count + 1) : 0;
 }
 
 void step_fail(struct fold *f, uint32_t index, struct bytes error)
 {
     const struct step_def *d = &f->def->steps[index];
     const struct step *s = step_get(f, index);
-    bool fall_back = d->on_error == ON_ERROR_FALLBACK && !(s && s->flags & STEP_FALLBACK);
+    char why[32];
+    if (d->kind == STEP_ROUTER && router_default(f, index, error)) return;
+    failure_type(error, why);
+    uint8_t handler = s && s->handler ? 0 : handler_for(d, why);
+    if (!handler && d->on_error == ON_ERROR_ESCALATE) {
+        step_set_result(f, index, error);
+        step_sweep_children(f, index, false);
+        escalation_start(f, index);
+        return;
+    }
+    if (!handler) {
+        step_give_up(f, index, error);
+        return;
+    }
+    step_set_result(f, index, error);
+    step_move(f, index, STEP_STATE_WAITING, why)->handler = handler;
+    step_sweep_children(f, index, false);
+}
+
+void step_give_up(struct fold *f, uint32_t index, struct bytes error)
+{
     char why[32];
     failure_type(error, why);
     step_set_result(f, index, error);
-    if (fall_back) {
-        step_move(f, index, STEP_STATE_WAITING, why);
-        step_make(f, index)->flags |= STEP_FALLBACK;
-    } else {
-        step_move(f, index, STEP_STATE_FAILED, why);
-    }
-    step_sweep_children(f, index, !fall_back);
+    step_move(f, index, STEP_STATE_FAILED, why);
+    step_sweep_children(f, index, true);
+    if (f->def->steps[index].on_error != ON_ERROR_ROLLBACK || run_rolls(f->run)) return;
+    struct bytes kept = step_error(f, index);
+    buf_reset(&f->returned);
+    buf_add(&f->returned, kept.data, kept.len);
+    f->stop = STOP_UNDO;
 }
 
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure)
@@ -330,7 +371,8 @@ void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *f
     AUTO_BUF struct buf error = { 0 };
     failure_encode(f, &error, failure);
     bool wanted = policy->on == 0 || policy->on >> failure->type & 1;
-    if (!failure->retryable || !wanted || s->attempt >= policy->max_attempts) {
+    bool spent = s->attempt - s->base >= (int)policy->max_attempts || s->attempt >= ATTEMPTS_MAX;
+    if (!failure->retryable || !wanted || spent) {
         step_fail(f, index, buf_bytes(&error));
         return;
     }
@@ -420,7 +462,7 @@ static void settle(struct fold *f, uint32_t index, const struct event *ev)
 static bool output_valid(const struct fold *f, uint32_t index, struct bytes output, struct err *e)
 {
     const struct step_def *d = &f->def->steps[index];
-    if (d->kind != STEP_TASK || !d->output_schema) return true;
+    if ((d->kind != STEP_TASK && d->kind != STEP_ROUTER) || !d->output_schema) return true;
     AUTO_JSON *value = json_parse(output, e);
     return value && schema_check(d->output_schema, value, e);
 }
@@ -428,11 +470,13 @@ static bool output_valid(const struct fold *f, uint32_t index, struct bytes outp
 static void completed(struct fold *f, uint32_t index, const struct event *ev)
 {
     struct step *s = step_make(f, index);
+    const struct step_def *d = &f->def->steps[index];
     bool current = ev->attempt == s->attempt;
     struct bytes output = ev->value.len ? ev->value : BYTES_LIT("null");
     /* Settled already, by a success or by its last failure (then its fallback may run). A step that
      * waits for a slot between two attempts is as open as one in backoff. */
-    if (step_state_terminal((enum step_state)s->state) || s->flags & STEP_FALLBACK) return;
+    if (step_state_terminal((enum step_state)s->state) || s->handler) return;
+    if (d->kind == STEP_ROUTER && s->choice) return;
     struct err e = { 0 };
     if (!output_valid(f, index, output, &e)) {
         struct failure failure = failure_of(ERROR_INVALID_OUTPUT, index, &e);
@@ -442,7 +486,10 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
     }
     if (!current && s->state == STEP_STATE_ISSUED) step_cancel_task(f, index);
     note_answer(f, s, ev);
-    step_complete(f, index, output);
+    if (d->kind == STEP_ROUTER)
+        router_chosen(f, index, output);
+    else
+        step_complete(f, index, output);
 }
 
 /* The value of task.failed; what a foreign worker leaves out or gets wrong becomes `internal`. */

@@ -47,7 +47,7 @@ class Installation:
         self.directory.mkdir(exist_ok=True)
         self.numbers = itertools.count(1)
         self.processes, self.orchestrators, self.workers = [], [], []
-        names = {"events": partitions, "results": 2, "definitions": 1, "dlq": 2,
+        names = {"events": partitions, "results": 2, "lifecycle": 2, "definitions": 1, "dlq": 2,
                  "snapshots": partitions, **{f"tasks.{q}": PARTITIONS for q in queues}}
         if broker.name == "mock":  # it makes no topics on demand with the right partitions
             broker.make_topics({f"{self.prefix}.{n}": c for n, c in names.items()})
@@ -93,6 +93,20 @@ class Installation:
         if wait:
             process.wait_event("worker.started", 30)
         return process
+
+    def indexer(self, path, *args, env=None):
+        """process.url is where it answers."""
+        process = self._start("indexer", ["--index-listen", "127.0.0.1:0", "--index-path", path,
+                                          *args], env)
+        process.wait_event("index.listening", 30)
+        port = process.events("index.listening")[-1]["msg"].split()[-1]
+        process.url = f"http://127.0.0.1:{port}"
+        return process
+
+    def kill(self, process):
+        """Its end is no surprise."""
+        process.kill()
+        self.processes.remove(process)
 
     # --- the command line ---
 

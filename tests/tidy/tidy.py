@@ -26,6 +26,7 @@ LAYERS = {
     "common/io": ["common/base", "common/proto", "common/yaml"],
     "orchestrator/engine": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition"],
     "orchestrator": ["common/base", "common/proto", "common/cel", "common/definition", "common/io", "orchestrator/engine"],
+    "orchestrator/index": ["common/base", "common/proto", "common/cel", "common/definition", "common/io", "orchestrator/engine"],
     "worker": ["common/base", "common/proto", "common/schema", "common/io"],
     "cli": ["common/base", "common/proto", "common/yaml", "common/cel", "common/schema", "common/definition", "common/io",
             "common/mocks", "orchestrator/engine", "cli/trial"],
@@ -34,7 +35,7 @@ LAYERS = {
     "cli/demo_model": ["common/base"],
     "sim": ["tests/sim", "common/base", "common/proto", "common/yaml", "common/schema", "common/definition", "common/mocks", "common/io", "orchestrator/engine",
             "orchestrator", "worker"],
-    "bench": ["common/base", "common/proto", "common/definition", "common/io"],
+    "bench": ["common/base", "common/proto", "common/definition", "common/io", "orchestrator/index"],
     "tests/sim/bus": ["sim", "common/base", "common/io"],
     "tests/sim": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition", "common/io", "orchestrator",
                   "orchestrator/engine", "worker"],
@@ -48,6 +49,9 @@ THIRD_PARTY = {
     "glib.h": ["common/schedule"],
     "microhttpd.h": ["cli/demo_model"],
     "pcre2.h": ["common/cel", "common/schema/pattern"],
+    "microhttpd.h": ["cli/demo_model", "orchestrator/index/api"],
+    "sqlite3.h": ["orchestrator/index/db"],
+    "pcre2.h": ["common/cel"],
     "openssl/": ["common/base/hash"],
 }
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|stpcpy|gets|strtok|atoi|atol|atof|system|popen|alloca|rand|srand|"

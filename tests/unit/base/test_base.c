@@ -281,6 +281,40 @@ Test(clock, a_duration_is_a_number_and_a_unit)
     }
 }
 
+/* RFC 4231, test cases 2 and 6. */
+Test(hash, hmac_is_that_of_the_rfc)
+{
+    unsigned char hash[SHA256_BYTES], key[131];
+    char hex[SHA256_HEX];
+    hmac_sha256(BYTES_LIT("Jefe"), BYTES_LIT("what do ya want for nothing?"), hash);
+    hex_encode(hash, sizeof hash, hex);
+    cr_expect_str_eq(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    hmac_sha256((struct bytes){ (const char *)key, sizeof key },
+                BYTES_LIT("Test Using Larger Than Block-Size Key - Hash Key First"), hash);
+    hex_encode(hash, sizeof hash, hex);
+    cr_expect_str_eq(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+Test(hash, base64_goes_there_and_back_and_nothing_else_is_read)
+{
+    static const char *const pairs[][2] = {
+        { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" }
+    };
+    static const char *const bad[] = { "Zg=", "Zg", "Z===", "Zm9*", "Zm=v", "=Zm9" };
+    AUTO_BUF struct buf b = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        buf_reset(&b);
+        base64_encode(bytes_of(pairs[i][0]), &b);
+        cr_expect(bytes_is(buf_bytes(&b), pairs[i][1]), "%s", pairs[i][0]);
+        buf_reset(&b);
+        cr_expect(base64_decode(bytes_of(pairs[i][1]), &b));
+        cr_expect(bytes_is(buf_bytes(&b), pairs[i][0]), "%s", pairs[i][1]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        cr_expect_not(base64_decode(bytes_of(bad[i]), &b), "%s", bad[i]);
+}
+
 Test(clock, time_is_written_as_rfc_3339_in_utc)
 {
     static const struct {
@@ -294,6 +328,34 @@ Test(clock, time_is_written_as_rfc_3339_in_utc)
         char text[TIME_TEXT_MAX];
         time_format(table[i].ms, text);
         cr_expect_str_eq(text, table[i].text);
+    }
+}
+
+Test(clock, rfc_3339_is_read_with_any_offset_and_nothing_else_is)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: no time */
+    } table[] = { { "1970-01-01T00:00:00Z", 0 },
+                  { "2000-02-29t00:00:00.000z", 951782400000 },
+                  { "2023-11-14T22:13:20.1234567Z", 1700000000123 },
+                  { "2023-11-14 23:43:20.1+01:30", 1700000000100 },
+                  { "2023-11-14T21:13:20-01:00", 1700000000000 },
+                  { "2023-02-29T00:00:00Z", -1 },
+                  { "1900-02-29T00:00:00Z", -1 },
+                  { "2023-13-01T00:00:00Z", -1 },
+                  { "2023-01-01T24:00:00Z", -1 },
+                  { "2023-01-01T00:00:00", -1 },
+                  { "2023-01-01T00:00:00.Z", -1 },
+                  { "2023-01-01T00:00:00+25:00", -1 },
+                  { "2023-01-01T00:00:00Zx", -1 },
+                  { "2023-1-1T00:00:00Z", -1 },
+                  { "", -1 } };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        int64_t ms = -1;
+        bool ok = time_parse(table[i].text, &ms);
+        cr_expect_eq(ok, table[i].ms >= 0, "'%s'", table[i].text);
+        if (ok) cr_expect_eq(ms, table[i].ms, "'%s' is %lld", table[i].text, (long long)ms);
     }
 }
 

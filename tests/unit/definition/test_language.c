@@ -192,18 +192,6 @@ Test(handlers, catch_and_escalation_and_compensation_compile)
     cr_expect_eq(step(d, "undo")->block, a->compensate_block);
 }
 
-Test(handlers, instances_that_may_be_undone_are_retained)
-{
-    AUTO_DEFINITION *d = define_steps(
-        "- {name: m, type: map, over: [1], steps: [{name: l, type: loop, until: 'true', "
-        "max_iterations: 2, steps: [{name: a, type: task, compensate: [{name: u, type: "
-        "task}]}]}]}\n"
-        "- {name: n, type: map, over: [1], steps: [{name: b, type: task}]}\n");
-    cr_expect(d->scopes[step(d, "m")->body_scope].retained);
-    cr_expect(d->scopes[step(d, "l")->body_scope].retained);
-    cr_expect_not(d->scopes[step(d, "n")->body_scope].retained);
-}
-
 Test(handlers, faults)
 {
     expect_step_fault(
@@ -220,6 +208,11 @@ Test(handlers, faults)
     expect_step_fault("- {name: a, type: task, compensate: [{name: u, type: task}], input: "
                       "'${steps.u.output}'}\n",
                       "'a' reads step 'u', which is inside it");
+    expect_step_fault("- {name: m, type: map, over: [1], steps: [{name: a, type: task, compensate: "
+                      "[{name: u, type: task}]}]}\n",
+                      "'compensate' is not supported inside a map or a loop by this version");
+    expect_step_fault("- {name: m, type: map, over: [1], steps: [{name: a, type: rollback}]}\n",
+                      "rollback is not supported inside a map or a loop by this version");
     expect_fault("on_error: continue\nworkflow: w\nversion: '1'\nsteps: [{name: a, type: task}]\n",
                  "1:11: expected fail or rollback, found 'continue'");
 }

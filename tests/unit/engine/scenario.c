@@ -70,6 +70,29 @@ static void play_result(struct player *p, const char *word, char *rest)
     }
 }
 
+/* "STEP WHO [MEMBERS]" */
+static void play_answer(struct player *p, const char *decision, char *rest)
+{
+    char *who = strchr(rest, ' ');
+    cr_assert(who, "%s: who?", p->line);
+    *who++ = '\0';
+    char *members = strchr(who, ' ');
+    if (members) *members++ = '\0';
+    AUTO_BUF struct buf value = { 0 };
+    buf_addf(&value, "{\"decision\":\"%s\"%s%s}", decision, members ? "," : "",
+             members ? members : "");
+    struct event ev = { .type = EVENT_APPROVAL, .path = bytes_of(rest), .actor = bytes_of(who) };
+    world_apply(&p->world, ev, value.data);
+}
+
+static void play_signal(struct player *p, char *rest)
+{
+    char *payload = strchr(rest, ' ');
+    if (payload) *payload++ = '\0';
+    struct event ev = { .type = EVENT_SIGNAL, .signal = bytes_of(rest) };
+    world_apply(&p->world, ev, payload ? payload : "null");
+}
+
 /* Events. false: the word is none. */
 static bool play_event(struct player *p, const char *word, char *rest)
 {
@@ -80,6 +103,11 @@ static bool play_event(struct player *p, const char *word, char *rest)
         play_result(p, word, rest);
     else if (strcmp(word, "cancel") == 0)
         world_apply(w, (struct event){ .type = EVENT_RUN_CANCEL }, rest);
+    else if (strcmp(word, "approve") == 0 || strcmp(word, "reject") == 0 ||
+             strcmp(word, "retry") == 0)
+        play_answer(p, word, rest);
+    else if (strcmp(word, "signal") == 0)
+        play_signal(p, rest);
     else if (strcmp(word, "timer") == 0)
         world_apply(w, (struct event){ .type = EVENT_TIMER_FIRED }, "");
     else if (strcmp(word, "expired") == 0)

@@ -6,6 +6,7 @@
  *   fail STEP/N TYPE [MEMBERS]     task.failed; MEMBERS are further JSON members, as "x":1
  *   lost STEP/N                    task.lost                cancel [JSON]       run.cancel
  *   timer                          timer.fired now          expired             run.expired
+ *   approve|reject|retry STEP WHO [MEMBERS]                 signal NAME [JSON]
  * Each may end in " -> EFFECTS": what it must cause, as in "task a/1, cancel b/2", or "nothing", or
  * "ignored".
  *   after MS     time passes       due MS       the run is due, counted from the start

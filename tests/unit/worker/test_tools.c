@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "fake_io.h"
 #include "worker/worker.h"
 
@@ -291,5 +292,57 @@ Test(tools, reloaded_models_are_used_by_the_next_call)
     cr_assert_str_eq(fake_request_url(b.fake), "http://other/v1/chat/completions");
     AUTO_JSON *wrong = json_parse(BYTES_LIT("{\"default\": {}}"), &e);
     cr_assert_not(worker_reload(b.worker, wrong, NULL, &e));
+    close_worker(&b);
+}
+
+/* --- webhook --- */
+
+static void expect_signed(struct bench *b, struct bytes key, const char *body)
+{
+    AUTO_BUF struct buf content = { 0 }, wanted = { 0 };
+    unsigned char hash[SHA256_BYTES];
+    buf_addf(&content, "%s.%s.%s", fake_request_header(b->fake, "webhook-id"),
+             fake_request_header(b->fake, "webhook-timestamp"), body);
+    hmac_sha256(key, buf_bytes(&content), hash);
+    buf_add_text(&wanted, "v1,");
+    base64_encode((struct bytes){ (const char *)hash, sizeof hash }, &wanted);
+    cr_expect_str_eq(fake_request_header(b->fake, "webhook-signature"), wanted.data);
+}
+
+Test(webhook, is_signed_and_its_answer_is_the_output)
+{
+    struct bench b = open_worker();
+    deliver(&b, 'a', 1, "webhook", "",
+            "{\"method\":\"POST\",\"endpoint\":\"http://shop/"
+            "hook\",\"body\":{\"n\":1},\"secret\":\"\"}",
+            "[[\"/secret\",0,\"TOKEN\"]]");
+    cr_assert_eq(fake_requests(b.fake), 1);
+    cr_expect_str_eq(fake_request_url(b.fake), "http://shop/hook");
+    cr_expect_str_eq(fake_request_header(b.fake, "content-type"), "application/json");
+    cr_expect_str_eq(fake_request_header(b.fake, "webhook-id"), "once");
+    expect_signed(&b, BYTES_LIT("t0ken-value"), "{\"n\":1}");
+    respond(&b, 202, "text/plain", "got t0ken-value");
+    cr_assert(fake_until(b.fake, "commit 2", 2000));
+    cr_expect_str_eq(fake_value(b.fake, 'a'), "{\"status\":202,\"body\":\"got [redacted:TOKEN]\"}");
+    close_worker(&b);
+}
+
+Test(webhook, a_secret_may_be_base64_behind_its_prefix)
+{
+    setenv("TUTTI_SECRET_HOOK", "whsec_a2V5IQ==", 1);
+    setenv("TUTTI_SECRET_BAD", "whsec_%%%", 1);
+    struct bench b = open_worker();
+    const char *value = "{\"endpoint\":\"http://shop/hook\",\"body\":null,\"secret\":\"\"}";
+    deliver(&b, 'a', 1, "webhook", "", value, "[[\"/secret\",0,\"HOOK\"]]");
+    expect_signed(&b, BYTES_LIT("key!"), "null");
+    respond(&b, 500, "text/plain", "later");
+    cr_assert(fake_until(b.fake, "commit 2", 2000));
+    cr_expect_not_null(strstr(fake_value(b.fake, 'a'), "\"retryable\":true"), "%s",
+                       fake_value(b.fake, 'a'));
+    deliver(&b, 'b', 2, "webhook", "", value, "[[\"/secret\",0,\"BAD\"]]");
+    cr_assert(fake_until(b.fake, "commit 3", 2000));
+    cr_expect_not_null(strstr(fake_value(b.fake, 'b'), "not base64"), "%s",
+                       fake_value(b.fake, 'b'));
+    cr_expect_eq(fake_requests(b.fake), 1, "what cannot be signed is not sent");
     close_worker(&b);
 }
