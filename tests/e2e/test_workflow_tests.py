@@ -175,6 +175,71 @@ def test_events_come_in_virtual_time(ask):
     assert ask.problems(gone, late, held) == [[], ["the run had ended before this event (cancel)"], []]
 
 
+REVIEW = {"name": "review", "type": "human_approval", "approvers": ["ann", "bob"], "timeout": "30m"}
+
+
+def test_people_answer_in_virtual_time(tmp_path):
+    files = Files(tmp_path, [{**REVIEW, "show": {"text": "draft"}, "editable": ["text"]}])
+    yes = {"at": "5m", "approve": "review", "by": "ann", "comment": "fine", "values": {"text": "better"}}
+    assert files.problems(
+        {"events": [yes], "expect": {"duration": "5m", "output_has": {"by": ["ann"], "comment": "fine", "values": {"text": "better"}}}},
+        {"events": [{"at": "1m", "reject": "review", "by": "bob", "comment": "no"}],
+         "expect": {"error": {"type": "rejected", "step": "review"}, "duration": "1m"}},
+        {"expect": {"error": {"type": "rejected"}, "duration": "30m"}}) == [[], [], []]
+
+
+def test_an_answer_that_nobody_asked_for_fails_the_case(tmp_path):
+    files = Files(tmp_path, [{**SAME, "name": "before"}, REVIEW])
+    stranger, unasked = files.problems({"events": [{"at": "1m", "approve": "review", "by": "eve"}, {"at": "2m", "approve": "review", "by": "ann"}]},
+                                       {"events": [{"at": "1m", "approve": "before"}, {"at": "2m", "approve": "review", "by": "ann"}]})
+    assert len(stranger) == 1 and "approve had no effect" in stranger[0] and "may not answer" in stranger[0]
+    assert len(unasked) == 1 and "nobody was asked by before" in unasked[0]
+
+
+def test_who_waited_when_time_ran_out_is_named(tmp_path):
+    files = Files(tmp_path, [{"name": "paid", "type": "wait", "signal": "payment"}], limits={"timeout": "2h"})
+    [[status, waiting]] = files.problems({})
+    assert "timeout" in status and "paid (wait)" in waiting
+
+
+def test_signals_reach_their_wait_even_if_they_come_before_it(tmp_path):
+    wait = {"name": "paid", "type": "wait", "signal": "payment", "match": "signal.amount > 10", "timeout": "20m"}
+    files = Files(tmp_path, [GET, wait], output={"amount": "${steps.paid.output.amount}"})
+    mocks = {"get": {"output": {}, "after": "5m"}}
+    few, much = ({"at": f"{n}m", "signal": "payment", "data": {"amount": n * 10}} for n in (1, 2))
+    assert files.problems({"mocks": mocks, "events": [few, much], "expect": {"output": {"amount": 20}, "duration": "5m"}},
+                          {"mocks": mocks, "events": [few], "expect": {"error": {"type": "timeout"}, "duration": "25m"}}) == [[], []]
+
+
+def test_items_and_iterations_have_paths(tmp_path):
+    files = Files(tmp_path, [
+        {"name": "docs", "type": "map", "over": "${input.list}", "on_item_error": "collect",
+         "steps": [{"name": "read", "type": "task", "uses": "x", "input": {"item": "${item}"}}]},
+        {"name": "again", "type": "loop", "until": "steps.ask.output.n >= 2", "max_iterations": 5,
+         "steps": [{"name": "ask", "type": "task", "uses": "y", "input": {}}]}])
+    mocks = {"read": {"output": "${input.item * 10}", "after": "1s"}, "docs[1]/read": {"error": {"type": "refused"}},
+             "ask": {"output": {"n": "${index}", "call": "${call}"}}}
+    good = {"output": {"n": 2, "call": 3}, "calls": {"read": 3, "ask": 3, "docs[0]/read": 1}, "duration": "1s",
+            "steps": {"docs[0]/read": {"output": 10, "input": {"item": 1}}, "docs[1]/read": {"status": "failed"},
+                      "again[1]/ask": {"output_has": {"n": 1}}},
+            "path": ["docs[0]/read", "docs[2]/read", "again[0]/ask", "ask", "again[2]/ask"]}
+    case = {"input": {"list": [1, 2, 3]}, "mocks": mocks}
+    assert files.problems({**case, "expect": good}, {**case, "expect": {"steps": {"read": {"calls": 3}}}}) == \
+        [[], ["steps.read: it ran 3 times; name one by its path, such as docs[0]/read"]]
+
+
+def test_a_router_takes_the_choice_of_its_mock(tmp_path):
+    choices = {n: {"description": n, "steps": [{**SAME, "name": f"to-{n}"}]} for n in ("orders", "billing")}
+    files = Files(tmp_path, [{"name": "pick", "type": "router", "prompt": "?", "choices": choices}])
+    assert files.problems({"mocks": {"pick": {"output": {"choice": "orders"}}}, "expect": {"path": ["to-orders", "pick"]}}) == [[]]
+
+
+def test_what_was_done_is_undone(tmp_path):
+    files = Files(tmp_path, [{**SAME, "name": n, "compensate": [{**SAME, "name": f"un{n}"}]} for n in ("a", "b")] +
+                  [{"name": "boom", "type": "fail", "error": "no"}], on_error="rollback")
+    assert files.problems({"expect": {"status": "rolled_back", "path": ["a", "b", "unb", "una"]}}) == [[]]
+
+
 def test_usage_counts_against_the_budget(tmp_path):
     files = Files(tmp_path, [ASK, {**ASK, "name": "again"}], limits={"budget": {"usd": 0.5}})
     case = {"input": {"x": 1}, "mocks": {"ask": {"output": 1, "usage": {"usd": 0.5}}, "again": {"output": 2}}}

@@ -47,11 +47,9 @@ THIRD_PARTY = {
     "curl/": ["common/io/http"],
     "yaml.h": ["common/yaml"],
     "glib.h": ["common/schedule"],
-    "microhttpd.h": ["cli/demo_model"],
-    "pcre2.h": ["common/cel", "common/schema/pattern"],
     "microhttpd.h": ["cli/demo_model", "orchestrator/index/api"],
     "sqlite3.h": ["orchestrator/index/db"],
-    "pcre2.h": ["common/cel"],
+    "pcre2.h": ["common/cel", "common/schema/pattern"],
     "openssl/": ["common/base/hash"],
 }
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|stpcpy|gets|strtok|atoi|atol|atof|system|popen|alloca|rand|srand|"

@@ -10,10 +10,10 @@
 
 #define HAS(text, part) cr_assert(strstr(text, part), "%s", text)
 
-#define WORKFLOW                              \
-    "workflow: w\nversion: 1.0.0\nsteps:\n"   \
-    "- {name: ask, type: task, uses: x,\n"    \
-    "   retry: {max_attempts: 2}}\n"          \
+#define WORKFLOW                            \
+    "workflow: w\nversion: 1.0.0\nsteps:\n" \
+    "- {name: ask, type: task, uses: x,\n"  \
+    "   retry: {max_attempts: 2}}\n"        \
     "- {name: same, type: task, uses: noop}\n"
 
 /* A workflow and its cases in a directory of their own. */
@@ -24,7 +24,8 @@ struct pair {
 static struct pair pair_of(const char *cases)
 {
     struct pair p = { .workflow = temporary("w.yaml", WORKFLOW) };
-    p.suite = xasprintf("%.*s/w.test.yaml", (int)(strrchr(p.workflow, '/') - p.workflow), p.workflow);
+    p.suite =
+        xasprintf("%.*s/w.test.yaml", (int)(strrchr(p.workflow, '/') - p.workflow), p.workflow);
     FILE *f = fopen(p.suite, "we");
     cr_assert(f && fwrite(cases, 1, strlen(cases), f) == strlen(cases) && fclose(f) == 0);
     return p;
