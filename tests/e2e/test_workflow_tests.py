@@ -63,6 +63,16 @@ def test_the_files_of_cases_fit_the_schema_for_editors(path):
     assert (done.code, done.out, done.err) == (0, "", ""), done
 
 
+def test_the_example_of_the_page_is_green(tmp_path):
+    page = (ROOT / "docs/testing-workflows.md").read_text()
+    example = page[page.index("```yaml\n") + 8:]
+    path = tmp_path / "page.test.yaml"
+    path.write_text(f"workflow: {ROOT}/examples/investor_summary.yaml\n" + example[:example.index("```")])
+    done = run_program("tutti", "test", path)
+    assert done.code == 0 and "2 passed, 0 failed" in done.out, done
+    assert run_program("tutti", "fmt", "--check", path).code == 0
+
+
 def test_a_case_that_holds_is_ok_and_one_that_does_not_is_shown_with_its_line(ask):
     mocks = {"ask": {"output": {"a": [1, {"b": "x"}], "c": 1}}}
     done = ask.test({"mocks": mocks, "input": {"x": 1}, "expect": {"output": {"a": [1, {"b": "x"}], "c": 1.0}}},
