@@ -41,6 +41,7 @@ struct pending {
     int64_t due_ms;
     uint64_t number; /* order of issue */
     char task_id[TASK_ID_MAX];
+    char child[RUN_ID_MAX]; /* of a child run: its id; else "" */
     struct played_step *step;
     uint32_t attempt;
     enum event_type type;
@@ -79,9 +80,8 @@ enum engine_verdict play_apply(struct play *p, const struct event *ev);
 /* Takes up the effects and changes of what was applied. */
 void play_collect(struct play *p);
 struct fold_context play_context(struct play *p);
-/* Hands a task or a child run to its mock. */
-void play_call(struct play *p, struct bytes path, const char *task_id, uint32_t attempt,
-               struct bytes input, int64_t timeout_ms);
+/* Hands a task or the start of a child run to its mock. */
+void play_call(struct play *p, const struct effect *effect);
 
 /* --- judging (expect.c, diff.c) --- */
 

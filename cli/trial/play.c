@@ -130,14 +130,15 @@ static void drop_pending(struct play *p, size_t i)
 static void take_effect(struct play *p, const struct effect *effect)
 {
     const struct bytes *header = effect->header;
-    if (effect->kind == EFFECT_TASK) {
-        struct bytes timeout = header[HEADER_TIMEOUT_MS], attempt = header[HEADER_ATTEMPT];
-        play_call(p, header[HEADER_PATH], effect->task_id,
-                  (uint32_t)strtoul(attempt.data, NULL, 10), effect->value,
-                  timeout.data ? strtoll(timeout.data, NULL, 10) : 0);
+    if (effect->kind == EFFECT_TASK || effect->kind == EFFECT_START) {
+        play_call(p, effect);
     } else if (effect->kind == EFFECT_CANCEL) {
         for (size_t i = p->pending_count; i-- > 0;)
             if (strcmp(p->pending[i].task_id, effect->task_id) == 0) drop_pending(p, i);
+    } else if (effect->kind == EFFECT_EVENT) {
+        /* To a child: it is cancelled. */
+        for (size_t i = p->pending_count; i-- > 0;)
+            if (bytes_is(header[HEADER_RUN_ID], p->pending[i].child)) drop_pending(p, i);
     } else if (effect->kind == EFFECT_RESULT) {
         json_decref(p->result);
         p->result = json_parse(effect->value, NULL);
@@ -216,9 +217,39 @@ static bool answer_mocked(struct play *p, const struct mock *mock, const struct 
     return true;
 }
 
-void play_call(struct play *p, struct bytes path, const char *task_id, uint32_t attempt,
-               struct bytes input, int64_t timeout_ms)
+/* A mocked answer as what a child run tells its parent. */
+static void tell_as_child(struct pending *call)
 {
+    bool failed = call->type == EVENT_TASK_FAILED;
+    char *told = xasprintf("{\"status\":\"%s\",\"%s\":%s}", failed ? "failed" : "completed",
+                           failed ? "error" : "output", call->value);
+    free(call->value);
+    call->value = told;
+    call->type = EVENT_CHILD_FINISHED;
+}
+
+static bool answer(struct play *p, const struct mock_call *seen, struct pending *call,
+                   int64_t timeout_ms)
+{
+    const struct step_def *def = call->step->def;
+    const struct mock *mock = mocks_find(&p->tcase->mocks, seen->path);
+    if (!mock) mock = mocks_find(&p->suite->mocks, seen->path);
+    if (*call->child && def && def->child_detached) {
+        call->type = EVENT_CHILD_STARTED; /* nobody waits for what it answers */
+        call->value = xstrdup("null");
+        return true;
+    }
+    bool ok = mock ? answer_mocked(p, mock, seen, call, timeout_ms)
+                   : answer_unmocked(p, call->step, call, seen->input);
+    if (ok && *call->child) tell_as_child(call);
+    return ok;
+}
+
+void play_call(struct play *p, const struct effect *effect)
+{
+    const struct bytes *header = effect->header, input = effect->value, path = header[HEADER_PATH];
+    const struct bytes timeout = header[HEADER_TIMEOUT_MS];
+    uint32_t attempt = (uint32_t)strtoul(header[HEADER_ATTEMPT].data, NULL, 10);
     struct played_step *step = step_of(p, path);
     uint32_t *calls = step->def ? &p->calls[step->def->index] : &step->calls;
     struct pending call = { .due_ms = p->now_ms,
@@ -230,12 +261,11 @@ void play_call(struct play *p, struct bytes path, const char *task_id, uint32_t 
     if (step->def) step->calls++;
     buf_reset(&step->input);
     buf_add(&step->input, input.data, input.len);
-    snprintf(call.task_id, sizeof call.task_id, "%s", task_id);
-    const struct mock *mock = mocks_find(&p->tcase->mocks, path);
-    if (!mock) mock = mocks_find(&p->suite->mocks, path);
-    bool ok = mock ? answer_mocked(p, mock, &seen, &call, timeout_ms)
-                   : answer_unmocked(p, step, &call, input);
-    if (!ok) return;
+    snprintf(call.task_id, sizeof call.task_id, "%s", effect->task_id);
+    if (effect->kind == EFFECT_START)
+        snprintf(call.child, sizeof call.child, "%.*s", (int)header[HEADER_RUN_ID].len,
+                 header[HEADER_RUN_ID].data);
+    if (!answer(p, &seen, &call, timeout.data ? strtoll(timeout.data, NULL, 10) : 0)) return;
     if (p->pending_count == p->pending_cap) {
         p->pending_cap = p->pending_cap ? 2 * p->pending_cap : 16;
         p->pending = xrealloc(p->pending, p->pending_cap * sizeof *p->pending);
@@ -275,12 +305,14 @@ static void apply_answer(struct play *p, const struct pending *next)
     drop_pending(p, at);
     AUTO_FREE char *value = call.value;
     /* The engine's own word of it, if there is one, comes with the changes. */
-    if (!call.step->def || !call.step->def->output || call.type == EVENT_TASK_FAILED)
+    bool task = event_type_is_result(call.type);
+    if (task && (!call.step->def || !call.step->def->output || call.type == EVENT_TASK_FAILED))
         set_result(call.step, bytes_of(value));
     (void)play_apply(p, &(struct event){ .type = call.type,
                                          .path = bytes_of(call.step->path),
                                          .attempt = call.attempt,
                                          .task_id = bytes_of(call.task_id),
+                                         .child = bytes_of(call.child),
                                          .gen = BYTES_LIT("0"),
                                          .usage = call.usage,
                                          .value = bytes_of(value) });

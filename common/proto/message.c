@@ -189,6 +189,7 @@ static bool need_run_id(const struct message *m, enum message_header h, struct b
 
 static bool decode_child(const struct message *m, struct event *ev, struct err *e)
 {
+    decode_usage(m->header[HEADER_USAGE], &ev->usage);
     return need_path(m, ev, e) && need_attempt(m, ev, e) &&
            need_run_id(m, HEADER_CHILD, &ev->child, e) && decode_value(ev, "child's result", e);
 }
@@ -197,6 +198,8 @@ static bool decode_child(const struct message *m, struct event *ev, struct err *
 static bool decode_parent(const struct message *m, struct event *ev, struct err *e)
 {
     if (!m->header[HEADER_PARENT].data) return true;
+    ev->child = m->header[HEADER_CHILD];
+    if (ev->child.data && !short_text(ev->child, 32)) return missing(e, HEADER_CHILD);
     return need_run_id(m, HEADER_PARENT, &ev->parent, e) && need_path(m, ev, e) &&
            need_attempt(m, ev, e);
 }

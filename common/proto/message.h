@@ -148,7 +148,8 @@ struct event {
     struct bytes key;    /* run.start: the start key; data NULL where there is none */
     struct bytes policy; /* run.start: what to do where the key is taken; data NULL: the default */
     struct bytes parent; /* run.start of a child: the parent's run id; data NULL: no child */
-    struct bytes child;  /* child.*: the child's run id */
+    struct bytes child;  /* child.*: the child's run id; run.start of a child: "attached" or
+                            "detached", and its generation */
     struct bytes signal; /* signal: its name */
     struct bytes claim;  /* owner.claim: the token */
     uint32_t logic;      /* owner.claim */

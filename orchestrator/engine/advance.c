@@ -13,11 +13,20 @@
 
 /* --- ending what is open --- */
 
+/* Who works on it is told to stop. */
+static void step_abandon(struct fold *f, uint32_t index)
+{
+    if (f->def->steps[index].kind == STEP_WORKFLOW)
+        child_close(f, index);
+    else
+        step_cancel_task(f, index);
+}
+
 void step_sweep(struct fold *f, uint32_t index)
 {
     enum step_state state = step_at(f, index);
     if (step_state_terminal(state)) return;
-    if (state == STEP_STATE_ISSUED) step_cancel_task(f, index);
+    if (state == STEP_STATE_ISSUED) step_abandon(f, index);
     step_move(f, index, state == STEP_STATE_PENDING ? STEP_STATE_SKIPPED : STEP_STATE_CANCELLED,
               NULL);
     step_sweep_children(f, index, true);
@@ -378,6 +387,7 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_LOOP: loop_start(f, index); break;
     case STEP_APPROVAL: approval_start(f, index); break;
     case STEP_ROLLBACK: rollback_start(f, index); break;
+    case STEP_WORKFLOW: child_issue(f, index); break;
     case STEP_WAIT: wait_start(f, index); break;
     case STEP_TASK:
     case STEP_LLM:
@@ -437,8 +447,13 @@ static void step_time(struct fold *f, uint32_t index)
 {
     const struct step *s = step_get(f, index);
     const struct step_def *d = &f->def->steps[index];
-    if (s->state == STEP_STATE_ISSUED && f->expires && step_backstop_ms(f->run, d, s) <= f->now_ms)
-        step_timed_out(f, index);
+    if (s->state == STEP_STATE_ISSUED && f->expires &&
+        step_backstop_ms(f->run, d, s) <= f->now_ms) {
+        if (d->kind == STEP_WORKFLOW)
+            child_timed_out(f, index);
+        else
+            step_timed_out(f, index);
+    }
     if (s->state == STEP_STATE_BACKOFF && s->at_ms <= f->now_ms) step_issue(f, index, false);
     if (s->state == STEP_STATE_WAITING && s->at_ms && s->at_ms <= f->now_ms) waited(f, index);
 }
@@ -551,6 +566,7 @@ void run_finish(struct fold *f, enum run_state state, struct bytes result)
     run->finished_off = f->cx->offset;
     run_move(f, state, completed ? NULL : why);
     effect_result(f);
+    parent_tell_end(f);
 }
 
 /* The flow of the run has failed: its fallback begins, or it is FAILED. */

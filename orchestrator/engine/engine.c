@@ -16,6 +16,13 @@ static bool input_valid(const struct definition *def, struct bytes input, struct
     return (value && schema_check(def->input_schema, value, e)) || err_prefix(e, "input");
 }
 
+static bool start_valid(const struct run *run, struct bytes input, struct err *e)
+{
+    if (run_depth(run) > CHILD_DEPTH_MAX)
+        return err_fail(e, ERR_LIMIT, "child runs are nested deeper than %d", CHILD_DEPTH_MAX);
+    return input_valid(run->def, input, e);
+}
+
 static void fail_run(struct fold *f, enum run_state state, const struct failure *failure)
 {
     AUTO_BUF struct buf error = { 0 };
@@ -37,9 +44,11 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
     run->input = bytes_dup(input);
     run->input_len = (uint32_t)input.len;
     run->changed = RUN_NEW | RUN_SKELETON;
+    run_set_parent(run, ev);
     struct fold f = fold_begin(run, cx, fx);
     struct err e = { 0 };
-    if (input_valid(def, input, &e)) {
+    parent_tell_start(&f);
+    if (start_valid(run, input, &e)) {
         run_move(&f, RUN_RUNNING, NULL);
         run_advance(&f);
     } else {
@@ -142,6 +151,9 @@ enum engine_verdict engine_apply(struct run *run, const struct event *ev,
     } else if (ev->type == EVENT_APPROVAL && !over) {
         approval_apply(&f, ev);
         if (f.touched && run_going(run)) run_advance(&f);
+    } else if ((ev->type == EVENT_CHILD_STARTED || ev->type == EVENT_CHILD_FINISHED) && !over) {
+        child_apply(&f, ev);
+        if (f.touched && run_going(run)) run_advance(&f);
     } else if (ev->type == EVENT_SIGNAL && !over) {
         signal_apply(&f, ev);
         if (f.touched && run_going(run)) run_advance(&f);
@@ -157,10 +169,15 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
     /* A fold only reads the run until something is moved in it; nothing is here. */
     struct fold f = fold_begin((struct run *)(uintptr_t)run, cx, fx);
     if (run_state_terminal((enum run_state)run->state)) {
-        if (run->finished_off >= doubt_off) effect_result(&f);
+        if (run->finished_off >= doubt_off) {
+            effect_result(&f);
+            parent_tell_end(&f);
+        }
     } else if (run->state != RUN_PAUSED) {
         scopes_each(&f, reissue_scope, &doubt_off);
     }
+    parent_tell_start(&f);
+    closed_reissue(&f, doubt_off);
     ASSERT(!f.touched);
     fold_end(&f);
 }

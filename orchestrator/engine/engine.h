@@ -57,6 +57,10 @@ struct fold_context {
 enum effect_kind {
     EFFECT_TASK,   /* a task to produce: header, value, queue */
     EFFECT_RESULT, /* the run's CloudEvent for `results` */
+    EFFECT_START,  /* the start of a child run: header, value. The shell resolves the workflow
+                      (header  version: absent for the latest) and fills in its definition; if there
+                      is none,  it tells the parent so with child.finished */
+    EFFECT_EVENT,  /* an event for another run: header, value */
     EFFECT_CANCEL, /* mark task_id as cancelled in tk (settled otherwise, timed out, run ended) in
                       the commit */
     EFFECT_SETTLE, /* mark task_id as done in tk in the commit: only where the worker's own mark may
@@ -65,10 +69,11 @@ enum effect_kind {
 };
 struct effect {
     enum effect_kind kind;
-    char task_id[TASK_ID_MAX];         /* TASK, CANCEL, SETTLE */
+    char task_id[TASK_ID_MAX];         /* TASK, START, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
     enum priority priority;            /* TASK */
-    struct bytes header[HEADER_COUNT]; /* TASK: our headers; CANCEL, SETTLE: the run id alone */
+    struct bytes header[HEADER_COUNT]; /* TASK, START, EVENT: our headers; CANCEL, SETTLE: the run
+                                          id alone */
     const struct ce_header {
         const char *name;
         struct bytes value;
@@ -144,6 +149,8 @@ uint32_t run_visited(const struct run *run);
  *   g         signals: see signals.c
  *
  *   u         what can be undone: see compensate.c
+ *
+ *   c         children that were told to end: see children.c
  *
  *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
  *             of a map, there until the run goes

@@ -71,6 +71,11 @@ static void encode_head(const struct run *run, struct buf *b)
     add_member(b, "namespace", run_text(run, TEXT_NAMESPACE));
     add_member(b, "actor", run_text(run, TEXT_ACTOR));
     add_member(b, "traceparent", run_text(run, TEXT_TRACEPARENT));
+    if (run->aside && run->aside->parent) {
+        add_member(b, "parent", bytes_of(run->aside->parent));
+        buf_addf(b, ",\"detached\":%s,\"depth\":%u", run->aside->detached ? "true" : "false",
+                 run->aside->depth);
+    }
     buf_add_char(b, '}');
 }
 
@@ -340,6 +345,11 @@ void run_changes(struct run *run, struct fields *ret)
         buf_reset(&b);
         undo_encode(run, &b);
         field_add(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_CLOSED) {
+        buf_reset(&b);
+        closed_encode(run, &b);
+        field_add(ret, BYTES_LIT("c"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
     if (run->changed & RUN_SIGNALS)
         add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);

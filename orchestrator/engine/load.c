@@ -87,7 +87,9 @@ static bool entry_possible(const struct step_def *d, enum step_state state, cons
 {
     bool live = state == STEP_STATE_ISSUED || state == STEP_STATE_BACKOFF;
     bool waits = state == STEP_STATE_WAITING && !n[8];
-    if (live && (!step_kind_is_task(d->kind) || n[2] == 0)) return false;
+    if (d->kind == STEP_WORKFLOW && state == STEP_STATE_BACKOFF) return false;
+    if (live && ((!step_kind_is_task(d->kind) && d->kind != STEP_WORKFLOW) || n[2] == 0))
+        return false;
     if (n[8] > d->catch_count + (d->fallback_block != NO_INDEX)) return false;
     if (n[9] & 1) return asking_possible(d, state, n);
     if (d->kind == STEP_APPROVAL || d->kind == STEP_WAIT)
@@ -98,7 +100,7 @@ static bool entry_possible(const struct step_def *d, enum step_state state, cons
     if (d->kind == STEP_ROUTER) return n[7] <= d->choice_count && !(waits && !n[7] == !n[4]);
     if (n[7] > d->case_count || (waits && d->kind == STEP_CONDITIONAL && !n[7])) return false;
     bool at_once = d->kind == STEP_SET || d->kind == STEP_TRANSFORM || d->kind == STEP_RETURN ||
-                   d->kind == STEP_FAIL;
+                   d->kind == STEP_FAIL || d->kind == STEP_WORKFLOW;
     return !(waits && (at_once || (step_kind_is_task(d->kind) && !n[4])));
 }
 
@@ -401,6 +403,8 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     struct run *run = l->run;
     const struct field *result = map_remove(&l->by_name, BYTES_LIT("o:"));
     load_bytes(result, &run->result, &run->result_len);
+    const struct field *closed = field_find(fields, count, "c");
+    if (closed && !closed_load(run, closed->value, l->e)) return false;
     if (!run_state_terminal((enum run_state)run->state)) {
         load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
         const struct field *signals = field_find(fields, count, "g");
@@ -466,6 +470,7 @@ struct run *run_load(const struct definition *def, const char *id, const struct 
         err_fail(e, ERR_INVALID, "field h is damaged");
         return NULL;
     }
+    if (!parent_load(run, head, e)) return NULL;
     if (!load_run(run, skeleton, fields, count, e)) return NULL;
     return TAKE(run);
 }

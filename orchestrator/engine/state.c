@@ -298,6 +298,8 @@ static void aside_free(struct run *run)
     free(a->changed_scopes);
     free(a->changed_bodies);
     free(a->signals);
+    free(a->parent);
+    free(a->closed);
     free(a->undo);
     free(a);
 }
@@ -433,6 +435,8 @@ void run_set_signals(struct fold *f, struct bytes value)
 {
     struct aside *a = run_aside(f->run);
     free(a->signals);
+    free(a->parent);
+    free(a->closed);
     free(a->undo);
     a->signals = bytes_dup(value);
     a->signals_len = (uint32_t)value.len;
@@ -491,6 +495,7 @@ int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const 
 int64_t step_backstop_ms(const struct run *run, const struct step_def *d, const struct step *s)
 {
     int64_t call = d->timeout_ms;
+    if (d->kind == STEP_WORKFLOW) return call ? s->at_ms + call : run_deadline_ms(run);
     return step_deadline_ms(run, d, s) + (call ? call : CALL_TIMEOUT_MS) + LEASE_MS;
 }
 

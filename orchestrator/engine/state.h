@@ -136,6 +136,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 #define RUN_SIGNALS        16
 #define RUN_LATE           32
 #define RUN_UNDO           64
+#define RUN_CLOSED         128
 
 struct transition {
     struct transition *next;
@@ -182,7 +183,15 @@ struct aside {
     size_t repeated_bytes;            /* of all bodies and what is in them */
     char *signals;                    /* see signals.c; NULL: none came */
     uint32_t signals_len;
-    uint32_t asked;   /* steps that are ASKING */
+    uint32_t asked; /* steps that are ASKING */
+    char *parent;   /* of a child run: see children.c; NULL: it is none */
+    bool detached;  /* its parent does not wait for it */
+    uint32_t depth; /* generations above it */
+    struct closed { /* children that were told to end */
+        int64_t off;
+        char id[RUN_ID_MAX];
+    } * closed;
+    uint32_t closed_count, closed_cap;
     uint32_t undoing; /* steps of type rollback that are WAITING */
     uint32_t undo_count, undo_cap;
     uint32_t *undo; /* completed steps that can be undone, in the order of completion */
@@ -437,6 +446,11 @@ MUST_CHECK bool names_vars(struct fold *f, json_t **ret, struct err *e);
 /* --- steps.c --- */
 /* Issues it, or lets it wait for a slot; served: it has waited and it is its turn. */
 void step_issue(struct fold *f, uint32_t index, bool served);
+/* Fills the fold's payload, secrets and idempotency key: as stored, or made from the state. */
+MUST_CHECK bool step_make_task(struct fold *f, uint32_t index, struct err *e);
+/* Stores what step_make_task has filled, for it could not be made again. */
+void step_save_task(struct fold *f, uint32_t index);
+void run_add_usage(struct fold *f, const struct usage *u);
 void step_complete(struct fold *f, uint32_t index, struct bytes output);
 /* The step has failed for good: a handler of it begins, people are asked, or it is FAILED. error is
  * copied. */
@@ -468,6 +482,27 @@ void wait_ended(struct fold *f, uint32_t index);
 void signal_apply(struct fold *f, const struct event *ev);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
+
+/* --- children.c: workflow, and a run that is a child --- */
+static inline uint32_t run_depth(const struct run *run)
+{
+    return run->aside ? run->aside->depth : 0;
+}
+void child_issue(struct fold *f, uint32_t index);
+void child_reissue(struct fold *f, uint32_t index);
+/* The step is given up while its child goes on: it is told to end. */
+void child_close(struct fold *f, uint32_t index);
+void child_timed_out(struct fold *f, uint32_t index);
+void child_apply(struct fold *f, const struct event *ev);
+/* Tells again whose offset is not below doubt_off. */
+void closed_reissue(struct fold *f, int64_t doubt_off);
+void closed_encode(const struct run *run, struct buf *ret);
+MUST_CHECK bool closed_load(struct run *run, struct bytes text, struct err *e);
+void run_set_parent(struct run *run, const struct event *ev);
+MUST_CHECK bool parent_load(struct run *run, const json_t *head, struct err *e);
+/* Nothing where the run is no child, or its parent does not wait for that. */
+void parent_tell_start(struct fold *f);
+void parent_tell_end(struct fold *f);
 
 /* --- compensate.c --- */
 /* The step has completed by its own work: a rollback undoes it. */

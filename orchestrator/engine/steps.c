@@ -69,7 +69,7 @@ static bool evaluate_task(struct fold *f, uint32_t index, struct err *e)
 
 /* The stored form of a task: "<length of its key> <length of its secrets>\n", key, secrets,
  * payload. */
-static void save_task(struct fold *f, uint32_t index)
+void step_save_task(struct fold *f, uint32_t index)
 {
     AUTO_BUF struct buf b = { 0 };
     buf_reserve(&b, 48 + f->idempotency.len + f->secrets.len + f->payload.len);
@@ -101,7 +101,7 @@ static bool restore_task(struct fold *f, const struct step *s, struct err *e)
 
 /* Fills the fold's payload, secrets and idempotency key: as stored, or made from the state. All
  * attempts of a path get the same, because they carry the same idempotency key. */
-static bool make_task(struct fold *f, uint32_t index, struct err *e)
+bool step_make_task(struct fold *f, uint32_t index, struct err *e)
 {
     const struct step *s = step_get(f, index);
     buf_reset(&f->payload);
@@ -208,13 +208,13 @@ void step_issue(struct fold *f, uint32_t index, bool served)
         queue_add(f, index);
         return;
     }
-    if (!make_task(f, index, &e)) {
+    if (!step_make_task(f, index, &e)) {
         enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
         struct failure failure = failure_of(type, index, &e);
         step_fail_with(f, index, &failure);
         return;
     }
-    if (f->read_mutable) save_task(f, index);
+    if (f->read_mutable) step_save_task(f, index);
     struct step *s = step_make(f, index);
     ASSERT(s->attempt < UINT8_MAX);
     s->attempt++;
@@ -228,7 +228,10 @@ void step_issue(struct fold *f, uint32_t index, bool served)
 void step_reissue(struct fold *f, uint32_t index)
 {
     struct err e;
-    if (make_task(f, index, &e)) emit_task(f, index);
+    if (f->def->steps[index].kind == STEP_WORKFLOW)
+        child_reissue(f, index);
+    else if (step_make_task(f, index, &e))
+        emit_task(f, index);
 }
 
 /* --- ends --- */
@@ -401,7 +404,7 @@ void step_timed_out(struct fold *f, uint32_t index)
 
 /* --- results --- */
 
-static void add_usage(struct fold *f, const struct usage *u)
+void run_add_usage(struct fold *f, const struct usage *u)
 {
     add_saturated(&f->run->usage.tokens_in, u->tokens_in);
     add_saturated(&f->run->usage.tokens_out, u->tokens_out);
@@ -427,7 +430,7 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
     int64_t bit = attempt_bit(ev->attempt);
     if (s->counted & bit) return;
     s->counted |= bit;
-    add_usage(f, &ev->usage);
+    run_add_usage(f, &ev->usage);
     step_touch(f, index);
 }
 
@@ -538,7 +541,7 @@ static void settle_gone(struct fold *f, const struct step_def *d, const struct e
     task_id_make(task_id, bytes_of(f->run->id), ev->path, ev->attempt);
     effect_mark(f, EFFECT_SETTLE, task_id, run_deadline_ms(f->run) + LEASE_MS);
     if (run_state_terminal((enum run_state)f->run->state) || !has_usage(ev)) return;
-    if (late_take(f->run, ev->path, ev->attempt)) add_usage(f, &ev->usage);
+    if (late_take(f->run, ev->path, ev->attempt)) run_add_usage(f, &ev->usage);
 }
 
 static void result_of(struct fold *f, uint32_t index, const struct event *ev)

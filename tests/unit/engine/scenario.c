@@ -93,6 +93,28 @@ static void play_signal(struct player *p, char *rest)
     world_apply(&p->world, ev, payload ? payload : "null");
 }
 
+/* "STEP/N STATUS JSON", of the child that was started so */
+static void play_child(struct player *p, char *rest)
+{
+    char *path, *status;
+    uint32_t attempt = split_task(rest, &path, &status);
+    char *value = strchr(status, ' ');
+    if (value) *value++ = '\0';
+    const char *id = strstr(emission_of(p, path, attempt)->text, "run-id=");
+    cr_assert(id, "%s: it is no child run", p->line);
+    bool started = strcmp(status, "started") == 0;
+    AUTO_BUF struct buf text = { 0 };
+    buf_addf(&text, "{\"status\":\"%s\",\"%s\":%s}", status,
+             strcmp(status, "completed") == 0 ? "output" : "error", value ? value : "null");
+    struct event ev = { .type = started ? EVENT_CHILD_STARTED : EVENT_CHILD_FINISHED,
+                        .path = bytes_of(path),
+                        .attempt = attempt,
+                        .child = { .data = id + 7, .len = RUN_ID_MAX - 1 },
+                        .usage = p->usage };
+    p->usage = (struct usage){ 0 };
+    world_apply(&p->world, ev, started ? "null" : text.data);
+}
+
 /* Events. false: the word is none. */
 static bool play_event(struct player *p, const char *word, char *rest)
 {
@@ -106,6 +128,14 @@ static bool play_event(struct player *p, const char *word, char *rest)
     else if (strcmp(word, "approve") == 0 || strcmp(word, "reject") == 0 ||
              strcmp(word, "retry") == 0)
         play_answer(p, word, rest);
+    else if (strcmp(word, "child") == 0)
+        play_child(p, rest);
+    else if (strcmp(word, "parent") == 0)
+        world_start_child(w,
+                          *rest == 'd'   ? "detached 1"
+                          : *rest == 'a' ? "attached 1"
+                                         : "attached 21",
+                          strchr(rest, ' ') + 1);
     else if (strcmp(word, "signal") == 0)
         play_signal(p, rest);
     else if (strcmp(word, "timer") == 0)

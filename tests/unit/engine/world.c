@@ -47,6 +47,8 @@ void world_done(struct world *w)
     free(w->log);
     json_decref(w->before);
     buf_done(&w->trace);
+    for (size_t i = 0; i < w->told_count; i++) free(w->told[i]);
+    free(w->told);
     effects_done(&w->fx);
     fields_done(&w->fields);
     run_free(w->run);
@@ -193,10 +195,22 @@ static void add_trace(struct world *w, const char *what, const struct effect *ef
 
 static void note_effect(struct world *w, const struct effect *effect)
 {
-    static const char *const names[] = { "task", "result", "cancel", "settle" };
-    if (effect->kind == EFFECT_TASK) {
+    static const char *const names[] = { [EFFECT_TASK] = "task",
+                                         [EFFECT_START] = "child",
+                                         [EFFECT_CANCEL] = "cancel",
+                                         [EFFECT_SETTLE] = "settle" };
+    if (effect->kind == EFFECT_TASK || effect->kind == EFFECT_START) {
         note_task(w, effect);
-        cr_assert(effect->queue && effect->value.len > 0);
+        cr_assert((effect->queue || effect->kind == EFFECT_START) && effect->value.len > 0);
+    }
+    if (effect->kind == EFFECT_EVENT) {
+        struct bytes event = effect->header[HEADER_TYPE];
+        buf_addf(&w->trace, "%s%.*s", w->trace.len ? ", " : "", (int)event.len, event.data);
+        w->told = xrealloc(w->told, (w->told_count + 1) * sizeof *w->told);
+        struct buf text = { 0 };
+        effect_text(&text, effect, false);
+        w->told[w->told_count++] = buf_take(&text, NULL);
+        return;
     }
     if (effect->kind == EFFECT_CANCEL) {
         struct emission *task = emission_find(w, effect->task_id);
@@ -324,6 +338,17 @@ void world_start(struct world *w, const char *input)
     world_apply(w, (struct event){ .type = EVENT_RUN_START, .actor = BYTES_LIT("ann") }, input);
 }
 
+void world_start_child(struct world *w, const char *bond, const char *input)
+{
+    struct event ev = { .type = EVENT_RUN_START,
+                        .actor = BYTES_LIT("ann"),
+                        .parent = BYTES_LIT("fedcba9876543210-fedcba9876543210fedcba98"),
+                        .path = BYTES_LIT("docs[17]/sub"),
+                        .attempt = 2,
+                        .child = bytes_of(bond) };
+    world_apply(w, ev, input);
+}
+
 void world_result(struct world *w, enum event_type type, const char *path, uint32_t attempt,
                   const char *value, struct usage usage)
 {
@@ -333,6 +358,16 @@ void world_result(struct world *w, enum event_type type, const char *path, uint3
         if (strcmp(gens[i], w->result_gen[0] ? w->result_gen : w->gen) == 0)
             ev.gen = bytes_of(gens[i]);
     world_apply(w, ev, value);
+}
+
+/* What is told another run again was told before. */
+static void check_told(const struct world *w, const struct effect *effect)
+{
+    AUTO_BUF struct buf text = { 0 };
+    bool found = false;
+    effect_text(&text, effect, false);
+    for (size_t i = 0; i < w->told_count; i++) found |= strcmp(w->told[i], text.data) == 0;
+    cr_assert(found, "told for the first time when reissued: %s", text.data);
 }
 
 void world_check_reissue(struct world *w)
@@ -351,10 +386,15 @@ void world_check_reissue(struct world *w)
         issued += state_of(json_string_value(state)) == STEP_STATE_ISSUED;
     }
     bool ended = run_state_terminal(run_state_of(w->run));
-    cr_assert_eq(fx.count, issued + ended, "%zu effects for %zu issued steps", fx.count, issued);
+    size_t events = 0;
+    for (size_t i = 0; i < fx.count; i++) events += fx.list[i].kind == EFFECT_EVENT;
+    cr_assert_eq(fx.count, issued + ended + events, "%zu effects for %zu issued steps", fx.count,
+                 issued);
     for (size_t i = 0; i < fx.count; i++) {
-        if (fx.list[i].kind != EFFECT_TASK) continue;
-        cr_assert(bytes_is(fx.list[i].header[HEADER_GEN], "other"));
+        if (fx.list[i].kind == EFFECT_EVENT) check_told(w, &fx.list[i]);
+        if (fx.list[i].kind != EFFECT_TASK && fx.list[i].kind != EFFECT_START) continue;
+        cr_assert(fx.list[i].kind == EFFECT_START ||
+                  bytes_is(fx.list[i].header[HEADER_GEN], "other"));
         cr_assert(emission_find(w, fx.list[i].task_id), "a task is first seen when reissued");
         note_task(w, &fx.list[i]);
     }

@@ -34,6 +34,8 @@ struct world {
     size_t stored;
     struct emission *emissions;
     size_t emitted;
+    char **told; /* events for other runs, as text */
+    size_t told_count;
     struct logged {
         struct event ev;
         struct fold_context cx;
@@ -57,6 +59,8 @@ void world_done(struct world *w);
 /* Appends the event to the log and applies it. Value "" stands for an absent one. */
 void world_apply(struct world *w, struct event ev, const char *value);
 void world_start(struct world *w, const char *input);
+/* As a child run; bond: "attached 1" or "detached 1", which must outlive the world. */
+void world_start_child(struct world *w, const char *bond, const char *input);
 void world_result(struct world *w, enum event_type type, const char *path, uint32_t attempt,
                   const char *value, struct usage usage);
 /* Everything pending is emitted again, under the generation the world has now. */
