@@ -41,9 +41,12 @@ def measure(bench):
     bench.say("a map whose items are noop tasks:")
     items = []
     for n, runs in SIZES[: 2 if bench.options.quick else 3]:
-        best = min(one_run(bench, n) for _ in range(1 if bench.options.quick else runs))
+        count = 1 if bench.options.quick else runs
+        before = {name: p.cpu_s() for name, p in bench.servers.items()}
+        best = min(one_run(bench, n) for _ in range(count))
+        cpu = {name: round((p.cpu_s() - before[name]) * 1e6 / n / count, 1) for name, p in bench.servers.items()}
         items.append({"n": n, "us_per_item": round(best * 1e6 / n, 1), "rss_mb": round(bench.servers["orchestrator"].peak_mb(), 1)})
-        bench.say(f"  {n:>7} items: {items[-1]['us_per_item']:>7.1f} us an item   orchestrator {items[-1]['rss_mb']:.1f} MB")
+        bench.say(f"  {n:>7} items: {items[-1]['us_per_item']:>7.1f} us an item   cpu us {cpu}   orchestrator {items[-1]['rss_mb']:.1f} MB")
     return {"items": items}
 
 

@@ -41,7 +41,7 @@ static bool append(struct partition *part, enum event_type type, struct bytes ru
     return true;
 }
 
-static void fire_timers(struct partition *part)
+void partition_fire_timers(struct partition *part)
 {
     int64_t now = loop_wall_ms(part->shard->loop);
     for (int i = 0; i < FIRE_MAX; i++) {
@@ -128,7 +128,7 @@ void partition_housekeep(struct partition *part)
 {
     struct shard *shard = part->shard;
     if (part->state != PARTITION_RUNNING) return;
-    fire_timers(part);
+    partition_fire_timers(part);
     snapshot_tick(part);
     uint64_t now = loop_now_ms(shard->loop);
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;

@@ -399,6 +399,8 @@ bool recovery_lacks(const struct partition *part, struct bytes run_id);
 /* --- housekeeping.c --- */
 
 void partition_housekeep(struct partition *part);
+/* Appends the events of timers that are due. */
+void partition_fire_timers(struct partition *part);
 
 /* --- catalogue.c: definitions and queues --- */
 

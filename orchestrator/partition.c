@@ -255,7 +255,12 @@ void partition_pump(struct partition *part)
 void partition_fold(struct partition *part, struct wave *wave)
 {
     struct shard *shard = part->shard;
+    bool folded = false;
     while (part->state == PARTITION_RUNNING && part->inbox_count > 0 &&
-           part->batch_count < PIPELINE_MAX && bus_pending(shard->bus) < SHARD_PENDING_MAX)
-        if (!fold_batch(part, wave, false, INT64_MAX)) return;
+           part->batch_count < PIPELINE_MAX && bus_pending(shard->bus) < SHARD_PENDING_MAX) {
+        if (!fold_batch(part, wave, false, INT64_MAX)) break;
+        folded = true;
+    }
+    /* A run that has more to begin is due at once, and does not wait for the next tick. */
+    if (folded && part->state == PARTITION_RUNNING) partition_fire_timers(part);
 }

@@ -43,6 +43,19 @@ static const char *const shape_texts[] = {
 
     ("{workflow: hasty, version: 1.0.0, limits: {timeout: 20s}, steps: ["
      "{name: a, type: task, uses: tool}, {name: b, type: task, uses: tool, timeout: 1s}]}"),
+
+    "{workflow: many, version: 1.0.0, retention: 10s, limits: {max_parallel: 3}, steps: ["
+    "{name: m, type: map, over: '${[1, 2, 3, 4, 5]}', max_concurrent: 4, on_item_error: collect,"
+    "steps: [{name: a, type: task, uses: tool, timeout: 1s, input: ['${item}', '${index}'],"
+    "retry: {max_attempts: 2, initial: 50ms}}, {name: l, type: loop, max_iterations: 3,"
+    "until: 'steps.t.output.n == 0', steps: [{name: t, type: task, uses: tool}]}],"
+    "reduce: [{name: r, type: task, uses: noop, input: '${results}'}]}]}",
+
+    "{workflow: graph, version: 1.0.0, retention: 8s, steps: ["
+    "{name: d, type: task, uses: noop, needs: [b, c], input: '${steps.b.output.n}'},"
+    "{name: b, type: task, uses: tool, needs: [a]}, {name: c, type: map, needs: [a],"
+    "over: '${[steps.a.output.n, 2]}', steps: [{name: x, type: task, uses: tool}]},"
+    "{name: a, type: task, uses: tool}]}",
 };
 #define SHAPES ARRAY_LEN(shape_texts)
 

@@ -173,10 +173,28 @@ static void finish_scopes(struct compiler *c)
     }
 }
 
+/* A step's path in a run names every map and loop around it, each with a number. */
+static void check_paths(struct compiler *c)
+{
+    for (uint32_t i = 0; i < c->step_count; i++) {
+        size_t len = strlen(c->steps[i].path);
+        uint32_t scope = c->steps[i].scope;
+        for (; c->scopes[scope].owner != NO_INDEX; scope = c->scopes[scope].parent)
+            len += strlen(c->steps[c->scopes[scope].owner].path) + strlen("[99999]/");
+        struct node n = { .c = c, .value = c->root, .pointer = c->step_pointers[i] };
+        if (len > PATH_BYTES_MAX)
+            fault(n,
+                  "the path of this step has up to %zu bytes, the limit is %d: give the maps and "
+                  "loops around it shorter names",
+                  len, PATH_BYTES_MAX);
+    }
+}
+
 static void move_steps(struct compiler *c)
 {
     struct definition *d = c->d;
     finish_scopes(c);
+    check_paths(c);
     d->scopes = c->scopes;
     d->scope_count = c->scope_count;
     memory_own(c->memory, c->scopes, free);

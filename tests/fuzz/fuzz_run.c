@@ -41,6 +41,18 @@ static const char *const texts[] = {
     "  - { name: extract, type: task, uses: f, timeout: 5s, on_error: continue }\n"
     "  - { name: last, type: http, url: 'http://h/${steps.extract.output}', if: "
     "'steps.extract.output != null' }\n",
+    /* what repeats */
+    "workflow: d\nversion: '1'\nlimits: { max_parallel: 2 }\nsteps:\n"
+    "  - { name: keep, type: set, vars: { l: '${input}' } }\n"
+    "  - name: m\n    type: map\n    over: '${vars.l}'\n    on_item_error: collect\n"
+    "    max_concurrent: 3\n    steps:\n"
+    "      - { name: a, type: task, uses: f, input: [ '${item}', '${index}' ] }\n"
+    "      - name: l\n        type: loop\n        until: 'steps.t.output == 1'\n"
+    "        max_iterations: 3\n        steps:\n"
+    "          - { name: t, type: task, uses: f, input: '${item}' }\n"
+    "    reduce: [ { name: r, type: task, uses: f, input: '${results}' } ]\n"
+    "  - name: n\n    type: map\n    over: '${steps.m.output}'\n    batch: 2\n    steps:\n"
+    "      - { name: b, type: task, uses: f }\n",
 };
 
 struct definitions {

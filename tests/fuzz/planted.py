@@ -26,7 +26,7 @@ BUGS = {
     "layout": ("common/yaml/layout_read.c", "a quote behind a backslash ends a JSON text",
                "i += text.data[i] == '\\\\';", "i += 0;"),
     "message": ("common/proto/message.c", "there is an attempt 0",
-                "    if (n == 0) return missing(e, HEADER_ATTEMPT);\n", ""),
+                "    if (n == 0) return missing(e, HEADER_ATTEMPT);\n    if (!all_of", "    if (!all_of"),
     "openai": ("worker/sse.c", "CR and LF of one line end come in two pieces",
                "if (c == '\\n' && s->after_cr) {", "if (c == '\\n' && i && bytes.data[i - 1] == '\\r') {"),
     "run": ("orchestrator/snapshot_record.c", "a value may be longer by its name than what is left",

@@ -373,3 +373,15 @@ Test(workflow, faults_of_attributes_and_triggers)
     expect_fault("triggers: [{topic: t, on_conflict: queue}]\n", "it needs a 'key'");
     expect_fault("triggers: [{}]\n", "a trigger needs a 'topic' or a 'schedule'");
 }
+
+/* A path stands in a header of every task and in every event of it. */
+Test(scopes, a_path_through_many_maps_has_a_limit)
+{
+    AUTO_BUF struct buf text = { 0 };
+    buf_add_text(&text, "workflow: w\nversion: 1.0.0\nsteps: ");
+    for (int i = 0; i < 12; i++)
+        buf_addf(&text, "[{name: m%02d%080d, type: map, over: '${[1]}', steps: ", i, 0);
+    buf_add_text(&text, "[{name: a, type: task}]");
+    for (int i = 0; i < 12; i++) buf_add_text(&text, "}]");
+    expect_fault(text.data, "the path of this step has up to 1093 bytes, the limit is 1024");
+}
