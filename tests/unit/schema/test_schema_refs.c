@@ -172,6 +172,7 @@ Test(schema_refs, a_misspelt_keyword_is_warned_about)
     struct schema_options o = { .warn = collect, .user = &warnings };
     struct schema *s = compile_with(
         "{\"x-note\":1,\"properties\":{\"a\":{\"minlength\":3,\"enmu\":[]},\"requird\":{}}}", &o);
+    schema_free(s);
     cr_expect_str_eq(
         warnings.data,
         "/properties/a/minlength: 'minlength' is no keyword, and checks nothing; did you "
