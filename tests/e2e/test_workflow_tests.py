@@ -250,6 +250,23 @@ def test_what_was_done_is_undone(tmp_path):
     assert files.problems({"expect": {"status": "rolled_back", "path": ["a", "b", "unb", "una"]}}) == [[]]
 
 
+def test_a_child_workflow_answers_as_mocked(tmp_path):
+    bill = {"name": "bill", "type": "workflow", "workflow": "billing", "input": {"n": "${input.n}"}, "on_error": "continue"}
+    mail = {"name": "mail", "type": "workflow", "workflow": "mailing", "wait": False}
+    files = Files(tmp_path, [bill, mail], output={"bill": "${steps.bill.output}", "error": "${steps.bill.error}"})
+    case = {"input": {"n": 3}}
+    good, failed, gone, unmocked = files.problems(
+        {**case, "mocks": {"bill": {"output": {"paid": "${input.n * 2}"}, "after": "5m"}},
+         "expect": {"output_has": {"bill": {"paid": 6}}, "steps": {"bill": {"input": {"n": 3}, "calls": 1}},
+                    "path": ["bill", "mail"], "duration": "5m"}},
+        {**case, "mocks": {"bill": {"error": {"type": "refused", "message": "no money"}}},
+         "expect": {"output_has": {"error": {"type": "refused"}}, "holds": ["output.error.message.contains('no money')"]}},
+        {**case, "mocks": {"bill": {"output": {}, "after": "20m"}}, "events": [{"at": "10m", "cancel": True}],
+         "expect": {"status": "cancelled", "duration": "10m"}},
+        case)
+    assert good == failed == gone == [] and "step bill (workflow) was called and has no mock" in unmocked[0]
+
+
 def test_usage_counts_against_the_budget(tmp_path):
     files = Files(tmp_path, [ASK, {**ASK, "name": "again"}], limits={"budget": {"usd": 0.5}})
     case = {"input": {"x": 1}, "mocks": {"ask": {"output": 1, "usage": {"usd": 0.5}}, "again": {"output": 2}}}
