@@ -39,6 +39,13 @@ struct cli_config {
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
+    char *test_case; /* test */
+    bool coverage;
+    char *picture;         /* graph */
+    bool check, to_stdout; /* fmt */
+    char *template_name;   /* init */
+    char *ref;             /* schema */
+    bool format;
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
     uint32_t seed, seeds, runs;
@@ -76,7 +83,12 @@ const char *command_suggest(const char *name);
 /* The commands' own files. */
 int cmd_validate(struct cli *cli);
 int cmd_eval(struct cli *cli);
+int cmd_schema(struct cli *cli);
 int cmd_simulate(struct cli *cli);
+int cmd_fmt(struct cli *cli);
+int cmd_init(struct cli *cli);
+int cmd_graph(struct cli *cli);
+int cmd_test(struct cli *cli);
 int cmd_deploy(struct cli *cli);
 int cmd_start(struct cli *cli);
 int cmd_status(struct cli *cli);
@@ -110,6 +122,12 @@ bool cli_print_json(const struct cli *cli, const json_t *value);
 
 /* Reads a file, or stdin if path is "-"; at most bytes_max. Errors name the file. */
 MUST_CHECK bool cli_read(const char *path, size_t bytes_max, struct buf *ret, struct err *e);
+/* FILE:LINE:COLUMN: text on stderr, one line a fault; and the same as a JSON list. */
+void cli_faults_print(const char *path, const struct faults *faults);
+json_t *cli_faults_json(const char *path, const struct faults *faults);
+/* Writes a file so that it is whole or as it was before, whatever happens: next to it, then
+ * renamed. A link stays one; permissions stay. exclusive: it must not exist yet (ERR_CONFLICT). */
+MUST_CHECK bool cli_write(const char *path, struct bytes content, bool exclusive, struct err *e);
 /* Reads and parses a definition. NULL: faults and errors are reported, *ret_exit is the code. */
 MUST_CHECK struct definition *cli_definition(const struct cli *cli, const char *path,
                                              int *ret_exit);

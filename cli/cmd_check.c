@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/trial/trial.h"
 #include "common/base/limits.h"
 #include "common/cel/cel.h"
 
@@ -13,7 +14,7 @@
 
 /* --- definitions --- */
 
-static json_t *faults_json(const char *path, const struct faults *faults)
+json_t *cli_faults_json(const char *path, const struct faults *faults)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < faults->count; i++) {
@@ -26,8 +27,7 @@ static json_t *faults_json(const char *path, const struct faults *faults)
     return list;
 }
 
-/* FILE:LINE:COLUMN: text, one line a fault. */
-static void faults_print(const char *path, const struct faults *faults)
+void cli_faults_print(const char *path, const struct faults *faults)
 {
     AUTO_BUF struct buf text = { 0 };
     for (size_t i = 0; i < faults->count; i++) {
@@ -59,9 +59,9 @@ struct definition *cli_definition(const struct cli *cli, const char *path, int *
     if (faults.count == 0) {
         *ret_exit = cli_fail(cli, cli->command->name, &e);
     } else if (!cli->config->json) {
-        faults_print(path, &faults);
+        cli_faults_print(path, &faults);
     } else {
-        AUTO_JSON *list = faults_json(path, &faults);
+        AUTO_JSON *list = cli_faults_json(path, &faults);
         AUTO_JSON *error =
             json_pack("{s:{s:s, s:s, s:s, s:i, s:O}}", "error", "kind", "invalid", "command",
                       cli->command->name, "message", "the workflow definition has faults",
@@ -85,11 +85,32 @@ static json_t *file_report(const char *path, const struct definition *def,
         json_object_set_new(report, "version", json_string(def->version));
         json_object_set_new(report, "sha256", json_string(def->sha256));
     } else if (faults->count > 0) {
-        json_object_set_new(report, "faults", faults_json(path, faults));
+        json_object_set_new(report, "faults", cli_faults_json(path, faults));
     } else {
         json_object_set_new(report, "error", json_string(e->text));
     }
     return report;
+}
+
+/* A file of test cases with its workflow. *ret_report: for --json. */
+static int validate_suite(const struct cli *cli, const char *path, json_t **ret_report)
+{
+    CLEANUP(trial_suite_done) struct trial_suite suite = { 0 };
+    CLEANUP(faults_done) struct faults faults = { 0 };
+    struct err e = { 0 };
+    bool valid = trial_suite_read(path, &suite, &faults, &e), faulty = faults.count > 0;
+    json_t *report = json_pack("{s:s, s:b}", "file", path, "valid", valid);
+    if (valid)
+        json_object_set_new(report, "cases", json_integer((json_int_t)suite.count));
+    else if (faulty)
+        json_object_set_new(report, "faults", cli_faults_json(suite.workflow_path, &faults));
+    else
+        json_object_set_new(report, "error", json_string(e.text));
+    *ret_report = report ? report : json_null();
+    if (valid) return EXIT_OK;
+    if (faulty && !cli->config->json) cli_faults_print(suite.workflow_path, &faults);
+    if (!faulty && !cli->config->json) cli_fail(cli, "validate", &e);
+    return faulty ? EXIT_USAGE : exit_code_of(&e);
 }
 
 int cmd_validate(struct cli *cli)
@@ -98,6 +119,13 @@ int cmd_validate(struct cli *cli)
     AUTO_JSON *reports = json_array();
     for (size_t i = 0; i < cli->arg_count; i++) {
         const char *path = cli->args[i];
+        if (trial_path_is_suite(path)) {
+            json_t *report;
+            int failed = validate_suite(cli, path, &report);
+            code = MAX(code, failed);
+            json_array_append_new(reports, report);
+            continue;
+        }
         CLEANUP(faults_done) struct faults faults = { 0 };
         struct err e = { 0 };
         CLEANUP(definition_free_p) struct definition *def = parse(path, &faults, &e);
@@ -105,7 +133,7 @@ int cmd_validate(struct cli *cli)
         if (cli->config->json)
             json_array_append_new(reports, file_report(path, def, &faults, &e));
         else if (!def && faults.count > 0)
-            faults_print(path, &faults);
+            cli_faults_print(path, &faults);
         else if (!def)
             cli_fail(cli, "validate", &e);
     }

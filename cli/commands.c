@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "common/base/limits.h"
+#include "common/base/nearest.h"
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct cli_config, member)
@@ -52,6 +53,71 @@ static const struct option eval_options[] = {
       AT(data),
       .value_name = "FILE",
       .help = "JSON object whose members are the names in the expression; - is standard input." },
+    JSON_OPTION,
+};
+
+static const struct option init_options[] = {
+    { .name = "template",
+      .short_flag = 't',
+      .type = OPTION_ENUM,
+      AT(template_name),
+      .choices = "hello|llm|pipeline|approval|map",
+      .fallback = "hello",
+      .help =
+          "What to begin with: one task; a model and a decision; steps one after the other with a "
+          "fallback; an answer that a person approves; many items side by side." },
+    JSON_OPTION,
+};
+
+static const struct option fmt_options[] = {
+    { .name = "check",
+      .type = OPTION_BOOL,
+      AT(check),
+      .help = "Change nothing: name the files that are not formatted (exit code 1)." },
+    { .name = "stdout",
+      .type = OPTION_BOOL,
+      AT(to_stdout),
+      .help = "Print the result instead of changing the file." },
+    JSON_OPTION,
+};
+
+static const struct option graph_options[] = {
+    { .name = "format",
+      .short_flag = 'f',
+      .type = OPTION_ENUM,
+      AT(picture),
+      .choices = "mermaid|dot|json",
+      .fallback = "mermaid",
+      .help = "mermaid: for Markdown pages; dot: for Graphviz; json: nodes, edges and groups." },
+    JSON_OPTION,
+};
+
+static const struct option test_options[] = {
+    { .name = "case",
+      .short_flag = 'c',
+      .type = OPTION_TEXT,
+      AT(test_case),
+      .value_name = "NAME",
+      .help = "Only the cases of this name." },
+    { .name = "coverage",
+      .type = OPTION_BOOL,
+      AT(coverage),
+      .help = "Say which steps no case has run." },
+    JSON_OPTION,
+};
+
+static const struct option schema_options[] = {
+    { .name = "ref",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(ref),
+      .value_name = "FILE,...",
+      .help = "Schemas that the schema may refer to, by their $id or by the name that is given "
+              "here." },
+    { .name = "check_format",
+      .type = OPTION_BOOL,
+      AT(format),
+      .help = "Check `format`, too, which is an annotation otherwise." },
     JSON_OPTION,
 };
 
@@ -257,6 +323,7 @@ static const struct option dev_options[] = {
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 static const char *const dlq_verbs[] = { "list", "show", "redrive", "drop", NULL };
+static const char *const schema_verbs[] = { "check", "workflow", "workflow-test", NULL };
 static const char *const documents[] = { "configuration", "schema", NULL };
 
 #define TABLE(name_, positional_, options_, summary_, description_) \
@@ -280,14 +347,52 @@ static const struct command all[] = {
             "Other commands find it by the environment: tutti dev --env-file tutti.env, then, in "
             "another shell, . ./tutti.env"),
       .args_max = 64, .run = cmd_dev },
+    { TABLE("init", "NAME", init_options, "Make a new workflow with its test",
+            "Writes NAME.yaml and NAME.test.yaml, and says what to do next. A file that exists is never "
+            "replaced (exit code 1)."),
+      .args_min = 1, .args_max = 1, .run = cmd_init },
     { TABLE("validate", "FILE...", plain_options, "Check workflow definitions",
             "Says nothing if all is well. Each fault is one line, FILE:LINE:COLUMN: what is wrong; "
-            "- is standard input."),
+            "- is standard input. Files of test cases (*.test.yaml) are checked together with their "
+            "workflow."),
       .args_min = 1, .args_max = 10000, .run = cmd_validate },
     { TABLE("eval", "EXPRESSION", eval_options, "Evaluate a CEL expression and print it as JSON",
             "The members of the data's top object are the names that the expression may use:\n\n"
             "tutti eval 'a.b > 3' --data FILE"),
       .args_min = 1, .args_max = 1, .run = cmd_eval },
+    { TABLE("fmt", "FILE...", fmt_options, "Bring workflows into the canonical layout",
+            "Indentation, spacing and quotes become uniform; comments, the order of keys and every value "
+            "stay, so that a workflow keeps its hash. Works on tests and on any other YAML file that "
+            "validate could read, too; JSON stays JSON. A file is replaced at once or not at all. - is "
+            "standard input, printed to standard output."),
+      .args_min = 1, .args_max = 10000, .run = cmd_fmt },
+    { TABLE("graph", "FILE", graph_options, "Print a workflow as a picture",
+            "Every step with what follows it: branches, cases, loops, catches and fallbacks (dashed), "
+            "compensations (dotted).\n\n"
+            "tutti graph FILE --format dot | dot -Tsvg >workflow.svg"),
+      .args_min = 1, .args_max = 1, .run = cmd_graph },
+    { TABLE("test", "[FILE|DIR...]", test_options, "Run the test cases of workflows",
+            "The cases of a workflow x.yaml stand beside it in x.test.yaml: what its steps answer "
+            "(mocks), what happens meanwhile (signals, approvals, a cancel), and what is expected (the "
+            "state, the output, the way it took). Each case is played on the engine in this process, "
+            "under a clock that jumps: nothing is called, and a week takes no time. "
+            "docs/testing-workflows.md has the form.\n\n"
+            "A FILE is a workflow or its file of cases; of a DIR, by default the current one, all files "
+            "*.test.yaml are taken, also those further down. A case that fails is shown with what "
+            "differs and with its line (exit code 1)."),
+      .args_max = 10000, .run = cmd_test },
+    { TABLE("schema", "workflow|workflow-test|check [SCHEMA DATA]", schema_options,
+            "Print the schemas for editors, or check a file against one",
+            "workflow and workflow-test print the JSON Schema of workflows and of their tests, for "
+            "completion and checks in editors: tutti schema workflow >tutti.schema.json\n\n"
+            "check says whether DATA is what SCHEMA demands. "
+            "Schema and data are YAML or JSON; one of them may be -, standard input. The schema is JSON "
+            "Schema 2020-12, as in the input and output_schema of a workflow; nothing is fetched for it. "
+            "It says nothing if all is well. Each violation is one line, FILE:LINE:COLUMN: POINTER: what "
+            "is wanted and found, and the place of the keyword that says so; there are at most 100 "
+            "(exit code 2). A keyword of the schema that is unknown, and nearly a known one, is warned "
+            "about."),
+      .args_min = 1, .args_max = 3, .words = schema_verbs, .run = cmd_schema },
     { TABLE("simulate", "FILE", simulate_options, "Run a workflow through simulated faults",
             "Runs the workflow in simulated installations: the code of the orchestrator and the worker "
             "as it is, over a Kafka, a Redis and a clock of its own, in which processes are killed and "
@@ -361,33 +466,9 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
-/* Levenshtein distance with one row (Wagner and Fischer, 1974). */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[NAME_BYTES_MAX + 1], width = MIN(strlen(b), (size_t)NAME_BYTES_MAX);
-    for (size_t j = 0; j <= width; j++) row[j] = j;
-    for (size_t i = 0; a[i] && i < NAME_BYTES_MAX; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < width; j++) {
-            size_t replace = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            size_t other = MIN(row[j], row[j + 1]) + 1;
-            row[j + 1] = MIN(replace, other);
-        }
-    }
-    return row[width];
-}
-
 const char *command_suggest(const char *name)
 {
-    const char *best = NULL;
-    size_t nearest = 3; /* further away it is no typing error */
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        size_t d = distance(name, all[i].name);
-        if (d >= nearest || d >= strlen(all[i].name)) continue;
-        nearest = d;
-        best = all[i].name;
-    }
-    return best;
+    const char *names[ARRAY_LEN(all)];
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) names[i] = all[i].name;
+    return nearest_name(name, names, ARRAY_LEN(names));
 }

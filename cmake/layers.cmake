@@ -36,6 +36,7 @@ endfunction()
 function(tutti_embed target prefix)
   foreach(file ${ARGN})
     get_filename_component(stem ${file} NAME_WE)
+    string(MAKE_C_IDENTIFIER ${stem} stem)
     set(out ${CMAKE_CURRENT_BINARY_DIR}/${prefix}_${stem}.c)
     add_custom_command(OUTPUT ${out}
       COMMAND ${CMAKE_COMMAND} -DIN=${CMAKE_CURRENT_SOURCE_DIR}/${file} -DOUT=${out} -DNAME=${prefix}_${stem}

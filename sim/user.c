@@ -79,44 +79,26 @@ static void queues_find(struct sim_user *u)
     }
 }
 
-/* --- samples --- */
+/* --- answers --- */
 
-/* The step's own text, which the compiled definition does not keep. Lists of steps stand under a
- * few keys only, so that no value of a step is taken for one. */
-static const json_t *step_text(const json_t *value, const char *name, bool lists)
-{
-    static const char *const keys[] = { "steps",    "branches", "cases", "else",
-                                        "on_error", "fallback", NULL };
-    const json_t *found = NULL;
-    for (size_t i = 0; i < json_array_size(value) && !found; i++)
-        found = step_text(json_array_get(value, i), name, false);
-    const char *own = lists ? NULL : json_text(value, "name");
-    if (own && strcmp(own, name) == 0) return value;
-    const char *key;
-    json_t *item;
-    json_object_foreach((json_t *)value, key, item) {
-        bool listed = lists;
-        for (size_t i = 0; keys[i]; i++) listed |= strcmp(keys[i], key) == 0;
-        if (listed && !found) found = step_text(item, name, strcmp(key, "branches") == 0);
-    }
-    return found;
-}
-
-static void samples_make(struct sim_user *u)
+static void defaults_make(struct sim_user *u)
 {
     AUTO_JSON *text = json_parse((struct bytes){ u->def->canonical, u->def->canonical_len }, NULL);
-    u->samples = xcalloc(u->def->step_count, sizeof(json_t *));
-    for (size_t i = 0; i < u->def->step_count; i++) {
-        const struct step_def *step = &u->def->steps[i];
-        if (!step->output_schema) continue;
-        struct err e;
-        json_t *sample =
-            user_sample(json_object_get(step_text(text, step->name, false), "output_schema"));
-        if (schema_check(step->output_schema, sample, &e))
-            u->samples[i] = sample;
-        else
-            json_decref(sample);
-    }
+    u->defaults = xcalloc(u->def->step_count, sizeof(json_t *));
+    for (size_t i = 0; i < u->def->step_count; i++)
+        u->defaults[i] = mock_default(&u->def->steps[i], text);
+}
+
+static bool mocks_file_read(struct sim_user *u, const char *path, struct err *e)
+{
+    AUTO_BUF struct buf text = { 0 };
+    CLEANUP(positions_free_p) struct positions *positions = NULL;
+    uint32_t line = 0, column = 0;
+    if (!user_file_read(path, &text, e)) return false;
+    AUTO_JSON *value = yaml_parse(buf_bytes(&text), &positions, &line, &column, e);
+    if (!value) return err_prefix(e, "%s:%u:%u", path, line, column);
+    struct mocks_place at = { path, positions };
+    return mocks_read(&u->mocks, u->def, value, "", 0, &at, e);
 }
 
 /* --- all of it --- */
@@ -145,19 +127,15 @@ bool user_open(struct sim_user *u, const struct user_files *files, struct err *e
                         "%u runs of %u steps are too many for a seed: at most %d steps", u->runs,
                         u->def->step_count, SEED_STEPS_MAX);
     queues_find(u);
-    samples_make(u);
-    u->mocks = xcalloc(u->def->step_count, sizeof(json_t *));
-    return !files->mocks || user_mocks_read(u, files->mocks, e);
+    defaults_make(u);
+    return !files->mocks || mocks_file_read(u, files->mocks, e);
 }
 
 void user_done(struct sim_user *u)
 {
-    for (size_t i = 0; u->def && i < u->def->step_count; i++) {
-        if (u->mocks) json_decref(u->mocks[i]);
-        if (u->samples) json_decref(u->samples[i]);
-    }
-    free(u->mocks);
-    free(u->samples);
+    for (size_t i = 0; u->defaults && i < u->def->step_count; i++) json_decref(u->defaults[i]);
+    free(u->defaults);
+    mocks_done(&u->mocks);
     free(u->queues);
     buf_done(&u->input);
     u->def = definition_free(u->def);

@@ -6,6 +6,7 @@
 #define TUTTI_SIM_USER_H
 
 #include "common/definition/definition.h"
+#include "common/mocks/mocks.h"
 #include "sim/endings.h"
 #include "sim/options.h"
 
@@ -14,10 +15,10 @@ struct world;
 struct sim_user {
     struct definition *def; /* without its triggers: starts come from the simulated client */
     struct buf input;
-    uint32_t runs;    /* that each seed starts */
-    bool triggers;    /* the file has some */
-    json_t **mocks;   /* by step: a list of {"output"} and {"error"}, one an attempt; NULL: none */
-    json_t **samples; /* by step: what fits its output_schema; NULL: there is none */
+    uint32_t runs; /* that each seed starts */
+    bool triggers; /* the file has some */
+    struct mocks mocks;
+    json_t **defaults;   /* by step: what it answers without a mock */
     const char **queues; /* that its steps name, each once, and "default"; views of def */
     size_t queue_count;
 };
@@ -36,9 +37,5 @@ void user_done(struct sim_user *u);
 void user_adjust(struct options *o, const void *user);
 
 MUST_CHECK bool user_file_read(const char *path, struct buf *ret, struct err *e);
-/* Fills u->mocks from a file (user_mocks.c). */
-MUST_CHECK bool user_mocks_read(struct sim_user *u, const char *path, struct err *e);
-/* Some value that a schema of the language describes, as well as it can (user_sample.c). */
-json_t *user_sample(const json_t *schema);
 
 #endif

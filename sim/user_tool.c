@@ -11,7 +11,7 @@
 #include "sim/user.h"
 #include "worker/tool.h"
 
-struct mock_call {
+struct user_call {
     struct tool_call call; /* first */
     struct proc *proc;
     struct loop_timer timer;
@@ -23,38 +23,47 @@ struct mock_call {
 
 /* --- answers --- */
 
-static void fail_as_mocked(const json_t *error, struct outcome *o)
+static void fail_as_mocked(struct bytes error, struct outcome *o)
 {
     enum error_type type = ERROR_TOOL_ERROR;
-    const char *message = json_text(error, "message");
-    (void)!error_type_find(bytes_of(json_text(error, "type")), &type);
-    outcome_fail(o, type, "%s", message ? message : "mocked");
-    const json_t *retryable = json_object_get(error, "retryable");
-    if (retryable) o->retryable = json_is_true(retryable);
+    AUTO_JSON *value = json_parse(error, NULL);
+    (void)!error_type_find(bytes_of(json_text(value, "type")), &type);
+    outcome_fail(o, type, "%s", json_text(value, "message"));
+    o->retryable = json_is_true(json_object_get(value, "retryable"));
+    o->retry_after_ms = json_int(value, "retry_after_ms", 0);
 }
 
-static void answer(const struct sim_user *u, const struct step_def *step, uint32_t attempt,
+static void answer_as_mocked(const struct mock *mock, const struct mock_call *call,
+                             struct outcome *o)
+{
+    AUTO_BUF struct buf text = { 0 };
+    struct err e;
+    if (!mock_answer(mock, call, &text, &e)) {
+        outcome_fail(o, ERROR_INTERNAL, "%s", e.text);
+        o->retryable = false;
+    } else if (!mock_reply_of(mock, call->attempt)->output) {
+        fail_as_mocked(buf_bytes(&text), o);
+    } else {
+        buf_add(&o->text, text.data, text.len);
+        o->ok = true;
+    }
+}
+
+static void answer(const struct sim_user *u, const struct step_def *step, const struct task *task,
                    struct outcome *o)
 {
-    const json_t *list = u->mocks[step->index];
-    size_t last = json_array_size(list) - 1;
-    const json_t *mock = list ? json_array_get(list, MIN(last, (size_t)attempt - 1)) : NULL;
-    const json_t *value = mock ? json_object_get(mock, "output") : u->samples[step->index];
-    if (mock && !value) {
-        fail_as_mocked(json_object_get(mock, "error"), o);
+    const struct mock *mock = mocks_find(&u->mocks, task->path);
+    if (mock) {
+        struct mock_call call = { task->path, task->value, task->attempt, task->attempt };
+        answer_as_mocked(mock, &call, o);
         return;
     }
-    if (value)
-        json_write(&o->text, value);
-    else if (step->kind == STEP_HTTP)
-        buf_add_text(&o->text, "{\"status\":200,\"headers\":{},\"body\":{}}");
-    else
-        buf_add_text(&o->text, step->kind == STEP_LLM ? "\"a simulated answer\"" : "{}");
+    json_write(&o->text, u->defaults[step->index]);
     o->ok = true;
 }
 
 /* As where a provider reports none: four bytes are taken for a token. */
-static void count_tokens(const struct mock_call *c, struct outcome *o)
+static void count_tokens(const struct user_call *c, struct outcome *o)
 {
     if (c->step->kind != STEP_LLM) return;
     o->used = true;
@@ -63,7 +72,7 @@ static void count_tokens(const struct mock_call *c, struct outcome *o)
     snprintf(o->model, sizeof o->model, "simulated");
 }
 
-static void outcome_make(const struct mock_call *c, struct outcome *o)
+static void outcome_make(const struct user_call *c, struct outcome *o)
 {
     static const enum error_type kinds[] = { ERROR_TOOL_ERROR, ERROR_UNREACHABLE, ERROR_OVERLOADED,
                                              ERROR_RATE_LIMITED };
@@ -74,7 +83,7 @@ static void outcome_make(const struct mock_call *c, struct outcome *o)
         outcome_fail(o, kinds[prng_below(tools_random(w->tools), ARRAY_LEN(kinds))],
                      "simulated fault: the call fails");
     } else {
-        answer(w->options.user, c->step, c->in.task->attempt, o);
+        answer(w->options.user, c->step, c->in.task, o);
         count_tokens(c, o);
     }
 }
@@ -83,7 +92,7 @@ static void outcome_make(const struct mock_call *c, struct outcome *o)
 
 static void on_due(struct loop_timer *t)
 {
-    struct mock_call *c = t->user;
+    struct user_call *c = t->user;
     struct tool_input in = c->in;
     struct outcome o = { 0 };
     outcome_make(c, &o);
@@ -95,7 +104,7 @@ static void on_due(struct loop_timer *t)
 
 static void on_abort(struct tool_call *call)
 {
-    struct mock_call *c = (struct mock_call *)call;
+    struct user_call *c = (struct user_call *)call;
     loop_disarm(c->proc->loop, &c->timer);
     free(c);
 }
@@ -111,7 +120,7 @@ struct tool_call *__wrap_tools_start(struct tools *t, const struct tool_input *i
     struct proc *p = proc_current();
     const struct sim_user *u = p->world->options.user;
     if (!u) return __real_tools_start(t, in, ret_now);
-    struct mock_call *c = xcalloc(1, sizeof *c);
+    struct user_call *c = xcalloc(1, sizeof *c);
     c->call.abort = on_abort;
     c->proc = p;
     c->in = *in;

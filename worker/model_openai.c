@@ -59,7 +59,7 @@ static bool schema_field(const struct model *m, const json_t *schema, json_t *bo
     if (!schema || json_is_null(schema)) return true;
     AUTO_FREE char *pointer = NULL;
     c->schema = schema_compile(schema, &pointer, e);
-    if (!c->schema) return err_prefix(e, "output_schema at %s", pointer ? pointer : "/");
+    if (!c->schema) return err_prefix(e, "output_schema%s", pointer);
     if (!m->json_schema || !json_is_object(schema)) return true;
     json_t *inner = json_object(), *format = json_object();
     json_object_set_new(inner, "name", json_string("output"));

@@ -318,3 +318,14 @@ bool json_same(const json_t *a, const json_t *b)
     default: return json_equal(a, b) == 1;
     }
 }
+
+void json_pointer_add(struct buf *b, const char *key)
+{
+    buf_add_char(b, '/');
+    for (; *key; key++) {
+        if (*key == '~' || *key == '/')
+            buf_add_text(b, *key == '~' ? "~0" : "~1");
+        else
+            buf_add_char(b, *key);
+    }
+}

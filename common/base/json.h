@@ -37,6 +37,9 @@ int64_t json_int(const json_t *object, const char *key, int64_t fallback);
 /* Equality as JSON Schema and CEL mean it: 1 equals 1.0, objects regardless of order. */
 bool json_same(const json_t *a, const json_t *b);
 
+/* Appends "/key" as a segment of a JSON pointer (RFC 6901: ~ is ~0, / is ~1). */
+void json_pointer_add(struct buf *b, const char *key);
+
 /* Whether the bytes are valid UTF-8 (no surrogates, no overlong forms). */
 bool utf8_check(const char *text, size_t len);
 /* Number of code points of valid UTF-8. */

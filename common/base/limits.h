@@ -32,7 +32,7 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 #define LOOP_ITERATIONS_MAX  10000
 #define RUN_STEPS_MAX        1000000 /* steps that a run begins where something repeats */
 #define QUORUM_MAX           100
-#define CHILD_DEPTH_MAX      20 /* generations of child runs */
+#define CHILD_DEPTH_MAX      20  /* generations of child runs */
 #define TOPIC_BYTES_MAX      249 /* Kafka's own limit */
 #define START_KEY_BYTES_MAX  512
 #define HEADER_COUNT_MAX     40 /* headers of a record that are looked at */

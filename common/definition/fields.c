@@ -310,10 +310,9 @@ struct schema *read_schema(struct node n)
     AUTO_FREE char *pointer = NULL;
     struct schema *s = schema_compile(n.value, &pointer, &e);
     if (s) return memory_own(n.c->memory, s, release_schema);
-    const char *text = strstr(e.text, ": ");
     struct node at = n;
-    at.pointer = scratch_text(n.c, "%s%s", n.pointer, pointer ? pointer : "");
-    fault_key(at, "%s", text ? text + 2 : e.text);
+    at.pointer = scratch_text(n.c, "%s%s", n.pointer, pointer);
+    fault_key(at, "%s", e.text);
     return NULL;
 }
 

@@ -2,6 +2,8 @@
  *
  * Where values stand: a tree beside the JSON value, so that its size is linear in the document's
  * (a map by pointer would repeat every prefix). */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/limits.h"
@@ -102,6 +104,19 @@ void positions_find(const struct positions *p, const char *pointer, uint32_t *re
     const struct position *node = p ? find(p, pointer, &child, &exact) : NULL;
     *ret_line = node ? node->line : 0;
     *ret_column = node ? node->column : 0;
+}
+
+bool positions_fail(const struct positions *p, const char *file, const char *pointer, struct err *e,
+                    const char *fmt, ...)
+{
+    uint32_t line, column;
+    char text[sizeof e->text];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    positions_find(p, pointer, &line, &column);
+    return err_fail(e, ERR_INVALID, "%s:%u:%u: %s", file, line, column, text);
 }
 
 void positions_find_key(const struct positions *p, const char *pointer, uint32_t *ret_line,

@@ -29,9 +29,18 @@ void positions_find(const struct positions *p, const char *pointer, uint32_t *re
  * no such key, as positions_find. */
 void positions_find_key(const struct positions *p, const char *pointer, uint32_t *ret_line,
                         uint32_t *ret_column);
+/* Fails with ERR_INVALID and "FILE:LINE:COLUMN: text", the place being that of the value at
+ * pointer. Returns false. */
+bool positions_fail(const struct positions *p, const char *file, const char *pointer, struct err *e,
+                    const char *fmt, ...) PRINTF_LIKE(5, 6);
 /* The text of the number, bool or null at pointer as it was written (`1.10` and not 1.1); NULL if
  * there is no such value or it is a string, whose value is its text. Lives as long as p. */
 const char *positions_text(const struct positions *p, const char *pointer);
+/* Appends the text in its canonical layout: indentation, spacing and quotes are made uniform, while
+ * comments, the order of keys and every value stay. JSON stays JSON. Formatting the result again
+ * gives the same. ERR_INVALID (with line and column) if it is no YAML that yaml_parse takes;
+ * ERR_UNSUPPORTED for the rare text that could not be laid out without losing something. */
+MUST_CHECK bool yaml_format(struct bytes text, struct buf *ret, struct err *e);
 struct positions *positions_free(struct positions *p);
 DEFINE_CLEANUP(struct positions *, positions_free)
 

@@ -11,7 +11,7 @@ import yaml
 from harness.base import ROOT, program
 from harness.installation import run_program
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.yaml") if not p.name.endswith(".test.yaml"))
 BROKEN = sorted((ROOT / "tests/data/broken").glob("*.yaml"))
 INPUT = json.dumps({"name": "Ada", "text": "a b c", "item": "tea", "ticket": 3, "document": "a report",
                     "order_id": "o-1", "amount": 2000, "source": "/partners/x"})
@@ -99,6 +99,18 @@ def test_successive_attempts_have_answers_of_their_own(tmp_path):
     write(mocks, {"ask": [{"error": {"type": "overloaded", "retryable": False}}, {"output": "at last"}]})
     said = numbers(path, "--mocks", mocks, "--seeds", "10", "--faults", "none")
     assert (said["failed"], said["calls"]) == (50, 50)
+
+
+def test_a_mock_may_be_made_of_what_the_task_got(tmp_path):
+    path = workflow(tmp_path, {"name": "ask", "type": "task", "uses": "x", "input": {"n": 20}},
+                    {"name": "check", "type": "conditional", "cases": [{"when": "steps.ask.output.m == 21", "steps": []}],
+                     "else": [{"name": "wrong", "type": "task", "uses": "y"}]})
+    mocks = write(tmp_path / "m.yaml", {"ask": {"output": {"m": "${input.n + 1}"}}, "wrong": {"error": {"type": "refused"}}})
+    said = numbers(path, "--mocks", mocks, "--seeds", "5", "--faults", "none")
+    assert (said["completed"], said["calls"]) == (25, 25)
+    write(mocks, {"ask": {"output": {"m": "${inputs.n}"}}})
+    said = numbers(path, "--mocks", mocks, "--seeds", "1", "--faults", "none")
+    assert said["failed"] == 5 and "inputs is unknown" in said["failures"][0]["message"]
 
 
 def test_an_answer_that_an_expression_misses_is_named_and_a_mock_helps(tmp_path):

@@ -23,6 +23,8 @@ BUGS = {
                    "while (p < end && *p == ' ') p++;", "while (*p == ' ') p++;"),
     "http": ("worker/http_retry.c", "a date that has passed is a wait below zero",
              "wait < 0 ? 0 : wait > ", "wait > "),
+    "layout": ("common/yaml/layout_read.c", "a quote behind a backslash ends a JSON text",
+               "i += text.data[i] == '\\\\';", "i += 0;"),
     "message": ("common/proto/message.c", "there is an attempt 0",
                 "    if (n == 0) return missing(e, HEADER_ATTEMPT);\n    if (!all_of", "    if (!all_of"),
     "openai": ("worker/sse.c", "CR and LF of one line end come in two pieces",

@@ -4,6 +4,7 @@ import functools
 import json
 
 import jsonschema
+import jsonschema_specifications
 import referencing
 
 from .base import ROOT
@@ -12,7 +13,7 @@ from .base import ROOT
 @functools.cache
 def validator(name):
     schemas = ROOT / "schemas"
-    registry = referencing.Registry()
+    registry = jsonschema_specifications.REGISTRY  # the specification's own metaschemas
     for path in schemas.glob("*.schema.json"):
         resource = referencing.Resource.from_contents(json.loads(path.read_text()))
         registry = registry.with_resource(path.name, resource)

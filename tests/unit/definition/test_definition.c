@@ -531,7 +531,7 @@ Test(definition, an_llm_step_is_checked_in_all_its_fields)
     expect_step_fault("- {name: a, type: llm, prompt: a, max_tokens: 0}\n", "'max_tokens' must be");
     expect_step_fault("- {name: a, type: llm, prompt: a, stream: 'yes'}\n", "true or false");
     expect_step_fault("- {name: a, type: llm, prompt: a, output_schema: {anyOf: []}}\n",
-                      "4:51: the schema keyword 'anyOf' is not supported by this version");
+                      "4:51: 'anyOf' must be a list of schemas that is not empty");
     expect_step_fault("- {name: a, type: llm, prompt: a, output_schema: {type: text}}\n",
                       "'type' must be null, boolean");
 }
@@ -591,7 +591,7 @@ Test(definition, the_schema_of_the_input_is_compiled_and_its_faults_found)
     cr_assert_not_null(d->input_schema);
     cr_expect_not(schema_check(d->input_schema, empty, &e));
     expect_fault("input:\n  properties:\n    a: {$ref: '#/x'}\n",
-                 "3:9: the schema keyword '$ref' is not supported by this version");
+                 "3:9: '$ref' leads to '#/x', and there is nothing there");
 }
 
 /* --- expressions --- */
@@ -757,7 +757,7 @@ Test(examples, every_example_is_a_valid_definition)
     size_t files = 0;
     for (struct dirent *entry; (entry = readdir(dir));) {
         const char *dot = strrchr(entry->d_name, '.');
-        if (!dot || strcmp(dot, ".yaml") != 0) continue;
+        if (!dot || strcmp(dot, ".yaml") != 0 || strstr(entry->d_name, ".test.")) continue;
         AUTO_FREE char *path = xasprintf("examples/%s", entry->d_name);
         size_t len;
         AUTO_FREE char *text = read_source(path, &len);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a schema to a value: what a step answers that has an output_schema and no mock. */
-#include "sim/user.h"
+#include "common/mocks/mocks.h"
 
 static json_t *sample_object(const json_t *schema)
 {
     json_t *value = json_object(), *item;
     const char *key;
     json_object_foreach(json_object_get(schema, "properties"), key, item) {
-        json_object_set_new(value, key, user_sample(item));
+        json_object_set_new(value, key, mock_sample(item));
     }
     return value;
 }
@@ -20,7 +20,7 @@ static json_t *sample_array(const json_t *schema)
     int64_t most = json_int(schema, "maxItems", count);
     count = MIN(count, most);
     for (int64_t i = 0; i < MIN(count, 1000); i++)
-        json_array_append_new(value, user_sample(json_object_get(schema, "items")));
+        json_array_append_new(value, mock_sample(json_object_get(schema, "items")));
     return value;
 }
 
@@ -92,7 +92,7 @@ static const char *type_of(const json_t *schema)
     return json_object_get(schema, "items") ? "array" : "object";
 }
 
-json_t *user_sample(const json_t *schema)
+json_t *mock_sample(const json_t *schema)
 {
     json_t *fixed = json_object_get(schema, "const");
     if (!fixed) fixed = json_array_get(json_object_get(schema, "enum"), 0);
@@ -106,4 +106,53 @@ json_t *user_sample(const json_t *schema)
     if (strcmp(type, "boolean") == 0) return json_true();
     if (strcmp(type, "null") == 0) return json_null();
     return sample_object(schema);
+}
+
+/* Lists of steps stand under a few keys only, so that no value of a step is taken for one. */
+static const json_t *find_text(const json_t *value, const char *name, bool lists)
+{
+    static const char *const keys[] = { "steps",    "branches",   "cases", "else",
+                                        "on_error", "fallback",   "catch", "reduce",
+                                        "choices",  "compensate", NULL };
+    const json_t *found = NULL;
+    for (size_t i = 0; i < json_array_size(value) && !found; i++)
+        found = find_text(json_array_get(value, i), name, false);
+    const char *own = lists ? NULL : json_text(value, "name");
+    if (own && strcmp(own, name) == 0) return value;
+    const char *key;
+    json_t *item;
+    json_object_foreach((json_t *)value, key, item) {
+        bool listed = lists;
+        for (size_t i = 0; keys[i]; i++) listed |= strcmp(keys[i], key) == 0;
+        if (!listed || found) continue;
+        bool named = strcmp(key, "branches") == 0 || strcmp(key, "choices") == 0;
+        found = find_text(item, name, named);
+    }
+    return found;
+}
+
+const json_t *mock_step_text(const json_t *text, const char *name)
+{
+    return find_text(text, name, false);
+}
+
+json_t *mock_default(const struct step_def *step, const json_t *text)
+{
+    struct err e;
+    if (step->output_schema) {
+        const json_t *own = mock_step_text(text, step->name);
+        json_t *sample = mock_sample(json_object_get(own, "output_schema"));
+        if (schema_check(step->output_schema, sample, &e)) return sample;
+        json_decref(sample);
+    }
+    switch (step->kind) {
+    case STEP_HTTP: return json_pack("{s:i, s:{}, s:{}}", "status", 200, "headers", "body");
+    case STEP_WEBHOOK: return json_pack("{s:i, s:{}}", "status", 200, "body");
+    case STEP_EMIT:
+        return json_pack("{s:s, s:i, s:i}", "topic", "simulated", "partition", 0, "offset", 0);
+    case STEP_ROUTER:
+        return json_pack("{s:s}", "choice", step->choice_count ? step->choices[0].name : "");
+    case STEP_LLM: return json_string("a simulated answer");
+    default: return json_object();
+    }
 }
