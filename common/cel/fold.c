@@ -109,7 +109,8 @@ static bool fold_optional(struct eval *ev, const struct node *n, const struct va
     else if (v.type == VAL_OPTIONAL)
         *ret = v;
     else
-        return eval_fail(ev, n->offset, "no such overload: optFlatMap() to %s, which is no optional",
+        return eval_fail(ev, n->offset,
+                         "no such overload: optFlatMap() to %s, which is no optional",
                          val_type_name(v.type));
     return true;
 }

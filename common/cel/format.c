@@ -223,8 +223,9 @@ static bool add_clause(const struct call *c, struct buf *b, char clause, int pre
         return true;
     default: break;
     }
-    return eval_fail(c->ev, c->node->offset, "format(): unknown clause; there are "
-                                             "%%s %%d %%f %%e %%b %%o %%x %%X and %%%%");
+    return eval_fail(c->ev, c->node->offset,
+                     "format(): unknown clause; there are "
+                     "%%s %%d %%f %%e %%b %%o %%x %%X and %%%%");
 }
 
 /* ".3" at text[*at], which moves behind it. */

@@ -116,8 +116,8 @@ static bool from_map(struct eval *ev, const struct val *v, int depth, json_t **r
             return eval_fail(ev, ev->cel->root->offset,
                              "a key has a NUL character, which JSON here does not");
         if (json_object_getn(object, text.data, text.len))
-            return eval_fail(ev, ev->cel->root->offset,
-                             "two keys of the map are '%.*s' in JSON", SHOWN_BYTES(text));
+            return eval_fail(ev, ev->cel->root->offset, "two keys of the map are '%.*s' in JSON",
+                             SHOWN_BYTES(text));
         if (!to_json(ev, &value, depth + 1, &item)) return false;
         json_object_setn_new_nocheck(object, text.data, text.len, item);
     }

@@ -231,7 +231,8 @@ struct node *macro_cel(struct parser *p, const struct token *name)
     struct variable v;
     if (!read_numbered(p, name, &v)) return NULL;
     struct node *n = find_variable(p, &v, name->offset);
-    if (!n) parse_fail(p, name->offset, "no variable cel.%.*s is in scope here",
-                       (int)name->text.len, name->text.data);
+    if (!n)
+        parse_fail(p, name->offset, "no variable cel.%.*s is in scope here", (int)name->text.len,
+                   name->text.data);
     return n;
 }

@@ -180,7 +180,8 @@ struct member {
     size_t stack_base;
 };
 
-/* math.f(...) or cel.bind(...): a function or macro whose name has a dot. *ret: NULL if it is none. */
+/* math.f(...) or cel.bind(...): a function or macro whose name has a dot. *ret: NULL if it is none.
+ */
 static bool parse_qualified(struct parser *p, struct member *m, const struct token *name,
                             struct node **ret)
 {
@@ -212,7 +213,8 @@ static bool parse_method(struct parser *p, struct member *m, const struct token 
     enum op macro = macro_find(name->text);
     n = macro ? macro_fold(p, name, macro) : parse_call(p, name, name->text, CALL_METHOD);
     if (!n) return false;
-    parse_push(p, (struct part){ .op = macro ? OP_FOLD : OP_CALL, .offset = name->offset, .node = n });
+    parse_push(p,
+               (struct part){ .op = macro ? OP_FOLD : OP_CALL, .offset = name->offset, .node = n });
     return true;
 }
 
@@ -225,14 +227,15 @@ static bool parse_select(struct parser *p, struct member *m)
     if (name.kind != TOKEN_IDENT && name.kind != TOKEN_QUOTED)
         return parse_fail_token(p, "a name after the dot");
     if (!lex_next(&p->lex)) return false;
-    if (!optional && name.kind == TOKEN_IDENT && parse_is_char(p, '(')) return parse_method(p, m, &name);
+    if (!optional && name.kind == TOKEN_IDENT && parse_is_char(p, '('))
+        return parse_method(p, m, &name);
     if (!optional && m->base->kind == NODE_PATH && p->stack_len == m->stack_base) {
         add_name(p, m->base, name.text);
         return true;
     }
     parse_push(p, (struct part){ .op = optional ? OP_OPT_SELECT : OP_SELECT,
-                           .offset = name.offset,
-                           .name = arena_copy(&p->cel->arena, name.text) });
+                                 .offset = name.offset,
+                                 .name = arena_copy(&p->cel->arena, name.text) });
     return true;
 }
 
@@ -245,7 +248,7 @@ static bool parse_index(struct parser *p)
     struct node *index = parse_expr(p);
     if (!index) return false;
     parse_push(p, (struct part){
-                .op = optional ? OP_OPT_INDEX : OP_INDEX, .offset = offset, .node = index });
+                      .op = optional ? OP_OPT_INDEX : OP_INDEX, .offset = offset, .node = index });
     return parse_take_char(p, ']');
 }
 

@@ -222,8 +222,7 @@ bool string_join(const struct call *c, struct val *ret)
 
 bool string_replace(const struct call *c, struct val *ret)
 {
-    struct bytes text = c->args[0].text, from = c->args[1].text,
-                 to = c->args[2].text;
+    struct bytes text = c->args[0].text, from = c->args[1].text, to = c->args[2].text;
     int64_t limit = c->count == 4 ? c->args[3].i : -1;
     if (!call_charge_copy(c, text.len)) return false;
     AUTO_BUF struct buf out = { 0 };

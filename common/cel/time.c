@@ -148,14 +148,10 @@ static bool unit_at(const char **p, const char *end, int64_t *ret_ns)
     static const struct {
         const char *name;
         int64_t ns;
-    } units[] = { { "ns", 1 },
-                  { "us", 1000 },
-                  { "\u00b5s", 1000 },
-                  { "\u03bcs", 1000 },
-                  { "ms", 1000000 },
-                  { "s", NS_PER_S },
-                  { "m", 60 * NS_PER_S },
-                  { "h", 3600 * NS_PER_S } };
+    } units[] = {
+        { "ns", 1 },       { "us", 1000 },    { "\u00b5s", 1000 },    { "\u03bcs", 1000 },
+        { "ms", 1000000 }, { "s", NS_PER_S }, { "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S }
+    };
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         size_t len = strlen(units[i].name);
         if ((size_t)(end - *p) < len || memcmp(*p, units[i].name, len) != 0) continue;
@@ -252,8 +248,8 @@ bool time_arithmetic(struct eval *ev, enum op op, uint32_t offset, const struct 
     *ret_known = true;
     if (a->type == VAL_DURATION && b->type == VAL_DURATION && (add || subtract)) {
         int64_t ns;
-        bool over = add ? __builtin_add_overflow(a->i, b->i, &ns)
-                        : __builtin_sub_overflow(a->i, b->i, &ns);
+        bool over =
+            add ? __builtin_add_overflow(a->i, b->i, &ns) : __builtin_sub_overflow(a->i, b->i, &ns);
         if (over) return out_of_range(ev, offset, "duration");
         *ret = val_duration(ns);
         return true;

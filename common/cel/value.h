@@ -69,7 +69,8 @@ struct val_entry {
 struct val_map {
     size_t count, cap;
     struct val_entry *entries;
-    uint32_t *slots; /* open addressing: the number of an entry and 1, or 0; NULL while it is small */
+    uint32_t
+        *slots; /* open addressing: the number of an entry and 1, or 0; NULL while it is small */
     size_t slot_count;
 };
 
@@ -120,7 +121,8 @@ struct val val_list_of(struct arena *a, const struct val *items, size_t count);
 size_t val_list_size(const struct val *list);
 struct val val_list_at(const struct val *list, size_t index);
 
-/* Reads the entries of a map in their order; begin with { .map = ... }. Returns false at the end. */
+/* Reads the entries of a map in their order; begin with { .map = ... }. Returns false at the end.
+ */
 struct val_walk {
     const struct val *map;
     size_t index;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/cel/cel.h"
+#include "common/cel/check.h"
 #include "common/cel/value.h"
 
 #define TYPE_URL "type.googleapis.com/"
@@ -107,12 +108,11 @@ static json_t *map_to_json(const struct val *v)
     struct val_walk w = { .map = v };
     struct val key, value;
     while (val_walk_next(&w, &key, &value))
-        json_array_append_new(entries, json_pack("{s:o, s:o}", "key", to_json(&key), "value",
-                                                 to_json(&value)));
+        json_array_append_new(
+            entries, json_pack("{s:o, s:o}", "key", to_json(&key), "value", to_json(&value)));
     return json_pack("{s:{s:o}}", "mapValue", "entries", entries);
 }
 
-/* As JSON of the engine's own making: bytes become base64 there. */
 static json_t *bytes_to_json(const struct val *v)
 {
     static const char alphabet[] =
@@ -231,27 +231,147 @@ static bool zone(void *user, const char *name, int64_t s, int32_t *ret)
     return true;
 }
 
+/* --- types --- */
+
+static const struct {
+    const char *wire;
+    enum type_kind kind;
+} primitives[] = {
+    { "BOOL", TYPE_BOOL },     { "INT64", TYPE_INT },     { "UINT64", TYPE_UINT },
+    { "DOUBLE", TYPE_DOUBLE }, { "STRING", TYPE_STRING }, { "BYTES", TYPE_BYTES },
+};
+
+/* cel.expr.Type; parameters have the letters T, U and V. */
+static const struct type *type_from_json(struct arena *a, const json_t *type)
+{
+    const char *kind = json_object_iter_key(json_object_iter((json_t *)type));
+    const json_t *of = json_object_get(type, kind);
+    struct type *t = arena_alloc(a, sizeof *t);
+    const json_t *params = json_object_get(of, "parameterTypes");
+    const struct type **list = arena_alloc(a, (json_array_size(params) + 2) * sizeof *list);
+    *t = (struct type){ .kind = TYPE_DYN, .params = list };
+    if (strcmp(kind, "primitive") == 0) {
+        for (size_t i = 0; i < ARRAY_LEN(primitives); i++)
+            if (strcmp(primitives[i].wire, json_string_value(of)) == 0)
+                t->kind = primitives[i].kind;
+    } else if (strcmp(kind, "null") == 0) {
+        t->kind = TYPE_NULL;
+    } else if (strcmp(kind, "typeParam") == 0) {
+        t->kind = TYPE_PARAM;
+        t->id = (uint32_t)(json_string_value(of)[0] - 'T');
+    } else if (strcmp(kind, "listType") == 0) {
+        t->kind = TYPE_LIST;
+        list[t->count++] = type_from_json(a, json_object_get(of, "elemType"));
+    } else if (strcmp(kind, "mapType") == 0) {
+        t->kind = TYPE_MAP;
+        list[t->count++] = type_from_json(a, json_object_get(of, "keyType"));
+        list[t->count++] = type_from_json(a, json_object_get(of, "valueType"));
+    } else if (strcmp(kind, "abstractType") == 0) {
+        t->kind = TYPE_ABSTRACT;
+        t->name = json_text(of, "name");
+        for (size_t i = 0; i < json_array_size(params); i++)
+            list[t->count++] = type_from_json(a, json_array_get(params, i));
+    }
+    return t;
+}
+
+static json_t *type_to_json(const struct type *t)
+{
+    json_t *params = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(primitives); i++)
+        if (t->kind == primitives[i].kind)
+            return json_pack("{s:s}", "primitive", primitives[i].wire);
+    for (uint32_t i = 0; i < t->count; i++)
+        json_array_append_new(params, type_to_json(t->params[i]));
+    switch (t->kind) {
+    case TYPE_NULL: return json_pack("{s:n}", "null");
+    case TYPE_TIMESTAMP: return json_pack("{s:s}", "wellKnown", "TIMESTAMP");
+    case TYPE_DURATION: return json_pack("{s:s}", "wellKnown", "DURATION");
+    case TYPE_LIST:
+        return json_pack("{s:{s:O}}", "listType", "elemType", json_array_get(params, 0));
+    case TYPE_MAP:
+        return json_pack("{s:{s:O, s:O}}", "mapType", "keyType", json_array_get(params, 0),
+                         "valueType", json_array_get(params, 1));
+    case TYPE_OPTIONAL:
+    case TYPE_ABSTRACT:
+        return json_pack("{s:{s:s, s:o}}", "abstractType", "name",
+                         t->kind == TYPE_OPTIONAL ? "optional_type" : t->name, "parameterTypes",
+                         params);
+    default: return json_pack("{s:{}}", "dyn");
+    }
+}
+
+struct declared {
+    struct arena arena;
+    const json_t *types; /* the typeEnv of the case */
+    struct overload overload;
+};
+
+/* The only overload that a function of the data has. */
+static size_t overloads(void *user, const char *function, const struct overload **ret)
+{
+    struct declared *d = user;
+    for (size_t i = 0; i < json_array_size(d->types); i++) {
+        const json_t *item = json_array_get(d->types, i);
+        if (strcmp(json_text(item, "name"), function) != 0) continue;
+        const json_t *first =
+            json_array_get(json_object_get(json_object_get(item, "function"), "overloads"), 0);
+        const json_t *params = json_object_get(first, "params");
+        d->overload.count = json_array_size(params);
+        const struct type **args = arena_alloc(&d->arena, d->overload.count * sizeof *args);
+        for (size_t k = 0; k < d->overload.count; k++)
+            args[k] = type_from_json(&d->arena, json_array_get(params, k));
+        d->overload.args = args;
+        d->overload.result = type_from_json(&d->arena, json_object_get(first, "resultType"));
+        *ret = &d->overload;
+        return 1;
+    }
+    return 0;
+}
+
+static bool deduce(const struct cel *c, const json_t *question, json_t *reply, struct err *e)
+{
+    struct declared d = { .types = json_object_get(question, "types") };
+    struct check_env env = { .overloads = overloads, .user = &d };
+    const struct type *type;
+    bool ok = cel_check(c, &env, &d.arena, &type, NULL, e);
+    if (ok) json_object_set_new(reply, "type", type_to_json(type));
+    arena_done(&d.arena);
+    return ok;
+}
+
 /* --- cases --- */
+
+static bool evaluate(const struct cel *c, const json_t *question, json_t *reply, struct err *e)
+{
+    struct world w = { .container = json_text(question, "container"),
+                       .bindings = json_object_get(question, "bindings") };
+    struct cel_env env = { .resolve_value = resolve, .zone = zone, .user = &w };
+    struct arena a = { 0 };
+    struct val value;
+    bool ok = cel_eval_value(c, &env, &a, &value, e);
+    if (ok) json_object_set_new(reply, "value", to_json(&value));
+    arena_done(&a);
+    arena_done(&w.arena);
+    return ok;
+}
 
 static json_t *answer(const json_t *question)
 {
     struct err e = { 0 };
+    json_t *reply = json_object();
     const json_t *expr = json_object_get(question, "expr");
     struct bytes source = { json_string_value(expr), json_string_length(expr) };
+    bool deduces = json_is_true(json_object_get(question, "deduce"));
+    bool evaluates = json_is_true(json_object_get(question, "evaluate"));
     bool checked = json_is_true(json_object_get(question, "checked"));
+    /* Functions that only a case declares are known to the checker alone. */
     CLEANUP(cel_free_p)
-    struct cel *c =
-        checked ? cel_compile(source, NULL, &e) : cel_compile_unchecked(source, NULL, &e);
-    if (!c) return json_pack("{s:s}", "error", e.text);
-    struct world w = { .container = json_text(question, "container"),
-                       .bindings = json_object_get(question, "bindings") };
-    struct cel_env env = { .resolve_value = resolve, .zone = zone, .user = &w };
-    CLEANUP(arena_done) struct arena a = { 0 };
-    struct val value;
-    bool ok = cel_eval_value(c, &env, &a, &value, &e);
-    json_t *reply = ok ? json_pack("{s:o}", "value", to_json(&value))
-                       : json_pack("{s:s}", "error", e.text);
-    arena_done(&w.arena);
+    struct cel *c = checked && evaluates ? cel_compile(source, NULL, &e)
+                                         : cel_compile_unchecked(source, NULL, &e);
+    bool ok = c && (!deduces || deduce(c, question, reply, &e)) &&
+              (!evaluates || evaluate(c, question, reply, &e));
+    if (!ok) json_object_set_new(reply, "error", json_string(e.text));
     return reply;
 }
 
