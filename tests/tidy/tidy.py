@@ -29,7 +29,7 @@ LAYERS = {
             "orchestrator/engine"],
     "cli/demo_model": ["common/base"],
     "sim": ["tests/sim", "common/base", "common/proto", "common/yaml", "common/schema", "common/definition", "common/io", "orchestrator/engine", "orchestrator", "worker"],
-    "bench": ["common/base", "common/proto", "common/definition", "common/io"],
+    "bench": ["common/base", "common/proto", "common/cel", "common/definition", "common/io"],
     "tests/sim/bus": ["sim", "common/base", "common/io"],
     "tests/sim": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition", "common/io", "orchestrator",
                   "orchestrator/engine", "worker"],
@@ -41,7 +41,8 @@ THIRD_PARTY = {
     "curl/": ["common/io/http"],
     "yaml.h": ["common/yaml"],
     "microhttpd.h": ["cli/demo_model"],
-    "pcre2.h": ["common/cel", "common/schema/pattern"],
+    "re2/": ["common/cel/regex"],
+    "pcre2.h": ["common/schema/pattern"],
     "openssl/": ["common/base/hash"],
 }
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|stpcpy|gets|strtok|atoi|atol|atof|system|popen|alloca|rand|srand|"
