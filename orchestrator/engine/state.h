@@ -5,12 +5,12 @@
  * it and forgotten at the end of the application, so that a waiting run costs little more than its
  * payloads.
  *
- * Where an event comes in: path_find finds the step and moves the fold to its instance; what it does
- * goes through step_move, step_complete, step_fail; then scope_mark, so that the pass (run_advance)
- * looks there. A step that waits is WAITING; if time is to move it, at_ms says when (set behind
- * step_move, then timed_update), and the pass after a timer event sees it (step_time). Whatever is
- * kept of a step beyond its results is a number of its entry (fields.c), or its payload; load.c says
- * which entries are possible. */
+ * Where an event comes in: path_find finds the step and moves the fold to its instance; what it
+ * does goes through step_move, step_complete, step_fail; then scope_mark, so that the pass
+ * (run_advance) looks there. A step that waits is WAITING; if time is to move it, at_ms says when
+ * (set behind step_move, then timed_update), and the pass after a timer event sees it (step_time).
+ * Whatever is kept of a step beyond its results is a number of its entry (fields.c), or its
+ * payload; load.c says which entries are possible. */
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
@@ -272,6 +272,10 @@ int64_t run_next_due_ms(const struct run *run);
 struct run *run_new(const struct definition *def, struct bytes id,
                     const struct bytes texts[TEXT_COUNT]);
 char *bytes_dup(struct bytes value);
+
+/* --- fields.c --- */
+/* Both views live as long as f's arena, or longer. */
+void fields_append(struct fields *f, struct bytes name, struct bytes value);
 
 /* --- scope.c: instances of scopes --- */
 
