@@ -1,9 +1,9 @@
 #!/bin/sh
-# ./run bench steps | rebuild | map | index [--json] [--quick]
+# ./run bench steps | rebuild | map | cel | index [--json] [--quick]
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in
-steps | rebuild | map)
+steps | rebuild | map | cel)
     name=$1
     shift
     exec python3 "bench/$name.py" "$@"
@@ -14,7 +14,7 @@ index)
     build/release/bin/bench-index "$dir/index.db"
     ;;
 *)
-    echo "usage: ./run bench steps | rebuild | map | index [--json] [--quick]" >&2
+    echo "usage: ./run bench steps | rebuild | map | cel | index [--json] [--quick]" >&2
     exit 2
     ;;
 esac

@@ -193,6 +193,58 @@ static void produce_task(struct batch *b, const struct effect *fx)
         &b->waiter);
 }
 
+/* An event for a run, into the partition that is its own. */
+static void send_event(struct batch *b, const struct bytes *header, struct bytes value)
+{
+    struct bytes route = run_id_route(header[HEADER_RUN_ID]);
+    send_message(
+        b,
+        &(struct bus_message){ .topic = b->shard->events_topic,
+                               .partition = partition_of(route, b->shard->options.partitions),
+                               .key = route,
+                               .value = value,
+                               .header = header },
+        &b->waiter);
+}
+
+/* The parent learns by an event, like any other end of a child, that there is no such workflow. */
+static void refuse_start(struct batch *b, const struct effect *fx)
+{
+    const struct bytes *asked = fx->header;
+    struct bytes header[HEADER_COUNT] = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
+                                          [HEADER_RUN_ID] = asked[HEADER_PARENT],
+                                          [HEADER_PATH] = asked[HEADER_PATH],
+                                          [HEADER_ATTEMPT] = asked[HEADER_ATTEMPT],
+                                          [HEADER_CHILD] = asked[HEADER_RUN_ID] };
+    header[HEADER_TYPE] = bytes_of(event_type_name(EVENT_CHILD_FINISHED));
+    struct bytes name = asked[HEADER_WORKFLOW], version = asked[HEADER_VERSION];
+    AUTO_FREE char *text =
+        xasprintf("no workflow %.*s%s%.*s is deployed", (int)name.len, name.data,
+                  version.len ? "@" : "", (int)version.len, version.len ? version.data : "");
+    AUTO_BUF struct buf value = { 0 };
+    buf_add_text(&value, "{\"status\":\"failed\",\"error\":");
+    error_encode(&value, ERROR_BAD_REQUEST, text, false, 0, NULL);
+    buf_add_char(&value, '}');
+    send_event(b, header, buf_bytes(&value));
+}
+
+/* Which version is the latest is decided here, once: the start that comes first into the log
+ * counts, whatever another owner would resolve it to. */
+static void produce_start(struct batch *b, const struct effect *fx)
+{
+    const struct definition *def = catalogue_resolve(
+        b->shard->catalogue, fx->header[HEADER_WORKFLOW], fx->header[HEADER_VERSION]);
+    if (!def) {
+        refuse_start(b, fx);
+        return;
+    }
+    struct bytes header[HEADER_COUNT];
+    memcpy(header, fx->header, sizeof header);
+    header[HEADER_DEFINITION] = bytes_of(def->sha256);
+    header[HEADER_VERSION] = bytes_of(def->version);
+    send_event(b, header, fx->value);
+}
+
 /* A CloudEvent in binary mode. */
 static void send_result(struct batch *b, struct bytes key, struct bytes value,
                         const struct bus_extra_header *extra, size_t extra_count)
@@ -256,6 +308,8 @@ void batch_produce(struct batch *b, const struct effects *fx)
         switch (effect->kind) {
         case EFFECT_TASK: produce_task(b, effect); break;
         case EFFECT_RESULT: produce_result(b, effect); break;
+        case EFFECT_START: produce_start(b, effect); break;
+        case EFFECT_EVENT: send_event(b, effect->header, effect->value); break;
         case EFFECT_CANCEL:
         case EFFECT_SETTLE: batch_mark(b, effect); break;
         }

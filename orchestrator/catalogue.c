@@ -258,6 +258,19 @@ const struct definition *catalogue_find(struct catalogue *c, const char *sha256)
     return known->def;
 }
 
+const struct definition *catalogue_resolve(const struct catalogue *c, struct bytes name,
+                                           struct bytes version)
+{
+    if (!version.len) {
+        const struct latest *latest = map_get(&c->by_name, name);
+        return latest ? latest->known->def : NULL;
+    }
+    AUTO_BUF struct buf label = { 0 };
+    buf_addf(&label, "%.*s@%.*s", (int)name.len, name.data, (int)version.len, version.data);
+    const struct versioned *found = map_get(&c->by_version, buf_bytes(&label));
+    return found ? found->known->def : NULL;
+}
+
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos)
 {
     const struct latest *latest = map_next(&c->by_name, pos);

@@ -417,6 +417,9 @@ struct catalogue *catalogue_close(struct catalogue *c);
 bool catalogue_ready(const struct catalogue *c); /* was read to its end once */
 /* NULL: unknown so far, or its queues are. */
 const struct definition *catalogue_find(struct catalogue *c, const char *sha256);
+/* The definition of that name and version; version empty: the latest. NULL: there is none. */
+const struct definition *catalogue_resolve(const struct catalogue *c, struct bytes name,
+                                           struct bytes version);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
 const struct queue *catalogue_queue(const struct catalogue *c, const char *name);

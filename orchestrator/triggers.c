@@ -153,7 +153,7 @@ static bool start_all(struct pending *p, const struct bus_record *r, struct err 
     bool ok = true;
     for (const struct definition *def; ok && (def = catalogue_next_latest(shard->catalogue, &pos));)
         for (uint32_t i = 0; ok && i < def->trigger_count; i++)
-            if (strcmp(def->triggers[i].topic, r->topic) == 0)
+            if (def->triggers[i].topic && strcmp(def->triggers[i].topic, r->topic) == 0)
                 ok = start_by(p, def, &def->triggers[i], event, r, e);
     json_decref(event);
     return ok;
@@ -236,7 +236,7 @@ void triggers_update(struct triggers *t)
     size_t before = t->topic_count, pos = 0;
     for (const struct definition *def; (def = catalogue_next_latest(shard->catalogue, &pos));) {
         for (uint32_t i = 0; i < def->trigger_count; i++) {
-            if (has_topic(t, def->triggers[i].topic)) continue;
+            if (!def->triggers[i].topic || has_topic(t, def->triggers[i].topic)) continue;
             t->topics = xrealloc(t->topics, (t->topic_count + 1) * sizeof *t->topics);
             t->topics[t->topic_count++] = xstrdup(def->triggers[i].topic);
         }

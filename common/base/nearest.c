@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/nearest.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/base/limits.h"
+
+enum { DISTANCE_MAX = 3, OFFERED_BYTES_MAX = 63 };
 
 /* The distance of two names by insertions, deletions, substitutions and swaps of neighbours
  * ("optimal string alignment", Damerau 1964), without regard to case. Names are at most
@@ -47,4 +50,31 @@ const char *nearest_name(const char *name, const char *const *names, size_t coun
         nearest = names[i];
     }
     return nearest;
+}
+
+void nearest_offer(struct nearest *n, const char *name)
+{
+    if (strlen(name) > OFFERED_BYTES_MAX) return;
+    size_t d = distance(n->wanted, name);
+    if (d > DISTANCE_MAX || d >= strlen(n->wanted)) return;
+    size_t at = n->count;
+    while (at > 0 && n->distance[at - 1] > d) at--;
+    if (at == NEAREST_MAX) return;
+    if (n->count < NEAREST_MAX) n->count++;
+    for (size_t i = n->count - 1; i > at; i--) {
+        n->name[i] = n->name[i - 1];
+        n->distance[i] = n->distance[i - 1];
+    }
+    n->name[at] = name;
+    n->distance[at] = d;
+}
+
+void nearest_text(const struct nearest *n, char ret[NEAREST_TEXT_MAX])
+{
+    size_t len = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < n->count; i++)
+        len += (size_t)snprintf(ret + len, NEAREST_TEXT_MAX - len, "%s%s",
+                                i ? ", " : " (did you mean ", n->name[i]);
+    if (n->count) snprintf(ret + len, NEAREST_TEXT_MAX - len, "?)");
 }

@@ -9,12 +9,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "common/base/limits.h"
+#include "common/base/nearest.h"
 #include "common/cel/internal.h"
 
-enum { COST_OF_ABSORBING = 10 }; /* an error that is thrown away was formatted first */
-
-static bool eval(struct eval *ev, const struct node *n, struct val *ret);
+enum {
+    ARENA_BYTES = 2048,  /* on the stack: most evaluations need no more */
+    KEYS_COMPARED = 100, /* for a hint */
+};
 
 bool eval_fail(struct eval *ev, uint32_t offset, const char *fmt, ...)
 {
@@ -23,195 +24,217 @@ bool eval_fail(struct eval *ev, uint32_t offset, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    ev->err_offset = offset;
-    return err_fail(&ev->err, ERR_INVALID, "%s", text);
+    ev->fail.offset = offset;
+    ev->fail.missing = NULL;
+    return err_fail(&ev->fail.err, ERR_INVALID, "%s", text);
 }
 
 bool eval_spent(struct eval *ev, uint32_t offset)
 {
-    ev->err_offset = offset;
-    return err_fail(&ev->err, ERR_LIMIT, "the expression costs more than %llu steps",
+    ev->fail.offset = offset;
+    ev->fail.missing = NULL;
+    return err_fail(&ev->fail.err, ERR_LIMIT, "the expression costs more than %llu steps",
                     (unsigned long long)ev->cost_max);
 }
 
-/* Limits and failures of the world are not part of the logic of an expression. */
-static bool may_absorb(const struct eval *ev)
+bool eval_may_absorb(const struct eval *ev)
 {
-    return ev->err.kind == ERR_INVALID || ev->err.kind == ERR_NOT_FOUND;
+    return ev->fail.err.kind == ERR_INVALID || ev->fail.err.kind == ERR_NOT_FOUND;
 }
 
-/* --- names and members --- */
+/* --- members --- */
 
-static bool no_such_key(struct eval *ev, uint32_t offset, const char *key)
+/* The name must live as long as the evaluation. */
+static bool no_such_key(struct eval *ev, uint32_t offset, const struct val *map, const char *key)
 {
-    return eval_fail(ev, offset, "no such key: %.*s", SHOWN(key));
+    (void)eval_fail(ev, offset, "no such key: %.*s", SHOWN(key));
+    ev->fail.missing = key;
+    ev->fail.map = *map;
+    return false;
 }
 
-/* Follows names through maps: *ret is borrowed from j. *ret is NULL if the last one is missing. */
-static bool walk(struct eval *ev, uint32_t offset, json_t *j, char *const *names, size_t count,
-                 json_t **ret)
+static void add_hint(struct failure *f)
 {
+    struct nearest near = { .wanted = f->missing };
+    struct val_walk w = { .map = &f->map };
+    struct val key, value;
+    char hint[NEAREST_TEXT_MAX];
+    for (int i = 0; i < KEYS_COMPARED && val_walk_next(&w, &key, &value); i++)
+        if (key.type == VAL_STRING) nearest_offer(&near, key.text.data);
+    nearest_text(&near, hint);
+    size_t len = strlen(f->err.text);
+    snprintf(f->err.text + len, sizeof f->err.text - len, "%s", hint);
+    text_one_line(f->err.text);
+}
+
+bool eval_select(struct eval *ev, uint32_t offset, const struct val *from, const char *name,
+                 struct val *ret, bool *ret_there)
+{
+    uint64_t probes = 0;
+    if (from->type != VAL_MAP)
+        return eval_fail(ev, offset, "no such overload: cannot select '%.*s' of %s", SHOWN(name),
+                         val_type_name(from->type));
+    *ret_there = val_map_member(from, name, ret, &probes);
+    if (!*ret_there) (void)no_such_key(ev, offset, from, name);
+    return eval_charge(ev, offset, probes);
+}
+
+/* The value of a whole number. */
+static bool whole(const struct val *v, int64_t *ret)
+{
+    if (v->type == VAL_DOUBLE && !(v->d == floor(v->d) && fabs(v->d) < 0x1p63)) return false;
+    if (v->type == VAL_UINT)
+        *ret = v->u > INT64_MAX ? INT64_MAX : (int64_t)v->u;
+    else
+        *ret = v->type == VAL_DOUBLE ? (int64_t)v->d : v->i;
+    return true;
+}
+
+static bool index_list(struct eval *ev, uint32_t offset, const struct val *from,
+                       const struct val *index, struct val *ret, bool *ret_there)
+{
+    int64_t i;
+    size_t count = val_list_size(from);
+    if (!val_is_number(index) || !whole(index, &i))
+        return eval_fail(ev, offset, "no such overload: list[%s]", val_type_name(index->type));
+    *ret_there = i >= 0 && (uint64_t)i < count;
+    if (*ret_there)
+        *ret = val_list_at(from, (size_t)i);
+    else
+        (void)eval_fail(ev, offset, "index out of range: %lld of a list of %zu", (long long)i,
+                        count);
+    return true;
+}
+
+bool eval_index(struct eval *ev, uint32_t offset, const struct val *from, const struct val *index,
+                struct val *ret, bool *ret_there)
+{
+    uint64_t probes = 0;
+    if (from->type == VAL_LIST) return index_list(ev, offset, from, index, ret, ret_there);
+    if (from->type != VAL_MAP || index->type == VAL_NULL || index->type > VAL_STRING)
+        return eval_fail(ev, offset, "no such overload: %s[%s]", val_type_name(from->type),
+                         val_type_name(index->type));
+    if (index->type == VAL_STRING && !eval_charge_scan(ev, offset, index->text.len)) return false;
+    *ret_there = val_map_find(from, index, ret, &probes);
+    if (!*ret_there && index->type == VAL_STRING)
+        (void)no_such_key(ev, offset, from, cel_arena_copy(ev->arena, index->text));
+    else if (!*ret_there)
+        (void)eval_fail(ev, offset, "no such key: a map has no such %s",
+                        val_type_name(index->type));
+    return eval_charge(ev, offset, probes);
+}
+
+/* --- names --- */
+
+/* Follows names through maps. *ret_there: whether the last one is there; one before it must be. */
+static bool walk(struct eval *ev, uint32_t offset, struct val *v, const char *const *names,
+                 size_t count, bool *ret_there)
+{
+    *ret_there = true;
     for (size_t i = 0; i < count; i++) {
-        if (!json_is_object(j)) {
-            AUTO_VAL v = val_of_json(j);
-            return eval_fail(ev, offset, "no such overload: cannot select '%.*s' of %s",
-                             SHOWN(names[i]), val_type_name(v.type));
-        }
-        json_t *next = json_object_get(j, names[i]);
-        if (!next && i + 1 < count) return no_such_key(ev, offset, names[i]);
-        j = next;
+        struct val next;
+        if (!eval_select(ev, offset, v, names[i], &next, ret_there)) return false;
+        if (!*ret_there) return i + 1 == count;
+        *v = next;
     }
-    *ret = j;
     return true;
 }
 
 /* Asks the environment for a path. *ret_left: how many names it has not consumed. */
-static bool resolve(struct eval *ev, const struct node *n, size_t count, json_t **ret,
+static bool resolve(struct eval *ev, const struct node *n, size_t count, struct val *ret,
                     size_t *ret_left)
 {
     struct cel_env *env = ev->env;
-    ev->err_offset = n->offset;
-    if (!env->resolve)
-        return err_fail(&ev->err, ERR_NOT_FOUND, "unknown name '%.*s'", SHOWN(n->names[0]));
     size_t used = 0;
     json_t *found = NULL;
-    if (!env->resolve(env->user, (const char *const *)n->names, count, &used, &found, &ev->err)) {
-        ev->err_offset = n->offset;
+    bool ok;
+    if (env->resolve_value)
+        ok = env->resolve_value(env->user, n->names, count, &used, ret, &ev->fail.err);
+    else if (env->resolve)
+        ok = env->resolve(env->user, n->names, count, &used, &found, &ev->fail.err);
+    else
+        ok = err_fail(&ev->fail.err, ERR_NOT_FOUND, "unknown name '%.*s'", SHOWN(n->names[0]));
+    if (!ok) {
+        ev->fail.offset = n->offset;
+        ev->fail.missing = NULL;
         return false;
     }
-    ASSERT(found && used >= 1 && used <= count);
-    *ret = found;
+    ASSERT((found || env->resolve_value) && used >= 1 && used <= count);
+    if (found) {
+        arena_hold(ev->arena, found);
+        *ret = val_of_json(found);
+    }
     *ret_left = count - used;
     return true;
 }
 
 static bool eval_path(struct eval *ev, const struct node *n, struct val *ret)
 {
-    AUTO_JSON *j = NULL;
-    json_t *leaf = NULL;
     size_t left = 0;
-    if (!resolve(ev, n, n->count, &j, &left)) {
+    bool there;
+    if (!resolve(ev, n, n->count, ret, &left)) {
         /* `type(x) == int`: the names of types are the last to be thought of. */
-        if (n->count > 1 || !may_absorb(ev)) return false;
         enum val_type named;
-        if (!val_type_find(n->names[0], &named)) return false;
+        if (!eval_may_absorb(ev) || !path_is_type(n, &named)) return false;
         *ret = (struct val){ .type = VAL_TYPE, .named = named };
         return true;
     }
-    if (!walk(ev, n->offset, j, n->names + n->count - left, left, &leaf)) return false;
-    if (!leaf) return no_such_key(ev, n->offset, n->names[n->count - 1]);
-    *ret = val_of_json(leaf);
-    return true;
+    return walk(ev, n->offset, ret, n->names + n->count - left, left, &there) && there;
 }
 
 static bool has_path(struct eval *ev, const struct node *n, bool *ret)
 {
     struct cel_env *env = ev->env;
+    struct val v;
+    size_t left = 0;
     if (env->exists) {
-        ev->err_offset = n->offset;
-        bool ok = env->exists(env->user, (const char *const *)n->names, n->count, ret, &ev->err);
-        ev->err_offset = n->offset;
+        bool ok = env->exists(env->user, n->names, n->count, ret, &ev->fail.err);
+        if (!ok) ev->fail.offset = n->offset;
         return ok;
     }
-    AUTO_JSON *j = NULL;
-    json_t *leaf = NULL;
-    size_t left = 0;
-    if (!resolve(ev, n, n->count, &j, &left)) {
-        /* The resolver knows no such path; then what it is selected of must be there. */
-        if (!may_absorb(ev) || !resolve(ev, n, n->count - 1, &j, &left)) return false;
-        *ret = false;
-        return walk(ev, n->offset, j, n->names + n->count - 1 - left, left, &leaf) &&
-               (leaf || no_such_key(ev, n->offset, n->names[n->count - 2]));
-    }
-    if (!walk(ev, n->offset, j, n->names + n->count - left, left, &leaf)) return false;
-    *ret = leaf != NULL;
-    return true;
-}
-
-static bool select_member(struct eval *ev, const struct part *part, const struct val *from,
-                          struct val *ret)
-{
-    if (from->type != VAL_MAP)
-        return eval_fail(ev, part->offset, "no such overload: cannot select '%.*s' of %s",
-                         SHOWN(part->name), val_type_name(from->type));
-    json_t *member = json_object_get(from->j, part->name);
-    if (!member) return no_such_key(ev, part->offset, part->name);
-    *ret = val_of_json(member);
-    return true;
-}
-
-bool eval_index(struct eval *ev, uint32_t offset, const struct val *from, const struct val *index,
-                struct val *ret)
-{
-    if (from->type == VAL_MAP && index->type == VAL_STRING) {
-        if (!eval_charge_scan(ev, offset, json_string_length(index->j))) return false;
-        json_t *member = json_object_get(from->j, json_string_value(index->j));
-        if (!member) return no_such_key(ev, offset, json_string_value(index->j));
-        *ret = val_of_json(member);
-        return true;
-    }
-    bool whole =
-        index->type == VAL_DOUBLE && index->d == floor(index->d) && fabs(index->d) < 0x1p53;
-    if (from->type != VAL_LIST || (index->type != VAL_INT && !whole))
-        return eval_fail(ev, offset, "no such overload: %s[%s]", val_type_name(from->type),
-                         val_type_name(index->type));
-    int64_t i = whole ? (int64_t)index->d : index->i;
-    size_t count = json_array_size(from->j);
-    if (i < 0 || (uint64_t)i >= count)
-        return eval_fail(ev, offset, "index out of range: %lld of a list of %zu", (long long)i,
-                         count);
-    *ret = val_of_json(json_array_get(from->j, (size_t)i));
-    return true;
+    if (resolve(ev, n, n->count, &v, &left))
+        return walk(ev, n->offset, &v, n->names + n->count - left, left, ret);
+    /* The resolver knows no such path; then what it is selected of must be there. */
+    if (!eval_may_absorb(ev) || !resolve(ev, n, n->count - 1, &v, &left)) return false;
+    bool there;
+    *ret = false;
+    return walk(ev, n->offset, &v, n->names + n->count - 1 - left, left, &there) && there;
 }
 
 /* --- calls --- */
 
+static bool call_unknown(struct eval *ev, const struct node *n)
+{
+    return eval_fail(ev, n->offset, "unknown function '%.*s'", SHOWN(n->name));
+}
+
+/* target: of a method, else NULL. */
 static bool eval_call(struct eval *ev, const struct node *n, const struct val *target,
                       struct val *ret)
 {
+    if (!n->function) return call_unknown(ev, n);
+    if ((n->function->how & CALL_LAZY) && target->type == VAL_OPTIONAL && target->inner) {
+        *ret = strcmp(n->function->name, "or") == 0 ? *target : *target->inner;
+        return true;
+    }
     struct val args[FUNCTION_ARGS_MAX];
     size_t count = 0;
-    bool ok = true;
-    if (target) args[count++] = *target; /* borrowed */
-    for (uint32_t i = 0; ok && i < n->count; i++) {
-        ASSERT(count < FUNCTION_ARGS_MAX);
-        ok = eval(ev, n->parts[i].node, &args[count]);
-        count += ok;
-    }
-    const struct call call = { .ev = ev,
-                               .node = n,
-                               .function = n->function,
-                               .args = args,
-                               .count = count,
-                               .is_method = target != NULL };
-    ok = ok && n->function->run(&call, ret);
-    while (count > (target != NULL)) val_done(&args[--count]);
-    return ok;
+    if (target) args[count++] = *target;
+    for (uint32_t i = 0; i < n->count; i++)
+        if (!eval_node(ev, n->parts[i].node, &args[count++])) return false;
+    struct call c = { .ev = ev,
+                      .node = n,
+                      .function = n->function,
+                      .args = args,
+                      .count = count,
+                      .is_method = target != NULL };
+    return function_run(&c, ret);
 }
 
-/* --- macros --- */
-
-/* What a macro has found out so far. */
-struct fold {
-    json_t *list; /* FILTER, MAP: owned */
-    size_t hits;
-    bool decided;      /* ALL, EXISTS: no further element matters */
-    bool failed;       /* ALL, EXISTS: `first` is kept */
-    uint32_t offset;   /* of first */
-    struct err *first; /* owned, because it is large and rare */
-};
-
-static void fold_done(struct fold *f)
+bool eval_bool(struct eval *ev, const struct node *n, bool *ret)
 {
-    json_decref(f->list);
-    free_p(&f->first);
-}
-
-/* Evaluates a predicate; a value that is no bool is an error. */
-static bool eval_bool(struct eval *ev, const struct node *n, bool *ret)
-{
-    AUTO_VAL v = { 0 };
-    if (!eval(ev, n, &v)) return false;
+    struct val v;
+    if (!eval_node(ev, n, &v)) return false;
     if (v.type != VAL_BOOL)
         return eval_fail(ev, n->offset, "no such overload: expected a bool, found %s",
                          val_type_name(v.type));
@@ -219,130 +242,54 @@ static bool eval_bool(struct eval *ev, const struct node *n, bool *ret)
     return true;
 }
 
-/* ALL and EXISTS: an error counts only if no element decides. */
-static bool fold_quantifier(struct eval *ev, const struct node *n, struct fold *f)
-{
-    bool holds = false;
-    if (eval_bool(ev, n->parts[0].node, &holds)) {
-        f->decided = holds == (n->op == OP_EXISTS);
-        return true;
-    }
-    if (!may_absorb(ev)) return false;
-    if (!f->failed) {
-        f->failed = true;
-        f->first = xmalloc(sizeof *f->first);
-        *f->first = ev->err;
-        f->offset = ev->err_offset;
-    }
-    return eval_charge(ev, n->offset, COST_OF_ABSORBING);
-}
-
-/* One element, which lies in ev->vars[n->slot]. */
-static bool fold_step(struct eval *ev, const struct node *n, struct fold *f)
-{
-    bool holds = true;
-    json_t *boxed;
-    switch (n->op) {
-    case OP_ALL:
-    case OP_EXISTS: return fold_quantifier(ev, n, f);
-    case OP_EXISTS_ONE:
-        if (!eval_bool(ev, n->parts[0].node, &holds)) return false;
-        f->hits += holds;
-        return true;
-    case OP_FILTER:
-        if (!eval_bool(ev, n->parts[0].node, &holds)) return false;
-        if (!holds) return true;
-        if (!eval_box(ev, n->offset, &ev->vars[n->slot], &boxed)) return false;
-        json_array_append_new(f->list, boxed);
-        return true;
-    default: break;
-    }
-    ASSERT(n->op == OP_MAP);
-    if (n->count == 2 && !eval_bool(ev, n->parts[0].node, &holds)) return false;
-    if (!holds) return true;
-    AUTO_VAL v = { 0 };
-    const struct node *transform = n->parts[n->count - 1].node;
-    if (!eval(ev, transform, &v) || !eval_box(ev, transform->offset, &v, &boxed)) return false;
-    json_array_append_new(f->list, boxed);
-    return true;
-}
-
-static bool fold_over(struct eval *ev, const struct node *n, const struct val *range,
-                      struct fold *f)
-{
-    struct val *var = &ev->vars[n->slot];
-    bool is_list = range->type == VAL_LIST;
-    void *iter = is_list ? NULL : json_object_iter(range->j);
-    for (size_t i = 0; is_list ? i < json_array_size(range->j) : iter != NULL; i++) {
-        if (is_list) {
-            *var = val_of_json(json_array_get(range->j, i));
-        } else {
-            const char *key = json_object_iter_key(iter);
-            size_t len = strlen(key);
-            if (!eval_charge_copy(ev, n->offset, len)) return false;
-            *var = val_string(key, len);
-            iter = json_object_iter_next(range->j, iter);
-        }
-        bool ok = eval_charge(ev, n->offset, 1) && fold_step(ev, n, f);
-        val_done(var);
-        if (!ok) return false;
-        if (f->decided) return true;
-    }
-    return true;
-}
-
-static bool eval_fold(struct eval *ev, const struct node *n, const struct val *range,
-                      struct val *ret)
-{
-    if (range->type != VAL_LIST && range->type != VAL_MAP)
-        return eval_fail(ev, n->offset, "no such overload: expected a list or a map, found %s",
-                         val_type_name(range->type));
-    CLEANUP(fold_done) struct fold f = { 0 };
-    if (n->op == OP_FILTER || n->op == OP_MAP) f.list = json_array();
-    if (!fold_over(ev, n, range, &f)) return false;
-    if (f.list) {
-        ev->built = true;
-        *ret = (struct val){ .type = VAL_LIST, .j = TAKE(f.list) };
-        return true;
-    }
-    if (f.failed && !f.decided) {
-        ev->err = *f.first;
-        ev->err_offset = f.offset;
-        return false;
-    }
-    *ret = val_bool(n->op == OP_EXISTS_ONE ? f.hits == 1 : f.decided == (n->op == OP_EXISTS));
-    return true;
-}
-
 /* --- nodes with parts --- */
+
+/* A member or an element. What is selected of an optional is optional too. */
+static bool eval_member(struct eval *ev, const struct part *part, const struct val *from,
+                        struct val *ret)
+{
+    bool optional = part->op == OP_OPT_SELECT || part->op == OP_OPT_INDEX, there = false;
+    struct val index, found;
+    if (part->node && !eval_node(ev, part->node, &index)) return false;
+    if (from->type == VAL_OPTIONAL) {
+        optional = true;
+        from = from->inner;
+    }
+    if (!from)
+        there = false;
+    else if (!part->node && !eval_select(ev, part->offset, from, part->name, &found, &there))
+        return false;
+    else if (part->node && !eval_index(ev, part->offset, from, &index, &found, &there))
+        return false;
+    if (optional)
+        *ret = val_optional(ev->arena, there ? &found : NULL);
+    else if (there)
+        *ret = found;
+    return optional || there;
+}
 
 static bool eval_part(struct eval *ev, const struct part *part, const struct val *from,
                       struct val *ret)
 {
     if (!eval_charge(ev, part->offset, 1)) return false;
     switch (part->op) {
-    case OP_SELECT: return select_member(ev, part, from, ret);
     case OP_CALL: return eval_call(ev, part->node, from, ret);
     case OP_FOLD: return eval_fold(ev, part->node, from, ret);
-    default: break;
+    default: return eval_member(ev, part, from, ret);
     }
-    ASSERT(part->op == OP_INDEX);
-    AUTO_VAL index = { 0 };
-    return eval(ev, part->node, &index) && eval_index(ev, part->offset, from, &index, ret);
 }
 
 /* The first `count` parts of a chain of members. */
 static bool eval_postfix(struct eval *ev, const struct node *n, uint32_t count, struct val *ret)
 {
-    AUTO_VAL v = { 0 };
-    if (!eval(ev, n->base, &v)) return false;
+    struct val v;
+    if (!eval_node(ev, n->base, &v)) return false;
     for (uint32_t i = 0; i < count; i++) {
-        struct val next = { 0 };
+        struct val next;
         if (!eval_part(ev, &n->parts[i], &v, &next)) return false;
-        val_done(&v);
         v = next;
     }
-    *ret = val_take(&v);
+    *ret = v;
     return true;
 }
 
@@ -352,13 +299,12 @@ static bool eval_has(struct eval *ev, const struct node *n, struct val *ret)
     if (n->base->kind == NODE_PATH) {
         if (!has_path(ev, n->base, &has)) return false;
     } else {
-        AUTO_VAL from = { 0 };
+        struct val v, found;
+        const struct val *from = &v;
         const struct part *last = &n->base->parts[n->base->count - 1];
-        if (!eval_postfix(ev, n->base, n->base->count - 1, &from)) return false;
-        if (from.type != VAL_MAP)
-            return eval_fail(ev, last->offset, "no such overload: cannot select '%.*s' of %s",
-                             SHOWN(last->name), val_type_name(from.type));
-        has = json_object_get(from.j, last->name) != NULL;
+        if (!eval_postfix(ev, n->base, n->base->count - 1, &v)) return false;
+        if (v.type == VAL_OPTIONAL) from = v.inner;
+        if (from && !eval_select(ev, last->offset, from, last->name, &found, &has)) return false;
     }
     *ret = val_bool(has);
     return true;
@@ -366,27 +312,24 @@ static bool eval_has(struct eval *ev, const struct node *n, struct val *ret)
 
 static bool eval_chain(struct eval *ev, const struct node *n, struct val *ret)
 {
-    AUTO_VAL left = { 0 };
-    if (!eval(ev, n->parts[0].node, &left)) return false;
+    struct val left;
+    if (!eval_node(ev, n->parts[0].node, &left)) return false;
     for (uint32_t i = 1; i < n->count; i++) {
         const struct part *part = &n->parts[i];
-        AUTO_VAL right = { 0 };
-        struct val result = { 0 };
-        if (!eval(ev, part->node, &right) ||
+        struct val right, result;
+        if (!eval_node(ev, part->node, &right) ||
             !eval_operator(ev, part->op, part->offset, &left, &right, &result))
             return false;
-        val_done(&left);
         left = result;
     }
-    *ret = val_take(&left);
+    *ret = left;
     return true;
 }
 
 /* The rest of && or || after part `from` has failed: only a part that decides helps. */
 static bool eval_logic_failed(struct eval *ev, const struct node *n, uint32_t from, struct val *ret)
 {
-    const struct err first = ev->err;
-    const uint32_t offset = ev->err_offset;
+    const struct failure first = ev->fail;
     bool decisive = n->op == OP_OR, b = false;
     for (uint32_t i = from + 1; i < n->count; i++) {
         if (!eval_charge(ev, n->offset, COST_OF_ABSORBING)) return false;
@@ -395,10 +338,9 @@ static bool eval_logic_failed(struct eval *ev, const struct node *n, uint32_t fr
             *ret = val_bool(decisive);
             return true;
         }
-        if (!may_absorb(ev)) return false;
+        if (!eval_may_absorb(ev)) return false;
     }
-    ev->err = first;
-    ev->err_offset = offset;
+    ev->fail = first;
     return false;
 }
 
@@ -407,7 +349,7 @@ static bool eval_logic(struct eval *ev, const struct node *n, struct val *ret)
     bool decisive = n->op == OP_OR, b = false;
     for (uint32_t i = 0; i < n->count; i++) {
         if (!eval_bool(ev, n->parts[i].node, &b))
-            return may_absorb(ev) && eval_logic_failed(ev, n, i, ret);
+            return eval_may_absorb(ev) && eval_logic_failed(ev, n, i, ret);
         if (b != decisive) continue;
         *ret = val_bool(decisive);
         return true;
@@ -422,48 +364,75 @@ static bool eval_choice(struct eval *ev, const struct node *n, struct val *ret)
     for (; i + 1 < n->count; i += 2) {
         bool holds = false;
         if (!eval_bool(ev, n->parts[i].node, &holds)) return false;
-        if (holds) return eval(ev, n->parts[i + 1].node, ret);
+        if (holds) return eval_node(ev, n->parts[i + 1].node, ret);
     }
-    return eval(ev, n->parts[i].node, ret);
+    return eval_node(ev, n->parts[i].node, ret);
+}
+
+/* An element, or what a '?' in front of it takes out of an optional: *ret_there says whether there
+ * is one. */
+static bool eval_element(struct eval *ev, enum op op, const struct node *n, struct val *ret,
+                         bool *ret_there)
+{
+    *ret_there = true;
+    if (!eval_node(ev, n, ret)) return false;
+    if (op != OP_OPTIONAL) return true;
+    if (ret->type != VAL_OPTIONAL)
+        return eval_fail(ev, n->offset, "no such overload: '?' takes an optional, this is %s",
+                         val_type_name(ret->type));
+    *ret_there = ret->inner != NULL;
+    if (*ret_there) *ret = *ret->inner;
+    return true;
 }
 
 static bool eval_list(struct eval *ev, const struct node *n, struct val *ret)
 {
-    AUTO_JSON *list = json_array();
+    struct val *items = arena_alloc(ev->arena, n->count * sizeof *items);
+    size_t count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
-        AUTO_VAL v = { 0 };
-        json_t *boxed;
-        const struct node *part = n->parts[i].node;
-        if (!eval(ev, part, &v) || !eval_box(ev, part->offset, &v, &boxed)) return false;
-        json_array_append_new(list, boxed);
+        bool there;
+        if (!eval_element(ev, n->parts[i].op, n->parts[i].node, &items[count], &there))
+            return false;
+        count += there;
     }
-    ev->built = true;
-    *ret = (struct val){ .type = VAL_LIST, .j = TAKE(list) };
+    *ret = val_list_of(ev->arena, items, count);
+    return true;
+}
+
+bool eval_map_add(struct eval *ev, uint32_t offset, struct val_map *map, const struct val *key,
+                  const struct val *value)
+{
+    uint64_t probes = 1;
+    struct val whole_map = val_map(map);
+    if (key->type != VAL_BOOL && key->type != VAL_INT && key->type != VAL_UINT &&
+        key->type != VAL_STRING)
+        return eval_fail(ev, offset,
+                         "a map key must be a string, an int, a uint or a bool, this is %s",
+                         val_type_name(key->type));
+    bool repeated = val_map_find(&whole_map, key, NULL, &probes);
+    size_t len = key->type == VAL_STRING ? key->text.len : 0;
+    if (!eval_charge(ev, offset, probes) || !eval_charge_copy(ev, offset, len)) return false;
+    if (repeated && key->type == VAL_STRING)
+        return eval_fail(ev, offset, "repeated key: %.*s", SHOWN_BYTES(key->text));
+    if (repeated) return eval_fail(ev, offset, "repeated key");
+    val_map_add(ev->arena, map, key, value);
     return true;
 }
 
 static bool eval_map(struct eval *ev, const struct node *n, struct val *ret)
 {
-    AUTO_JSON *map = json_object();
+    struct val_map *map = arena_alloc(ev->arena, sizeof *map);
+    *map = (struct val_map){ 0 };
     for (uint32_t i = 0; i < n->count; i += 2) {
-        AUTO_VAL key = { 0 };
-        AUTO_VAL v = { 0 };
-        json_t *boxed;
-        const struct node *part = n->parts[i + 1].node;
-        uint32_t offset = n->parts[i].offset;
-        if (!eval(ev, n->parts[i].node, &key)) return false;
-        if (key.type != VAL_STRING)
-            return eval_fail(ev, offset, "a map key must be a string here, this is %s",
-                             val_type_name(key.type));
-        const char *name = json_string_value(key.j);
-        if (!eval_charge_copy(ev, offset, json_string_length(key.j))) return false;
-        if (json_object_get(map, name))
-            return eval_fail(ev, offset, "repeated key: %.*s", SHOWN(name));
-        if (!eval(ev, part, &v) || !eval_box(ev, part->offset, &v, &boxed)) return false;
-        json_object_set_new_nocheck(map, name, boxed);
+        const struct part *part = &n->parts[i];
+        struct val key, value;
+        bool there;
+        if (!eval_node(ev, part->node, &key) ||
+            !eval_element(ev, part->op, n->parts[i + 1].node, &value, &there))
+            return false;
+        if (there && !eval_map_add(ev, part->offset, map, &key, &value)) return false;
     }
-    ev->built = true;
-    *ret = (struct val){ .type = VAL_MAP, .j = TAKE(map) };
+    *ret = val_map(map);
     return true;
 }
 
@@ -475,21 +444,40 @@ static bool eval_sign(struct eval *ev, const struct node *n, struct val *ret)
         *ret = val_bool(b != (n->count % 2 == 1));
         return true;
     }
-    AUTO_VAL v = { 0 };
-    if (!eval(ev, n->base, &v)) return false;
+    if (!eval_node(ev, n->base, ret)) return false;
     /* Twice is nothing, but an overflow or a type that has no sign shows the first time. */
-    if (!eval_negate(ev, n->offset, &v)) return false;
-    if (n->count % 2 == 0 && !eval_negate(ev, n->offset, &v)) return false;
-    *ret = val_take(&v);
-    return true;
+    if (!eval_negate(ev, n->offset, ret)) return false;
+    return n->count % 2 == 1 || eval_negate(ev, n->offset, ret);
 }
 
-static bool eval(struct eval *ev, const struct node *n, struct val *ret)
+/* A variable's expression may fail: that matters only where the variable is read. */
+static bool eval_bind(struct eval *ev, const struct node *n, struct val *ret)
+{
+    for (uint32_t i = 0; i + 1 < n->count; i++) {
+        struct val *var = &ev->vars[n->slot + i];
+        if (eval_node(ev, n->parts[i].node, var)) continue;
+        if (!eval_may_absorb(ev) || !eval_charge(ev, n->offset, COST_OF_ABSORBING)) return false;
+        struct failure *failure = arena_alloc(ev->arena, sizeof *failure);
+        *failure = ev->fail;
+        *var = (struct val){ .type = VAL_FAILED, .failure = failure };
+    }
+    return eval_node(ev, n->parts[n->count - 1].node, ret);
+}
+
+static bool eval_var(struct eval *ev, const struct node *n, struct val *ret)
+{
+    *ret = ev->vars[n->slot];
+    if (ret->type != VAL_FAILED) return true;
+    ev->fail = *ret->failure;
+    return false;
+}
+
+bool eval_node(struct eval *ev, const struct node *n, struct val *ret)
 {
     if (!eval_charge(ev, n->offset, 1)) return false;
     switch (n->kind) {
-    case NODE_CONST: *ret = val_copy(&n->value); return true;
-    case NODE_VAR: *ret = val_copy(&ev->vars[n->slot]); return true;
+    case NODE_CONST: *ret = n->value; return true;
+    case NODE_VAR: return eval_var(ev, n, ret);
     case NODE_PATH: return eval_path(ev, n, ret);
     case NODE_LIST: return eval_list(ev, n, ret);
     case NODE_MAP: return eval_map(ev, n, ret);
@@ -501,50 +489,53 @@ static bool eval(struct eval *ev, const struct node *n, struct val *ret)
     case NODE_CALL: return eval_call(ev, n, NULL, ret);
     case NODE_POSTFIX: return eval_postfix(ev, n, n->count, ret);
     case NODE_HAS: return eval_has(ev, n, ret);
+    case NODE_BIND: return eval_bind(ev, n, ret);
     case NODE_FOLD: break;
     }
     ASSERT(n->kind != NODE_FOLD); /* which is only ever a part of a NODE_POSTFIX */
     return false;
 }
 
-/* What a result would be written out: parts that it shares many times over count each time. */
-static bool charge_result(struct eval *ev, const json_t *j, int depth)
+/* --- the whole --- */
+
+/* Members are written before they are read, and vars are too many to clear. */
+static void begin(struct eval *ev, const struct cel *c, struct cel_env *env, struct arena *a)
 {
-    if (!eval_charge(ev, 0, 1)) return false;
-    if (depth >= JSON_DEPTH_MAX)
-        return err_fail(&ev->err, ERR_LIMIT, "the result nests deeper than %d", JSON_DEPTH_MAX);
-    if (json_is_string(j)) return eval_charge_copy(ev, 0, json_string_length(j));
-    for (size_t i = 0; json_is_array(j) && i < json_array_size(j); i++)
-        if (!charge_result(ev, json_array_get(j, i), depth + 1)) return false;
-    const char *key;
-    json_t *value;
-    if (json_is_object(j)) {
-        json_object_foreach((json_t *)j, key, value) {
-            if (!eval_charge_copy(ev, 0, strlen(key)) || !charge_result(ev, value, depth + 1))
-                return false;
-        }
-    }
-    return true;
+    ev->cel = c;
+    ev->env = env;
+    ev->arena = a;
+    ev->cost_max = env->cost_max ? env->cost_max : CEL_COST_MAX;
+    ev->fail.err.kind = ERR_INVALID;
+    ev->fail.err.text[0] = '\0';
+    ev->fail.offset = 0;
+    ev->fail.missing = NULL;
+}
+
+static bool tell(struct eval *ev, struct err *e)
+{
+    if (!e) return false;
+    if (ev->fail.missing) add_hint(&ev->fail);
+    *e = ev->fail.err;
+    return source_fail(ev->cel->source, ev->fail.offset, e);
+}
+
+bool cel_eval_value(const struct cel *c, struct cel_env *env, struct arena *a, struct val *ret,
+                    struct err *e)
+{
+    struct eval ev;
+    begin(&ev, c, env, a);
+    return eval_node(&ev, c->root, ret) || tell(&ev, e);
 }
 
 bool cel_eval(const struct cel *c, struct cel_env *env, json_t **ret, struct err *e)
 {
-    struct eval ev; /* vars are written before they are read, and are too many to clear */
-    ev.cel = c;
-    ev.env = env;
-    ev.cost_max = env->cost_max ? env->cost_max : CEL_COST_MAX;
-    ev.built = false;
-    ev.err.kind = ERR_INVALID;
-    ev.err.text[0] = '\0';
-    ev.err_offset = 0;
-    AUTO_VAL v = { 0 };
+    _Alignas(16) char memory[ARENA_BYTES];
+    CLEANUP(cel_arena_done) struct arena a = arena_on(memory, sizeof memory);
+    struct eval ev;
+    struct val v;
     AUTO_JSON *result = NULL;
-    if (eval(&ev, c->root, &v) && eval_box(&ev, c->root->offset, &v, &result) &&
-        (!ev.built || charge_result(&ev, result, 0))) {
-        *ret = TAKE(result);
-        return true;
-    }
-    if (!e) return false;
-    *e = ev.err;
-    return source_fail((struct bytes){ c->source, c->source_len }, ev.err_offset, e);
+    begin(&ev, c, env, &a);
+    if (!eval_node(&ev, c->root, &v) || !eval_json(&ev, &v, &result)) return tell(&ev, e);
+    *ret = TAKE(result);
+    return true;
 }

@@ -1,20 +1,175 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of functions, and the conversions between types. String functions follow cel-go's
- * ext/strings, math functions its ext/math.
+ * The table of functions and how an overload is found. String functions follow cel-go's
+ * ext/strings, math functions its ext/math, the others the specification.
  */
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
-
+#include "common/base/nearest.h"
 #include "common/cel/internal.h"
+
+#define GLOBAL CALL_GLOBAL
+#define METHOD CALL_METHOD
+#define BOTH   (CALL_GLOBAL | CALL_METHOD)
+
+static const struct function functions[] = {
+    { "size", BOTH, "S:I Y:I La:I Mab:I", convert_size },
+    { "int", GLOBAL, "I:I U:I D:I S:I T:I", convert_int },
+    { "uint", GLOBAL, "U:U I:U D:U S:U", convert_uint },
+    { "double", GLOBAL, "D:D I:D U:D S:D", convert_double },
+    { "string", GLOBAL, "S:S I:S U:S D:S B:S Y:S T:S R:S", convert_string },
+    { "bool", GLOBAL, "B:B S:B", convert_bool },
+    { "bytes", GLOBAL, "Y:Y S:Y", convert_bytes },
+    { "timestamp", GLOBAL, "T:T S:T I:T", convert_timestamp },
+    { "duration", GLOBAL, "R:R S:R", convert_duration },
+    { "dyn", GLOBAL, "a:?", convert_dyn },
+    { "type", GLOBAL, "a:K", convert_type },
+    { "contains", METHOD, "SS:B", string_contains },
+    { "startsWith", METHOD, "SS:B", string_starts_with },
+    { "endsWith", METHOD, "SS:B", string_ends_with },
+    { "matches", BOTH, "SS:B", string_matches },
+    { "lowerAscii", METHOD, "S:S", string_lower_ascii },
+    { "upperAscii", METHOD, "S:S", string_upper_ascii },
+    { "trim", METHOD, "S:S", string_trim },
+    { "reverse", METHOD, "S:S", string_reverse },
+    { "split", METHOD, "SS:LS SSI:LS", string_split },
+    { "join", METHOD, "LS:S LSS:S", string_join },
+    { "replace", METHOD, "SSS:S SSSI:S", string_replace },
+    { "substring", METHOD, "SI:S SII:S", string_substring },
+    { "indexOf", METHOD, "SS:I SSI:I", string_index_of },
+    { "lastIndexOf", METHOD, "SS:I SSI:I", string_last_index_of },
+    { "charAt", METHOD, "SI:S", string_char_at },
+    { "format", METHOD, "SL?:S", string_format },
+    { "strings.quote", GLOBAL, "S:S", string_quote },
+    { "base64.encode", GLOBAL, "Y:S", base64_encode },
+    { "base64.decode", GLOBAL, "S:Y", base64_decode },
+    { "getFullYear", METHOD, "T:I TS:I", time_full_year },
+    { "getMonth", METHOD, "T:I TS:I", time_month },
+    { "getDayOfMonth", METHOD, "T:I TS:I", time_day_of_month },
+    { "getDate", METHOD, "T:I TS:I", time_date },
+    { "getDayOfWeek", METHOD, "T:I TS:I", time_day_of_week },
+    { "getDayOfYear", METHOD, "T:I TS:I", time_day_of_year },
+    { "getHours", METHOD, "T:I TS:I R:I", time_hours },
+    { "getMinutes", METHOD, "T:I TS:I R:I", time_minutes },
+    { "getSeconds", METHOD, "T:I TS:I R:I", time_seconds },
+    { "getMilliseconds", METHOD, "T:I TS:I R:I", time_milliseconds },
+    { "math.greatest", GLOBAL, "LI:I LU:U LD:D L?:? I+:I U+:U D+:D ?+:?", math_greatest },
+    { "math.least", GLOBAL, "LI:I LU:U LD:D L?:? I+:I U+:U D+:D ?+:?", math_least },
+    { "math.abs", GLOBAL, "I:I U:U D:D", math_abs },
+    { "math.ceil", GLOBAL, "D:D", math_ceil },
+    { "math.floor", GLOBAL, "D:D", math_floor },
+    { "math.round", GLOBAL, "D:D", math_round },
+    { "math.trunc", GLOBAL, "D:D", math_trunc },
+    { "math.sign", GLOBAL, "I:I U:U D:D", math_sign },
+    { "math.isNaN", GLOBAL, "D:B", math_is_nan },
+    { "math.isInf", GLOBAL, "D:B", math_is_inf },
+    { "math.isFinite", GLOBAL, "D:B", math_is_finite },
+    { "math.bitAnd", GLOBAL, "II:I UU:U", math_bit_and },
+    { "math.bitOr", GLOBAL, "II:I UU:U", math_bit_or },
+    { "math.bitXor", GLOBAL, "II:I UU:U", math_bit_xor },
+    { "math.bitNot", GLOBAL, "I:I U:U", math_bit_not },
+    { "math.bitShiftLeft", GLOBAL, "II:I UI:U", math_bit_shift_left },
+    { "math.bitShiftRight", GLOBAL, "II:I UI:U", math_bit_shift_right },
+    { "optional.of", GLOBAL, "a:Oa", optional_of },
+    { "optional.none", GLOBAL, ":Oa", optional_none },
+    { "optional.ofNonZeroValue", GLOBAL, "a:Oa", optional_of_non_zero },
+    { "hasValue", METHOD, "Oa:B", optional_has_value },
+    { "value", METHOD, "Oa:a", optional_value },
+    { "or", METHOD | CALL_LAZY, "OaOa:Oa", optional_or },
+    { "orValue", METHOD | CALL_LAZY, "Oaa:a", optional_or },
+};
+
+const struct function *function_find(struct bytes name, int how)
+{
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++)
+        if ((functions[i].how & how) && bytes_is(name, functions[i].name)) return &functions[i];
+    return NULL;
+}
+
+void function_nearest(struct nearest *n, int how)
+{
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++)
+        if (functions[i].how & how) nearest_offer(n, functions[i].name);
+}
+
+bool function_is_matches(const struct function *f)
+{
+    return f->run == string_matches;
+}
+
+/* --- overloads --- */
+
+const char *overload_skip(const char *type)
+{
+    switch (*type) {
+    case 'L':
+    case 'O': return overload_skip(type + 1);
+    case 'M': return overload_skip(overload_skip(type + 1));
+    default: return type + 1;
+    }
+}
+
+/* What a letter admits, lists and maps whatever is in them. */
+static bool admits(char letter, enum val_type type)
+{
+    switch (letter) {
+    case 'B': return type == VAL_BOOL;
+    case 'I': return type == VAL_INT;
+    case 'U': return type == VAL_UINT;
+    case 'D': return type == VAL_DOUBLE;
+    case 'S': return type == VAL_STRING;
+    case 'Y': return type == VAL_BYTES;
+    case 'T': return type == VAL_TIMESTAMP;
+    case 'R': return type == VAL_DURATION;
+    case 'L': return type == VAL_LIST;
+    case 'M': return type == VAL_MAP;
+    case 'O': return type == VAL_OPTIONAL;
+    default: return true; /* any, or whatever it is the first time */
+    }
+}
+
+/* Whether the overload at *text takes the arguments; args may be NULL: then any of that count.
+ * *text moves to the next one, or to the end. */
+static bool overload_takes(const char **text, const struct val *args, size_t count)
+{
+    const char *p = *text;
+    size_t i = 0;
+    bool ok = true;
+    while (*p != ':') {
+        const char *next = overload_skip(p);
+        bool many = *next == '+';
+        do {
+            if (i == count)
+                ok = false;
+            else if (args && !admits(*p, args[i].type))
+                ok = false;
+            i++;
+        } while (many && i < count);
+        p = next + many;
+    }
+    p = overload_skip(p + 1);
+    *text = *p == ' ' ? p + 1 : p;
+    return ok && i == count;
+}
+
+bool function_takes_count(const struct function *f, size_t count)
+{
+    for (const char *text = f->overloads; *text;)
+        if (overload_takes(&text, NULL, count)) return true;
+    return false;
+}
+
+bool function_run(const struct call *c, struct val *ret)
+{
+    for (const char *text = c->function->overloads; *text;)
+        if (overload_takes(&text, c->args, c->count)) return c->function->run(c, ret);
+    return call_mismatch(c);
+}
 
 bool call_mismatch(const struct call *c)
 {
     char text[200];
     size_t len = 0;
     size_t first = c->is_method;
-    for (size_t i = first; i < c->count && len < sizeof text - 16; i++) {
+    for (size_t i = first; i < c->count && len < sizeof text - 32; i++) {
         const char *name = val_type_name(c->args[i].type);
         if (i > first) {
             text[len++] = ',';
@@ -28,244 +183,4 @@ bool call_mismatch(const struct call *c)
     return eval_fail(c->ev, c->node->offset, "no such overload: %s%s%s(%s)",
                      c->is_method ? val_type_name(c->args[0].type) : "", c->is_method ? "." : "",
                      c->function->name, text);
-}
-
-bool call_takes(const struct call *c, const char *types)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        enum val_type type = c->args[i].type;
-        bool ok = false;
-        ASSERT(types[i]);
-        switch (types[i]) {
-        case 's': ok = type == VAL_STRING; break;
-        case 'i': ok = type == VAL_INT; break;
-        case 'l': ok = type == VAL_LIST; break;
-        default: ok = true;
-        }
-        if (!ok) return call_mismatch(c);
-    }
-    return true;
-}
-
-static bool range_error(const struct call *c)
-{
-    return eval_fail(c->ev, c->node->offset, "%s(): the value is out of range", c->function->name);
-}
-
-static bool text_error(const struct call *c)
-{
-    return eval_fail(c->ev, c->node->offset, "%s(): cannot convert '%.*s'", c->function->name,
-                     SHOWN(json_string_value(c->args[0].j)));
-}
-
-/* --- conversions --- */
-
-static bool run_size(const struct call *c, struct val *ret)
-{
-    const struct val *v = &c->args[0];
-    size_t size;
-    switch (v->type) {
-    case VAL_STRING:
-        size = utf8_count(json_string_value(v->j), json_string_length(v->j));
-        if (!eval_charge_scan(c->ev, c->node->offset, json_string_length(v->j))) return false;
-        break;
-    case VAL_LIST: size = json_array_size(v->j); break;
-    case VAL_MAP: size = json_object_size(v->j); break;
-    default: return call_mismatch(c);
-    }
-    *ret = val_int((int64_t)size);
-    return true;
-}
-
-/* [+-]digits within 64 bits. */
-static bool int_of_text(struct bytes text, int64_t *ret)
-{
-    size_t i = text.len > 0 && (text.data[0] == '-' || text.data[0] == '+');
-    bool negative = i && text.data[0] == '-';
-    if (i == text.len) return false;
-    int64_t v = 0;
-    for (; i < text.len; i++) {
-        int digit = text.data[i] - '0';
-        if (digit < 0 || digit > 9 || __builtin_mul_overflow(v, 10, &v) ||
-            __builtin_sub_overflow(v, digit, &v))
-            return false;
-    }
-    /* Counted downwards, because there is one more negative int than positive ones. */
-    if (!negative && v == INT64_MIN) return false;
-    *ret = negative ? v : -v;
-    return true;
-}
-
-static bool run_int(const struct call *c, struct val *ret)
-{
-    const struct val *v = &c->args[0];
-    int64_t i;
-    switch (v->type) {
-    case VAL_INT: i = v->i; break;
-    case VAL_DOUBLE:
-        /* The specification excludes both ends, which no double can tell from their neighbours. */
-        if (!(v->d > -0x1p63 && v->d < 0x1p63)) return range_error(c);
-        i = (int64_t)v->d;
-        break;
-    case VAL_STRING:
-        if (!eval_charge_scan(c->ev, c->node->offset, json_string_length(v->j))) return false;
-        if (!int_of_text(val_text(v), &i)) return text_error(c);
-        break;
-    default: return call_mismatch(c);
-    }
-    *ret = val_int(i);
-    return true;
-}
-
-static bool run_uint(const struct call *c, struct val *ret)
-{
-    if (!run_int(c, ret)) return false;
-    return ret->i >= 0 || range_error(c);
-}
-
-/* Whether strtod means what we mean: no space, no hexadecimal, no "nan(...)". */
-static bool is_double_text(const char *text)
-{
-    const char *p = text + (*text == '-' || *text == '+');
-    if (strcasecmp(p, "inf") == 0 || strcasecmp(p, "infinity") == 0 || strcasecmp(p, "nan") == 0)
-        return true;
-    return *p != '\0' && strspn(p, "0123456789.eE+-") == strlen(p);
-}
-
-static bool run_double(const struct call *c, struct val *ret)
-{
-    const struct val *v = &c->args[0];
-    switch (v->type) {
-    case VAL_INT: *ret = val_double((double)v->i); return true;
-    case VAL_DOUBLE: *ret = *v; return true;
-    case VAL_STRING: break;
-    default: return call_mismatch(c);
-    }
-    const char *text = json_string_value(v->j);
-    if (!eval_charge_scan(c->ev, c->node->offset, json_string_length(v->j))) return false;
-    if (!is_double_text(text)) return text_error(c);
-    char *end;
-    errno = 0;
-    double d = strtod(text, &end);
-    if (*end) return text_error(c);
-    if (errno == ERANGE && isinf(d)) return range_error(c);
-    *ret = val_double(d);
-    return true;
-}
-
-static bool run_string(const struct call *c, struct val *ret)
-{
-    const struct val *v = &c->args[0];
-    char text[DOUBLE_TEXT_MAX];
-    AUTO_BUF struct buf digits = { 0 };
-    switch (v->type) {
-    case VAL_STRING: *ret = val_copy(v); return true;
-    case VAL_BOOL: *ret = v->b ? val_string("true", 4) : val_string("false", 5); return true;
-    case VAL_INT:
-        buf_add_int(&digits, v->i);
-        *ret = val_string(digits.data, digits.len);
-        return true;
-    case VAL_DOUBLE:
-        if (isnan(v->d))
-            *ret = val_string("NaN", 3);
-        else if (isinf(v->d))
-            *ret = v->d > 0 ? val_string("+Inf", 4) : val_string("-Inf", 4);
-        else {
-            double_format(v->d, text);
-            *ret = val_string(text, strlen(text));
-        }
-        return true;
-    default: return call_mismatch(c);
-    }
-}
-
-static bool run_bool(const struct call *c, struct val *ret)
-{
-    static const struct {
-        const char *text;
-        bool value;
-    } words[] = {
-        { "1", true },    { "t", true },      { "T", true },      { "true", true },
-        { "TRUE", true }, { "True", true },   { "0", false },     { "f", false },
-        { "F", false },   { "false", false }, { "FALSE", false }, { "False", false },
-    };
-    const struct val *v = &c->args[0];
-    if (v->type == VAL_BOOL) {
-        *ret = *v;
-        return true;
-    }
-    if (v->type != VAL_STRING) return call_mismatch(c);
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (!bytes_is(val_text(v), words[i].text)) continue;
-        *ret = val_bool(words[i].value);
-        return true;
-    }
-    return text_error(c);
-}
-
-static bool run_dyn(const struct call *c, struct val *ret)
-{
-    *ret = val_copy(&c->args[0]);
-    return true;
-}
-
-static bool run_type(const struct call *c, struct val *ret)
-{
-    *ret = (struct val){ .type = VAL_TYPE, .named = c->args[0].type };
-    return true;
-}
-
-/* --- the table --- */
-
-#define BOTH (CALL_GLOBAL | CALL_METHOD)
-
-static const struct function functions[] = {
-    { "size", BOTH, 1, 1, run_size, NULL },
-    { "int", CALL_GLOBAL, 1, 1, run_int, NULL },
-    { "uint", CALL_GLOBAL, 1, 1, run_uint, NULL },
-    { "double", CALL_GLOBAL, 1, 1, run_double, NULL },
-    { "string", CALL_GLOBAL, 1, 1, run_string, NULL },
-    { "bool", CALL_GLOBAL, 1, 1, run_bool, NULL },
-    { "dyn", CALL_GLOBAL, 1, 1, run_dyn, NULL },
-    { "type", CALL_GLOBAL, 1, 1, run_type, NULL },
-    { "contains", CALL_METHOD, 2, 2, string_contains, NULL },
-    { "startsWith", CALL_METHOD, 2, 2, string_starts_with, NULL },
-    { "endsWith", CALL_METHOD, 2, 2, string_ends_with, NULL },
-    { "matches", BOTH, 2, 2, string_matches, NULL },
-    { "lowerAscii", CALL_METHOD, 1, 1, string_lower_ascii, NULL },
-    { "upperAscii", CALL_METHOD, 1, 1, string_upper_ascii, NULL },
-    { "trim", CALL_METHOD, 1, 1, string_trim, NULL },
-    { "reverse", CALL_METHOD, 1, 1, string_reverse, NULL },
-    { "split", CALL_METHOD, 2, 3, string_split, NULL },
-    { "join", CALL_METHOD, 1, 2, string_join, NULL },
-    { "replace", CALL_METHOD, 3, 4, string_replace, NULL },
-    { "substring", CALL_METHOD, 2, 3, string_substring, NULL },
-    { "indexOf", CALL_METHOD, 2, 3, string_index_of, NULL },
-    { "lastIndexOf", CALL_METHOD, 2, 3, string_last_index_of, NULL },
-    { "charAt", CALL_METHOD, 2, 2, string_char_at, NULL },
-    { "math.greatest", CALL_GLOBAL, 1, FUNCTION_ARGS_MAX, math_greatest, NULL },
-    { "math.least", CALL_GLOBAL, 1, FUNCTION_ARGS_MAX, math_least, NULL },
-    { "math.abs", CALL_GLOBAL, 1, 1, math_abs, NULL },
-    { "math.ceil", CALL_GLOBAL, 1, 1, math_ceil, NULL },
-    { "math.floor", CALL_GLOBAL, 1, 1, math_floor, NULL },
-    { "math.round", CALL_GLOBAL, 1, 1, math_round, NULL },
-    { "math.trunc", CALL_GLOBAL, 1, 1, math_trunc, NULL },
-    { "math.sign", CALL_GLOBAL, 1, 1, math_sign, NULL },
-    { "timestamp", CALL_GLOBAL, 1, 1, NULL,
-      "timestamp() is not supported: a timestamp has no JSON form" },
-    { "duration", CALL_GLOBAL, 1, 1, NULL,
-      "duration() is not supported: a duration has no JSON form" },
-    { "bytes", CALL_GLOBAL, 1, 1, NULL, "bytes() is not supported: bytes have no JSON form" },
-};
-
-const struct function *function_find(struct bytes name, int how)
-{
-    for (size_t i = 0; i < ARRAY_LEN(functions); i++)
-        if ((functions[i].how & how) && bytes_is(name, functions[i].name)) return &functions[i];
-    return NULL;
-}
-
-bool function_is_matches(const struct function *f)
-{
-    return f->run == string_matches;
 }

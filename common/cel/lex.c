@@ -24,12 +24,12 @@ bool source_fail(struct bytes source, size_t offset, struct err *e)
     return err_prefix(e, "%zu:%zu", line, column + 1);
 }
 
-int shown_len(const char *text)
+int shown_len(struct bytes text)
 {
     enum { SHOWN_MAX = 80 };
-    size_t len = strnlen(text, SHOWN_MAX + 1);
+    size_t len = text.len;
     if (len <= SHOWN_MAX) return (int)len;
-    for (len = SHOWN_MAX; len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80;) len--;
+    for (len = SHOWN_MAX; len > 0 && ((unsigned char)text.data[len] & 0xC0) == 0x80;) len--;
     return (int)len;
 }
 
@@ -164,12 +164,9 @@ static bool lex_number(struct lexer *l)
             if (!lex_decimal(l)) return false;
         }
     }
-    bool is_uint = t->kind == TOKEN_INT && (at(l, 0) == 'u' || at(l, 0) == 'U');
-    if (is_uint) {
+    if (t->kind == TOKEN_INT && (at(l, 0) == 'u' || at(l, 0) == 'U')) {
         l->pos++;
-        if (t->magnitude > INT64_MAX)
-            return lex_fail(l, t->offset, ERR_INVALID,
-                            "a uint is held as an int here: at most 9223372036854775807");
+        t->kind = TOKEN_UINT;
     }
     if (t->kind == TOKEN_INT && t->magnitude > (uint64_t)INT64_MAX + 1)
         return lex_fail(l, t->offset, ERR_INVALID, "the integer does not fit 64 bits");
@@ -180,13 +177,14 @@ static bool lex_number(struct lexer *l)
 
 /* --- strings --- */
 
-static bool lex_quotes(struct lexer *l, bool raw)
+static bool lex_quotes(struct lexer *l, bool raw, bool bytes)
 {
     struct token *t = &l->token;
     int quote = at(l, 0);
     size_t width = at(l, 1) == quote && at(l, 2) == quote ? 3 : 1;
     t->kind = TOKEN_STRING;
     t->raw = raw;
+    t->bytes = bytes;
     size_t from = l->pos += width;
     for (;; l->pos++) {
         int c = at(l, 0);
@@ -205,7 +203,7 @@ static bool lex_quotes(struct lexer *l, bool raw)
     return true;
 }
 
-static void add_utf8(struct buf *b, uint32_t c)
+void utf8_add(struct buf *b, uint32_t c)
 {
     if (c < 0x80) {
         buf_add_char(b, (char)c);
@@ -238,11 +236,13 @@ static bool escape_number(struct bytes text, size_t i, size_t digits, uint32_t b
     return true;
 }
 
-/* Decodes the escape after the backslash at text[i - 1]; *ret_used: how many bytes it has. */
-static bool lex_escape(struct lexer *l, struct bytes text, size_t i, size_t *ret_used,
+/* Decodes the escape after the backslash at text[i - 1]; *ret_used: how many bytes it has. Of bytes
+ * \x and octal escapes are bytes, and \u is none. */
+static bool lex_escape(struct lexer *l, const struct token *t, size_t i, size_t *ret_used,
                        struct buf *ret)
 {
     static const char from[] = "abfnrtv\\?\"'`", to[] = "\a\b\f\n\r\t\v\\?\"'`";
+    struct bytes text = t->text;
     size_t fault = (size_t)(text.data - l->source.data) + i - 1;
     char c = text.data[i];
     const char *simple = c ? strchr(from, c) : NULL;
@@ -256,8 +256,11 @@ static bool lex_escape(struct lexer *l, struct bytes text, size_t i, size_t *ret
     switch (c) {
     case 'x':
     case 'X': ok = escape_number(text, i + 1, *ret_used = 2, 16, &code); break;
-    case 'u': ok = escape_number(text, i + 1, *ret_used = 4, 16, &code); break;
-    case 'U': ok = escape_number(text, i + 1, *ret_used = 8, 16, &code); break;
+    case 'u':
+    case 'U':
+        if (t->bytes) return lex_fail(l, fault, ERR_INVALID, "bytes have no \\u escapes");
+        ok = escape_number(text, i + 1, *ret_used = c == 'u' ? 4 : 8, 16, &code);
+        break;
     case '0':
     case '1':
     case '2':
@@ -270,16 +273,16 @@ static bool lex_escape(struct lexer *l, struct bytes text, size_t i, size_t *ret
     if (!ok) return lex_fail(l, fault, ERR_INVALID, "the escape has too few digits");
     if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
         return lex_fail(l, fault, ERR_INVALID, "the escape is no Unicode character");
-    if (code == 0) return lex_fail(l, fault, ERR_INVALID, "a NUL character is not allowed");
     ++*ret_used;
-    add_utf8(ret, code);
+    if (t->bytes)
+        buf_add_char(ret, (char)code);
+    else
+        utf8_add(ret, code);
     return true;
 }
 
 bool lex_string(struct lexer *l, const struct token *t, struct buf *ret)
 {
-    const void *nul = t->text.len ? memchr(t->text.data, 0, t->text.len) : NULL;
-    if (nul) return lex_fail(l, t->offset, ERR_INVALID, "a NUL character is not allowed");
     for (size_t i = 0; i < t->text.len; i++) {
         char c = t->text.data[i];
         if (c == '\r' && !t->raw) { /* a line break of a triple-quoted string is \n */
@@ -288,7 +291,7 @@ bool lex_string(struct lexer *l, const struct token *t, struct buf *ret)
             buf_add_char(ret, c);
         } else {
             size_t used = 0;
-            if (!lex_escape(l, t->text, i + 1, &used, ret)) return false;
+            if (!lex_escape(l, t, i + 1, &used, ret)) return false;
             i += used;
         }
     }
@@ -317,12 +320,7 @@ static bool lex_word(struct lexer *l)
         bool raw = memchr(t->text.data, 'r', t->text.len) || memchr(t->text.data, 'R', t->text.len);
         bool bytes =
             memchr(t->text.data, 'b', t->text.len) || memchr(t->text.data, 'B', t->text.len);
-        if ((size_t)raw + bytes == t->text.len) {
-            if (bytes)
-                return lex_fail(l, t->offset, ERR_UNSUPPORTED,
-                                "bytes literals are not supported: bytes have no JSON form");
-            return lex_quotes(l, raw);
-        }
+        if ((size_t)raw + bytes == t->text.len) return lex_quotes(l, raw, bytes);
     }
     static const struct {
         const char *text;
@@ -367,7 +365,7 @@ bool lex_next(struct lexer *l)
     if (c < 0) return true;
     if (is_digit(c) || (c == '.' && is_digit(at(l, 1)))) return lex_number(l);
     if (is_letter(c)) return lex_word(l);
-    if (c == '"' || c == '\'') return lex_quotes(l, false);
+    if (c == '"' || c == '\'') return lex_quotes(l, false, false);
     if (c == '`') return lex_quoted_name(l);
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         if (c != pairs[i].text[0] || at(l, 1) != pairs[i].text[1]) continue;

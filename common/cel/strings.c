@@ -6,15 +6,7 @@
 #include <stdlib.h>
 
 #include "common/cel/internal.h"
-
-static bool charge_scan(const struct call *c, size_t bytes)
-{
-    return eval_charge_scan(c->ev, c->node->offset, bytes);
-}
-static bool charge_copy(const struct call *c, size_t bytes)
-{
-    return eval_charge_copy(c->ev, c->node->offset, bytes);
-}
+#include "common/cel/regex.h"
 
 static bool is_tail(char c)
 {
@@ -43,65 +35,66 @@ static bool bad_index(const struct call *c, int64_t index)
 
 bool string_contains(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ss")) return false;
-    struct bytes text = val_text(&c->args[0]), part = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, part = c->args[1].text;
     *ret = val_bool(memmem(text.data, text.len, part.data, part.len) != NULL);
-    return charge_scan(c, text.len);
+    return call_charge_scan(c, text.len);
 }
 
 bool string_starts_with(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ss")) return false;
-    struct bytes text = val_text(&c->args[0]), part = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, part = c->args[1].text;
     *ret = val_bool(part.len <= text.len && memcmp(text.data, part.data, part.len) == 0);
-    return charge_scan(c, part.len);
+    return call_charge_scan(c, part.len);
 }
 
 bool string_ends_with(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ss")) return false;
-    struct bytes text = val_text(&c->args[0]), part = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, part = c->args[1].text;
     *ret = val_bool(part.len <= text.len &&
                     memcmp(text.data + text.len - part.len, part.data, part.len) == 0);
-    return charge_scan(c, part.len);
+    return call_charge_scan(c, part.len);
 }
 
+/* A step of RE2's slower way takes some nanoseconds, and there are at most as many as bytes times
+ * instructions; its quicker way needs one a byte. */
 static bool search(const struct call *c, const struct regex *r, struct bytes text, struct val *ret)
 {
-    enum { STEPS_PER_COST = 2 };
-    struct eval *ev = c->ev;
-    if (!eval_charge(ev, c->node->offset, 5) || !charge_scan(c, text.len)) return false;
-    uint64_t left = (ev->cost_max - ev->env->cost) * STEPS_PER_COST, steps;
-    enum regex_verdict verdict = regex_search(r, text, left, &steps);
-    if (!eval_charge(ev, c->node->offset, steps / STEPS_PER_COST)) return false;
-    if (verdict == REGEX_TOO_COSTLY) return eval_spent(ev, c->node->offset);
-    *ret = val_bool(verdict == REGEX_YES);
+    enum { STEPS_PER_COST = 64 };
+    uint64_t steps;
+    if (__builtin_mul_overflow((uint64_t)text.len, regex_size(r), &steps)) steps = UINT64_MAX / 2;
+    if (!call_charge(c, 5 + steps / STEPS_PER_COST)) return false;
+    *ret = val_bool(regex_search(r, text.data, text.len));
     return true;
+}
+
+static void release_regex(void *regex)
+{
+    regex_free(regex);
 }
 
 bool string_matches(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ss")) return false;
-    struct bytes text = val_text(&c->args[0]), pattern = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, pattern = c->args[1].text;
     if (c->node->regex) return search(c, c->node->regex, text, ret);
-    struct err e;
-    if (!eval_charge(c->ev, c->node->offset, 1000 + pattern.len)) return false;
-    CLEANUP(regex_free_p) struct regex *r = regex_compile(pattern, &e);
-    if (!r) return eval_fail(c->ev, c->node->offset, "%s", e.text);
-    return search(c, r, text, ret);
+    char error[160];
+    /* To compile takes as long as some thousands of steps at least, and longer than it is long. */
+    if (!call_charge(c, 1000 + pattern.len)) return false;
+    struct regex *r = regex_compile(pattern.data, pattern.len, error, sizeof error);
+    if (!r) return eval_fail(c->ev, c->node->offset, "matches(): in the pattern: %s", error);
+    arena_own(c->ev->arena, r, release_regex);
+    return call_charge(c, regex_size(r)) && search(c, r, text, ret);
 }
 
 /* --- case, space, order --- */
 
 static bool map_ascii(const struct call *c, char from, char to, struct val *ret)
 {
-    if (!call_takes(c, "s")) return false;
-    struct bytes text = val_text(&c->args[0]);
-    if (!charge_copy(c, text.len)) return false;
-    AUTO_FREE char *copy = xstrndup(text.data, text.len);
+    struct bytes text = c->args[0].text;
+    if (!call_charge_copy(c, text.len)) return false;
+    char *copy = cel_arena_copy(c->ev->arena, text);
     for (size_t i = 0; i < text.len; i++)
         if (copy[i] >= from && copy[i] <= from + 25) copy[i] = (char)(copy[i] - from + to);
-    *ret = val_string(copy, text.len);
+    *ret = val_string((struct bytes){ copy, text.len });
     return true;
 }
 
@@ -134,9 +127,8 @@ static size_t space_at(struct bytes text, size_t at)
 
 bool string_trim(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "s")) return false;
-    struct bytes text = val_text(&c->args[0]);
-    if (!charge_copy(c, text.len)) return false;
+    struct bytes text = c->args[0].text;
+    if (!call_charge_copy(c, text.len)) return false;
     for (size_t n; text.len > 0 && (n = space_at(text, 0)) > 0;) {
         text.data += n;
         text.len -= n;
@@ -147,15 +139,14 @@ bool string_trim(const struct call *c, struct val *ret)
         if (space_at(text, at) == 0) break;
         text.len = at;
     }
-    *ret = val_string(text.data, text.len);
+    *ret = val_string(text);
     return true;
 }
 
 bool string_reverse(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "s")) return false;
-    struct bytes text = val_text(&c->args[0]);
-    if (!charge_copy(c, text.len)) return false;
+    struct bytes text = c->args[0].text;
+    if (!call_charge_copy(c, text.len)) return false;
     AUTO_BUF struct buf reversed = { 0 };
     buf_reserve(&reversed, text.len);
     for (size_t end = text.len; end > 0;) {
@@ -164,7 +155,7 @@ bool string_reverse(const struct call *c, struct val *ret)
         buf_add(&reversed, text.data + at, end - at);
         end = at;
     }
-    *ret = val_string(reversed.data, reversed.len);
+    *ret = call_text(c, VAL_STRING, &reversed);
     return true;
 }
 
@@ -186,14 +177,13 @@ static size_t char_len(struct bytes text, size_t at)
 
 bool string_split(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ssi")) return false;
-    struct bytes text = val_text(&c->args[0]), by = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, by = c->args[1].text;
     int64_t limit = c->count == 3 ? c->args[2].i : -1;
-    if (!charge_copy(c, text.len)) return false;
-    AUTO_JSON *list = json_array();
-    size_t at = 0;
+    struct val *items = NULL;
+    size_t count = 0, cap = 0, at = 0;
+    if (!call_charge_copy(c, text.len)) return false;
     while (limit != 0) {
-        bool last = limit > 0 && json_array_size(list) + 1 == (size_t)limit;
+        bool last = limit > 0 && count + 1 == (size_t)limit;
         const char *hit = NULL;
         if (!last && by.len)
             hit = find(text, at, by);
@@ -202,49 +192,45 @@ bool string_split(const struct call *c, struct val *ret)
         size_t end = hit ? (size_t)(hit - text.data) : text.len;
         /* Splitting nothing by nothing leaves nothing. */
         if (!hit && by.len == 0 && text.len == 0) break;
-        if (!eval_charge(c->ev, c->node->offset, 1)) return false;
-        json_array_append_new(list, json_stringn_nocheck(text.data + at, end - at));
+        if (!call_charge(c, 1)) return false;
+        items = arena_grow(c->ev->arena, items, count, &cap, sizeof *items);
+        items[count++] = val_string((struct bytes){ text.data + at, end - at });
         if (!hit) break;
         at = end + by.len;
     }
-    c->ev->built = true;
-    *ret = (struct val){ .type = VAL_LIST, .j = TAKE(list) };
+    *ret = val_list_of(c->ev->arena, items, count);
     return true;
 }
 
 bool string_join(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ls")) return false;
-    struct bytes by = c->count == 2 ? val_text(&c->args[1]) : BYTES_LIT("");
+    struct bytes by = c->count == 2 ? c->args[1].text : BYTES_LIT("");
     AUTO_BUF struct buf joined = { 0 };
-    for (size_t i = 0; i < json_array_size(c->args[0].j); i++) {
-        const json_t *element = json_array_get(c->args[0].j, i);
-        if (!json_is_string(element))
+    for (size_t i = 0; i < val_list_size(&c->args[0]); i++) {
+        struct val element = val_list_at(&c->args[0], i);
+        if (element.type != VAL_STRING)
             return eval_fail(c->ev, c->node->offset,
                              "no such overload: join() of a list whose element %zu is no string",
                              i);
-        size_t len = json_string_length(element);
-        if (!eval_charge(c->ev, c->node->offset, 1) || !charge_copy(c, len + by.len)) return false;
+        if (!call_charge(c, 1) || !call_charge_copy(c, element.text.len + by.len)) return false;
         if (i) buf_add(&joined, by.data, by.len);
-        buf_add(&joined, json_string_value(element), len);
+        buf_add(&joined, element.text.data, element.text.len);
     }
-    *ret = val_string(joined.data ? joined.data : "", joined.len);
+    *ret = call_text(c, VAL_STRING, &joined);
     return true;
 }
 
 bool string_replace(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "sssi")) return false;
-    struct bytes text = val_text(&c->args[0]), from = val_text(&c->args[1]),
-                 to = val_text(&c->args[2]);
+    struct bytes text = c->args[0].text, from = c->args[1].text, to = c->args[2].text;
     int64_t limit = c->count == 4 ? c->args[3].i : -1;
-    if (!charge_copy(c, text.len)) return false;
+    if (!call_charge_copy(c, text.len)) return false;
     AUTO_BUF struct buf out = { 0 };
     size_t at = 0;
     for (; limit != 0; limit -= limit > 0) {
         const char *hit = find(text, at, from);
         if (!hit) break;
-        if (!eval_charge(c->ev, c->node->offset, 1) || !charge_copy(c, to.len)) return false;
+        if (!call_charge(c, 1) || !call_charge_copy(c, to.len)) return false;
         buf_add(&out, text.data + at, (size_t)(hit - text.data) - at);
         buf_add(&out, to.data, to.len);
         at = (size_t)(hit - text.data) + from.len;
@@ -255,7 +241,7 @@ bool string_replace(const struct call *c, struct val *ret)
         at += n;
     }
     buf_add(&out, text.data + at, text.len - at);
-    *ret = val_string(out.data, out.len);
+    *ret = call_text(c, VAL_STRING, &out);
     return true;
 }
 
@@ -263,34 +249,31 @@ bool string_replace(const struct call *c, struct val *ret)
 
 bool string_substring(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "sii")) return false;
-    struct bytes text = val_text(&c->args[0]);
+    struct bytes text = c->args[0].text;
     size_t from, to = text.len;
-    if (!charge_copy(c, text.len)) return false;
+    if (!call_charge_copy(c, text.len)) return false;
     if (!byte_of(text, c->args[1].i, &from)) return bad_index(c, c->args[1].i);
     if (c->count == 3 && (!byte_of(text, c->args[2].i, &to) || to < from))
         return bad_index(c, c->args[2].i);
-    *ret = val_string(text.data + from, to - from);
+    *ret = val_string((struct bytes){ text.data + from, to - from });
     return true;
 }
 
 bool string_char_at(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "si")) return false;
-    struct bytes text = val_text(&c->args[0]);
+    struct bytes text = c->args[0].text;
     size_t at;
-    if (!charge_scan(c, text.len)) return false;
+    if (!call_charge_scan(c, text.len)) return false;
     if (!byte_of(text, c->args[1].i, &at)) return bad_index(c, c->args[1].i);
-    *ret = val_string(text.data + at, at < text.len ? char_len(text, at) : 0);
+    *ret = val_string((struct bytes){ text.data + at, at < text.len ? char_len(text, at) : 0 });
     return true;
 }
 
 bool string_index_of(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ssi")) return false;
-    struct bytes text = val_text(&c->args[0]), part = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, part = c->args[1].text;
     size_t from = 0;
-    if (!charge_scan(c, text.len)) return false;
+    if (!call_charge_scan(c, text.len)) return false;
     if (c->count == 3 && !byte_of(text, c->args[2].i, &from)) return bad_index(c, c->args[2].i);
     const char *hit = find(text, from, part);
     *ret = val_int(hit ? (int64_t)utf8_count(text.data, (size_t)(hit - text.data)) : -1);
@@ -299,17 +282,16 @@ bool string_index_of(const struct call *c, struct val *ret)
 
 bool string_last_index_of(const struct call *c, struct val *ret)
 {
-    if (!call_takes(c, "ssi")) return false;
-    struct bytes text = val_text(&c->args[0]), part = val_text(&c->args[1]);
+    struct bytes text = c->args[0].text, part = c->args[1].text;
     size_t at = text.len;
     if (c->count == 3 && !byte_of(text, c->args[2].i, &at)) return bad_index(c, c->args[2].i);
     *ret = val_int(-1);
     if (part.len > text.len) return true;
     /* Every position may cost a comparison with the whole part. */
-    if (!charge_scan(c, text.len)) return false;
+    if (!call_charge_scan(c, text.len)) return false;
     for (at = MIN(at, text.len - part.len) + 1; at-- > 0;) {
         if (part.len && text.data[at] != part.data[0]) continue;
-        if (!charge_scan(c, part.len)) return false;
+        if (!call_charge_scan(c, part.len)) return false;
         if (memcmp(text.data + at, part.data, part.len) != 0) continue;
         if (part.len == 0 && at < text.len && is_tail(text.data[at])) continue;
         *ret = val_int((int64_t)utf8_count(text.data, at));

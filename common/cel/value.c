@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Values: their types, their JSON form, equality and order across types as langdef.md has them.
+ * Values: their types, views of JSON, maps, and order across types as langdef.md has it.
  */
+#include "common/cel/value.h"
+
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "common/base/limits.h"
-#include "common/cel/internal.h"
+#include "common/base/hash.h"
+
+enum { MAP_SCAN_MAX = 8 }; /* a map of up to so many entries is searched from its beginning */
 
 static const char *const type_names[] = {
 #define X(name, text) [VAL_##name] = text,
@@ -30,232 +31,239 @@ bool val_type_find(const char *name, enum val_type *ret)
         *ret = (enum val_type)i;
         return true;
     }
-    *ret = VAL_INT;
-    return strcmp(name, "uint") == 0;
+    return false;
 }
 
-struct val val_string(const char *text, size_t len)
-{
-    json_t *j = json_stringn_nocheck(text, len);
-    ASSERT(j);
-    return (struct val){ .type = VAL_STRING, .j = j };
-}
+/* --- views of JSON --- */
 
-struct val val_of_json(json_t *j)
+struct val val_of_json(const json_t *j)
 {
+    struct val v = { .json = (json_t *)j };
     switch (json_typeof(j)) {
     case JSON_NULL: return (struct val){ .type = VAL_NULL };
     case JSON_TRUE: return val_bool(true);
     case JSON_FALSE: return val_bool(false);
     case JSON_INTEGER: return val_int(json_integer_value(j));
     case JSON_REAL: return val_double(json_real_value(j));
-    case JSON_STRING: return (struct val){ .type = VAL_STRING, .j = json_incref(j) };
-    case JSON_ARRAY: return (struct val){ .type = VAL_LIST, .j = json_incref(j) };
+    case JSON_STRING:
+        v.type = VAL_STRING;
+        v.text = (struct bytes){ json_string_value(j), json_string_length(j) };
+        return v;
+    case JSON_ARRAY: v.type = VAL_LIST; return v;
     case JSON_OBJECT: break;
     }
-    return (struct val){ .type = VAL_MAP, .j = json_incref(j) };
+    v.type = VAL_MAP;
+    return v;
 }
 
-struct val val_copy(const struct val *v)
+struct val val_optional(struct arena *a, const struct val *inner)
 {
-    if (v->type >= VAL_STRING && v->type <= VAL_MAP) json_incref(v->j);
-    return *v;
+    struct val v = { .type = VAL_OPTIONAL };
+    if (!inner) return v;
+    struct val *copy = arena_alloc(a, sizeof *copy);
+    *copy = *inner;
+    v.inner = copy;
+    return v;
 }
 
-bool eval_box(struct eval *ev, uint32_t offset, const struct val *v, json_t **ret)
+/* --- lists --- */
+
+struct val val_list_of(struct arena *a, const struct val *items, size_t count)
 {
-    switch (v->type) {
-    case VAL_NULL: *ret = json_null(); break;
-    case VAL_BOOL: *ret = json_boolean(v->b); break;
-    case VAL_INT: *ret = json_integer(v->i); break;
-    case VAL_DOUBLE:
-        if (!isfinite(v->d))
-            return eval_fail(ev, offset, "the number is %s, which JSON cannot hold",
-                             isnan(v->d) ? "not a number (NaN)" : "infinite");
-        *ret = json_real(v->d);
-        break;
-    case VAL_TYPE: *ret = json_string(val_type_name(v->named)); break;
-    default: *ret = json_incref(v->j);
+    struct val_list *list = arena_alloc(a, sizeof *list);
+    *list = (struct val_list){ .count = count, .items = items };
+    return val_list(list);
+}
+
+size_t val_list_size(const struct val *list)
+{
+    return list->json ? json_array_size(list->json) : list->list->count;
+}
+
+struct val val_list_at(const struct val *list, size_t index)
+{
+    return list->json ? val_of_json(json_array_get(list->json, index)) : list->list->items[index];
+}
+
+/* --- maps --- */
+
+size_t val_map_size(const struct val *map)
+{
+    return map->json ? json_object_size(map->json) : map->map->count;
+}
+
+bool val_walk_next(struct val_walk *w, struct val *ret_key, struct val *ret_value)
+{
+    if (!w->map->json) {
+        const struct val_map *map = w->map->map;
+        if (w->index == map->count) return false;
+        *ret_key = map->entries[w->index].key;
+        *ret_value = map->entries[w->index++].value;
+        return true;
     }
-    ASSERT(*ret);
+    json_t *object = w->map->json;
+    w->iter = w->iter ? json_object_iter_next(object, w->iter) : json_object_iter(object);
+    if (!w->iter) return false;
+    const char *key = json_object_iter_key(w->iter);
+    *ret_key = val_string(bytes_of(key));
+    *ret_value = val_of_json(json_object_iter_value(w->iter));
     return true;
 }
 
-/* --- equality and order --- */
-
-/* Exact, also where the int has no double: only the whole part of the double is converted. */
-static int order_int_double(int64_t i, double d)
+/* Numbers that are equal have the same hash, whatever their type: 1, 1u and 1.0. */
+static uint64_t key_hash(const struct val *key)
 {
-    if (isnan(d)) return ORDER_NONE;
-    if (d >= 0x1p63) return -1;
-    if (d < -0x1p63) return 1;
-    int64_t whole = (int64_t)d;
-    if (i != whole) return i < whole ? -1 : 1;
-    double rest = d - (double)whole;
-    return rest > 0 ? -1 : rest < 0 ? 1 : 0;
+    if (key->type == VAL_STRING) return hash_bytes(key->text);
+    uint64_t number = key->type == VAL_BOOL ? key->b : key->u;
+    return (number + 1) * 0x9E3779B97F4A7C15ULL; /* Fibonacci hashing, Knuth 6.4 */
 }
 
+static bool key_equal(const struct val *a, const struct val *b)
+{
+    int order;
+    if (a->type == VAL_STRING && b->type == VAL_STRING) return bytes_equal(a->text, b->text);
+    return val_order(a, b, &order) && order == 0;
+}
+
+/* A key as the map has it: a double that is whole becomes an integer. False if no key equals it. */
+static bool key_normal(const struct val *key, struct val *ret)
+{
+    *ret = *key;
+    if (key->type == VAL_BOOL || key->type == VAL_STRING) return true;
+    if (key->type == VAL_INT || key->type == VAL_UINT) return true;
+    if (key->type != VAL_DOUBLE || key->d != floor(key->d)) return false;
+    if (key->d >= -0x1p63 && key->d < 0x1p63)
+        *ret = val_int((int64_t)key->d);
+    else if (key->d >= 0 && key->d < 0x1p64)
+        *ret = val_uint((uint64_t)key->d);
+    else
+        return false;
+    return true;
+}
+
+static const struct val_entry *find_entry(const struct val_map *map, const struct val *key,
+                                          uint64_t *probes)
+{
+    if (!map->slots) {
+        for (size_t i = 0; i < map->count; i++, ++*probes)
+            if (key_equal(&map->entries[i].key, key)) return &map->entries[i];
+        return NULL;
+    }
+    for (size_t at = key_hash(key) & (map->slot_count - 1);;
+         at = (at + 1) & (map->slot_count - 1)) {
+        ++*probes;
+        if (map->slots[at] == 0) return NULL;
+        const struct val_entry *entry = &map->entries[map->slots[at] - 1];
+        if (key_equal(&entry->key, key)) return entry;
+    }
+}
+
+bool val_map_member(const struct val *map, const char *name, struct val *ret, uint64_t *ret_probes)
+{
+    if (map->json) {
+        const json_t *member = json_object_get(map->json, name);
+        if (member && ret) *ret = val_of_json(member);
+        return member != NULL;
+    }
+    struct val key = val_string(bytes_of(name));
+    return val_map_find(map, &key, ret, ret_probes);
+}
+
+bool val_map_find(const struct val *map, const struct val *key, struct val *ret,
+                  uint64_t *ret_probes)
+{
+    struct val normal;
+    if (map->json) {
+        /* Its keys are strings without a NUL. */
+        if (key->type != VAL_STRING) return false;
+        const json_t *member = json_object_getn(map->json, key->text.data, key->text.len);
+        if (member && ret) *ret = val_of_json(member);
+        return member != NULL;
+    }
+    if (!key_normal(key, &normal)) return false;
+    const struct val_entry *entry = find_entry(map->map, &normal, ret_probes);
+    if (entry && ret) *ret = entry->value;
+    return entry != NULL;
+}
+
+static void slot_in(struct val_map *map, size_t index)
+{
+    size_t at = key_hash(&map->entries[index].key) & (map->slot_count - 1);
+    while (map->slots[at]) at = (at + 1) & (map->slot_count - 1);
+    map->slots[at] = (uint32_t)index + 1;
+}
+
+void val_map_add(struct arena *a, struct val_map *map, const struct val *key,
+                 const struct val *value)
+{
+    map->entries = arena_grow(a, map->entries, map->count, &map->cap, sizeof *map->entries);
+    map->entries[map->count++] = (struct val_entry){ *key, *value };
+    if (map->count <= MAP_SCAN_MAX) return;
+    if (map->count * 2 <= map->slot_count) {
+        slot_in(map, map->count - 1);
+        return;
+    }
+    map->slot_count = map->slot_count ? map->slot_count * 2 : 4 * (size_t)MAP_SCAN_MAX;
+    map->slots = arena_alloc(a, map->slot_count * sizeof *map->slots);
+    memset(map->slots, 0, map->slot_count * sizeof *map->slots);
+    for (size_t i = 0; i < map->count; i++) slot_in(map, i);
+}
+
+/* --- order --- */
+
+static int sign_of(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int order_int_uint(int64_t i, uint64_t u)
+{
+    if (i < 0) return -1;
+    return ((uint64_t)i > u) - ((uint64_t)i < u);
+}
+
+/* As doubles, so that an integer beyond 2^53 equals the double that is nearest to it: the
+ * specification's tests want 2^63 - 1 and 2^63 to be equal. */
+static int order_doubles(double a, double b)
+{
+    if (isnan(a) || isnan(b)) return ORDER_NONE;
+    return (a > b) - (a < b);
+}
+
+/* a is the type that stands first in enum val_type, or the same. */
 static int order_numbers(const struct val *a, const struct val *b)
 {
-    if (a->type == VAL_INT && b->type == VAL_INT) return (a->i > b->i) - (a->i < b->i);
-    if (a->type == VAL_INT) return order_int_double(a->i, b->d);
-    if (b->type == VAL_INT) {
-        int order = order_int_double(b->i, a->d);
-        return order == ORDER_NONE ? ORDER_NONE : -order;
-    }
-    if (isnan(a->d) || isnan(b->d)) return ORDER_NONE;
-    return (a->d > b->d) - (a->d < b->d);
+    double d = a->type == VAL_INT ? (double)a->i : a->type == VAL_UINT ? (double)a->u : a->d;
+    if (b->type == VAL_DOUBLE) return order_doubles(d, b->d);
+    if (a->type == VAL_UINT) return (a->u > b->u) - (a->u < b->u);
+    return b->type == VAL_UINT ? order_int_uint(a->i, b->u) : sign_of(a->i, b->i);
 }
 
-static bool is_number(const struct val *v)
+/* Of UTF-8 too: the order of its bytes is that of the code points. */
+static int order_text(struct bytes x, struct bytes y)
 {
-    return v->type == VAL_INT || v->type == VAL_DOUBLE;
+    size_t len = MIN(x.len, y.len);
+    int order = len ? memcmp(x.data, y.data, len) : 0;
+    return order < 0 ? -1 : order > 0 ? 1 : (x.len > y.len) - (x.len < y.len);
 }
 
 bool val_order(const struct val *a, const struct val *b, int *ret)
 {
-    if (is_number(a) && is_number(b)) {
-        *ret = order_numbers(a, b);
+    if (val_is_number(a) && val_is_number(b)) {
+        *ret = a->type <= b->type ? order_numbers(a, b) : order_numbers(b, a);
+        if (a->type > b->type && *ret != ORDER_NONE) *ret = -*ret;
         return true;
     }
     if (a->type != b->type) return false;
-    if (a->type == VAL_BOOL) {
-        *ret = (int)a->b - (int)b->b;
-        return true;
-    }
-    if (a->type != VAL_STRING) return false;
-    /* The order of UTF-8 bytes is that of code points. */
-    struct bytes x = val_text(a), y = val_text(b);
-    int order = memcmp(x.data, y.data, MIN(x.len, y.len));
-    *ret = order < 0 ? -1 : order > 0 ? 1 : (x.len > y.len) - (x.len < y.len);
-    return true;
-}
-
-/* Like json_same, but every element costs: values can share parts, so that a small one may stand
- * for a huge one. */
-static bool same(struct eval *ev, uint32_t offset, const json_t *a, const json_t *b, bool *ret)
-{
-    if (!eval_charge(ev, offset, 1)) return false;
-    *ret = false;
-    if (json_is_array(a) && json_is_array(b)) {
-        size_t count = json_array_size(a);
-        if (count != json_array_size(b)) return true;
-        for (size_t i = 0; i < count; i++) {
-            if (!same(ev, offset, json_array_get(a, i), json_array_get(b, i), ret)) return false;
-            if (!*ret) return true;
-        }
-    } else if (json_is_object(a) && json_is_object(b)) {
-        if (json_object_size(a) != json_object_size(b)) return true;
-        const char *key;
-        json_t *value;
-        json_object_foreach((json_t *)a, key, value) {
-            const json_t *other = json_object_get(b, key);
-            if (!other) return true;
-            if (!same(ev, offset, value, other, ret)) return false;
-            if (!*ret) return true;
-        }
-    } else {
-        *ret = json_same(a, b);
-        return !json_is_string(a) || eval_charge_scan(ev, offset, json_string_length(a));
-    }
-    *ret = true;
-    return true;
-}
-
-bool eval_equal(struct eval *ev, uint32_t offset, const struct val *a, const struct val *b,
-                bool *ret)
-{
-    *ret = false;
-    if (is_number(a) && is_number(b)) {
-        *ret = order_numbers(a, b) == 0;
-        return true;
-    }
-    if (a->type != b->type) return true;
     switch (a->type) {
-    case VAL_NULL: *ret = true; return true;
-    case VAL_BOOL: *ret = a->b == b->b; return true;
-    case VAL_TYPE: *ret = a->named == b->named; return true;
+    case VAL_BOOL: *ret = (int)a->b - (int)b->b; return true;
     case VAL_STRING:
-        *ret = bytes_equal(val_text(a), val_text(b));
-        return eval_charge_scan(ev, offset, json_string_length(a->j));
-    default: return same(ev, offset, a->j, b->j, ret);
+    case VAL_BYTES: *ret = order_text(a->text, b->text); return true;
+    case VAL_DURATION: *ret = sign_of(a->i, b->i); return true;
+    case VAL_TIMESTAMP:
+        *ret = sign_of(a->time.s, b->time.s);
+        if (*ret == 0) *ret = sign_of(a->time.ns, b->time.ns);
+        return true;
+    default: return false;
     }
-}
-
-/* --- JSON text --- */
-
-void double_format(double d, char ret[DOUBLE_TEXT_MAX])
-{
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(ret, DOUBLE_TEXT_MAX, "%.*g", digits, d);
-        if (digits == 17 || strtod(ret, NULL) == d) return;
-    }
-}
-
-static void encode_double(struct buf *ret, double d)
-{
-    char text[DOUBLE_TEXT_MAX];
-    double_format(d, text);
-    buf_add_text(ret, text);
-    if (!strpbrk(text, ".e")) buf_add_text(ret, ".0"); /* it stays a double */
-}
-
-static bool encode_open(struct buf *ret, char open, size_t len_max, struct err *e)
-{
-    buf_add_char(ret, open);
-    return ret->len <= len_max || err_fail(e, ERR_LIMIT, "the result is larger than the limit");
-}
-
-static bool encode_array(struct buf *ret, const json_t *list, size_t len_max, int depth,
-                         struct err *e)
-{
-    if (!encode_open(ret, '[', len_max, e)) return false;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (i) buf_add_char(ret, ',');
-        if (!json_encode(ret, json_array_get(list, i), len_max, depth + 1, e)) return false;
-    }
-    buf_add_char(ret, ']');
-    return true;
-}
-
-static bool encode_object(struct buf *ret, const json_t *map, size_t len_max, int depth,
-                          struct err *e)
-{
-    if (!encode_open(ret, '{', len_max, e)) return false;
-    const char *key;
-    json_t *value;
-    bool first = true;
-    json_object_foreach((json_t *)map, key, value) {
-        if (!first) buf_add_char(ret, ',');
-        first = false;
-        buf_add_json_string(ret, key, strlen(key));
-        buf_add_char(ret, ':');
-        if (!json_encode(ret, value, len_max, depth + 1, e)) return false;
-    }
-    buf_add_char(ret, '}');
-    return true;
-}
-
-bool json_encode(struct buf *ret, const json_t *value, size_t len_max, int depth, struct err *e)
-{
-    if (depth >= JSON_DEPTH_MAX)
-        return err_fail(e, ERR_LIMIT, "the result nests deeper than %d", JSON_DEPTH_MAX);
-    switch (json_typeof(value)) {
-    case JSON_NULL: buf_add_text(ret, "null"); break;
-    case JSON_TRUE: buf_add_text(ret, "true"); break;
-    case JSON_FALSE: buf_add_text(ret, "false"); break;
-    case JSON_INTEGER: buf_add_int(ret, json_integer_value(value)); break;
-    case JSON_REAL: encode_double(ret, json_real_value(value)); break;
-    case JSON_STRING:
-        buf_add_json_string(ret, json_string_value(value), json_string_length(value));
-        break;
-    case JSON_ARRAY:
-        if (!encode_array(ret, value, len_max, depth, e)) return false;
-        break;
-    case JSON_OBJECT:
-        if (!encode_object(ret, value, len_max, depth, e)) return false;
-        break;
-    }
-    /* One string may overshoot: no string is larger than what was parsed or paid for. */
-    return ret->len <= len_max || err_fail(e, ERR_LIMIT, "the result is larger than the limit");
 }

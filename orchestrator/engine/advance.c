@@ -13,8 +13,7 @@
 
 /* --- ending what is open --- */
 
-/* Who works on it is told to stop. */
-static void step_abandon(struct fold *f, uint32_t index)
+void step_abandon(struct fold *f, uint32_t index)
 {
     if (f->def->steps[index].kind == STEP_WORKFLOW)
         child_close(f, index);
@@ -72,7 +71,7 @@ bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition
     return true;
 }
 
-static bool merge_vars(struct fold *f, json_t *more, struct err *e)
+bool merge_vars(struct fold *f, json_t *more, struct err *e)
 {
     json_t *vars;
     if (!names_vars(f, &vars, e)) return false;

@@ -59,24 +59,6 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
     return run;
 }
 
-static void cancel(struct fold *f, const struct event *ev)
-{
-    AUTO_JSON *value = ev->value.len ? json_parse(ev->value, NULL) : NULL;
-    const char *reason = json_text(value, "reason");
-    struct failure failure = { .type = ERROR_CANCELLED,
-                               .step = NO_INDEX,
-                               .message =
-                                   reason ? bytes_of(reason) : BYTES_LIT("the run was cancelled") };
-    AUTO_BUF struct buf error = { 0 };
-    failure_encode(f, &error, &failure);
-    if (!json_is_true(json_object_get(value, "compensate"))) {
-        run_finish(f, RUN_CANCELLED, buf_bytes(&error));
-        return;
-    }
-    run_roll_back(f, UNDO_CANCEL, buf_bytes(&error));
-    if (f->run->state != RUN_PAUSED) run_advance(f);
-}
-
 /* Nothing is due before run_due_ms, so an early timer leaves no trace. */
 static void timer(struct fold *f)
 {
@@ -133,31 +115,44 @@ void engine_pause(struct run *run, const char *why, const struct fold_context *c
     fold_end(&f);
 }
 
+/* An event of a run that is not over. */
+static void apply_live(struct fold *f, const struct event *ev)
+{
+    switch (ev->type) {
+    case EVENT_TASK_COMPLETED:
+    case EVENT_TASK_FAILED:
+    case EVENT_TASK_LOST: step_result(f, ev); break;
+    case EVENT_RUN_CANCEL: run_cancel(f, ev); break;
+    case EVENT_RUN_TERMINATE: run_terminate(f, ev); break;
+    case EVENT_RUN_PAUSE: run_pause(f); break;
+    case EVENT_RUN_RESUME: resume(f); break;
+    case EVENT_TIMER_FIRED: timer(f); break;
+    case EVENT_APPROVAL: approval_apply(f, ev); break;
+    case EVENT_SIGNAL: signal_apply(f, ev); break;
+    case EVENT_STEP_SKIP: step_skip(f, ev); break;
+    case EVENT_RUN_SET_VARS: run_change_vars(f, ev); break;
+    case EVENT_CHILD_STARTED:
+    case EVENT_CHILD_FINISHED: child_apply(f, ev); break;
+    case EVENT_RUN_START:
+    case EVENT_RUN_EXPIRED:
+    case EVENT_RUN_RETRY:
+    case EVENT_RUN_RERUN:
+    case EVENT_OWNER_CLAIM:
+    case EVENT_TYPE_COUNT: break;
+    }
+    if (f->touched && run_going(f->run)) run_advance(f);
+}
+
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx)
 {
     bool over = run_state_terminal((enum run_state)run->state);
     if (ev->type == EVENT_RUN_EXPIRED) return over ? ENGINE_DELETED : ENGINE_IGNORED;
     struct fold f = fold_begin(run, cx, fx);
-    if (event_type_is_result(ev->type)) {
+    if (!over)
+        apply_live(&f, ev);
+    else if (event_type_is_result(ev->type))
         step_result(&f, ev);
-        if (f.touched && run_going(run)) run_advance(&f);
-    } else if (ev->type == EVENT_RUN_CANCEL && !over) {
-        cancel(&f, ev);
-    } else if (ev->type == EVENT_TIMER_FIRED && !over) {
-        timer(&f);
-    } else if (ev->type == EVENT_RUN_RESUME) {
-        resume(&f);
-    } else if (ev->type == EVENT_APPROVAL && !over) {
-        approval_apply(&f, ev);
-        if (f.touched && run_going(run)) run_advance(&f);
-    } else if ((ev->type == EVENT_CHILD_STARTED || ev->type == EVENT_CHILD_FINISHED) && !over) {
-        child_apply(&f, ev);
-        if (f.touched && run_going(run)) run_advance(&f);
-    } else if (ev->type == EVENT_SIGNAL && !over) {
-        signal_apply(&f, ev);
-        if (f.touched && run_going(run)) run_advance(&f);
-    }
     bool touched = f.touched;
     fold_end(&f);
     return touched ? ENGINE_APPLIED : ENGINE_IGNORED;

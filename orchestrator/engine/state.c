@@ -51,13 +51,15 @@ bool step_state_terminal(enum step_state s)
 /* --- legal moves: what is not here is a bug of ours; terminal states have no row --- */
 
 #define TO(s) [STEP_STATE_##s] = true
+#define ENDS  TO(COMPLETED), TO(FAILED), TO(SKIPPED), TO(CANCELLED)
 static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
     [STEP_STATE_PENDING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(SKIPPED) },
-    [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [STEP_STATE_ISSUED] = { TO(BACKOFF), TO(WAITING), ENDS },
     /* From WAITING to WAITING: what failed there, and now a handler runs or people are asked. */
-    [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
-    [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), TO(COMPLETED), TO(FAILED), TO(CANCELLED) },
+    [STEP_STATE_WAITING] = { TO(ISSUED), TO(WAITING), ENDS },
+    [STEP_STATE_BACKOFF] = { TO(ISSUED), TO(WAITING), ENDS },
 };
+#undef ENDS
 #undef TO
 #define TO(s) [RUN_##s] = true
 /* A run that goes on may go to any other state of going on, to a stop, or to an end. */
@@ -133,6 +135,20 @@ struct step *step_make(struct fold *f, uint32_t index)
     return make_in(f, scope, index);
 }
 
+/* A step that was WAITING moves: what kept count of its waiting does so no more. */
+static void leave_waiting(struct fold *f, uint32_t index, struct step *s)
+{
+    const struct step_def *d = &f->def->steps[index];
+    if (step_queued(d, s)) queue_remove(f->run, s);
+    if (s->flags & STEP_ASKING) {
+        s->flags &= (uint8_t)~STEP_ASKING;
+        f->run->aside->asked--;
+        step_set_payload(f, index, (struct bytes){ 0 });
+    } else if (d->kind == STEP_ROLLBACK && !s->handler) {
+        f->run->aside->undoing--;
+    }
+}
+
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why)
 {
     struct run *run = f->run;
@@ -141,15 +157,7 @@ struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const
     ASSERT(step_moves[s->state][to]);
     if (s->state == STEP_STATE_ISSUED) run->issued--;
     if (to == STEP_STATE_ISSUED) run->issued++;
-    if (s->state == STEP_STATE_WAITING && step_queued(&f->def->steps[index], s))
-        queue_remove(run, s);
-    if (f->def->steps[index].kind == STEP_ROLLBACK && s->state == STEP_STATE_WAITING && !s->handler)
-        run->aside->undoing--;
-    if (s->flags & STEP_ASKING) {
-        s->flags &= (uint8_t)~STEP_ASKING;
-        run->aside->asked--;
-        step_set_payload(f, index, (struct bytes){ 0 });
-    }
+    if (s->state == STEP_STATE_WAITING) leave_waiting(f, index, s);
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
     if (step_state_terminal(to)) step_shed(run, scope, s);

@@ -3,7 +3,14 @@
  * The engine's inside: the state of a run as it lies in memory, and the fold, that is one
  * application of an event to it. A run holds bytes only; JSON is parsed when an expression asks for
  * it and forgotten at the end of the application, so that a waiting run costs little more than its
- * payloads. */
+ * payloads.
+ *
+ * Where an event comes in: path_find finds the step and moves the fold to its instance; what it
+ * does goes through step_move, step_complete, step_fail; then scope_mark, so that the pass
+ * (run_advance) looks there. A step that waits is WAITING; if time is to move it, at_ms says when
+ * (set behind step_move, then timed_update), and the pass after a timer event sees it (step_time).
+ * Whatever is kept of a step beyond its results is a number of its entry (fields.c), or its
+ * payload; load.c says which entries are possible. */
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
@@ -483,6 +490,13 @@ void signal_apply(struct fold *f, const struct event *ev);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 
+/* --- control.c: what people do to a run --- */
+void run_cancel(struct fold *f, const struct event *ev);
+void run_terminate(struct fold *f, const struct event *ev);
+void run_pause(struct fold *f);
+void step_skip(struct fold *f, const struct event *ev);
+void run_change_vars(struct fold *f, const struct event *ev);
+
 /* --- children.c: workflow, and a run that is a child --- */
 static inline uint32_t run_depth(const struct run *run)
 {
@@ -542,6 +556,10 @@ void block_follow(struct fold *f, uint32_t index, uint32_t block);
  * handlers_too). */
 void block_sweep(struct fold *f, uint32_t block);
 void step_sweep_children(struct fold *f, uint32_t index, bool handlers_too);
+/* Who works on a step that is ISSUED is told to stop. */
+void step_abandon(struct fold *f, uint32_t index);
+/* Sets variables; ERR_LIMIT where they become too large. */
+MUST_CHECK bool merge_vars(struct fold *f, json_t *more, struct err *e);
 /* Ends a step that is not terminal, with what belongs to it. */
 void step_sweep(struct fold *f, uint32_t index);
 /* The step fails with what its expression says. */

@@ -31,7 +31,7 @@ def load(data):
 def reason_to_leave_out(case):
     """Why a case cannot be asked of an engine without protobuf, or None."""
     code = STRING.sub("''", re.sub(r"//[^\n]*", "", case["expr"]))
-    if re.search(r"(?<!\bin)[\w`]\s*\{", code):
+    if any(word != "in" for word in re.findall(r"([\w.`]+)\s*\{", code)):  # Name{...}, but not: x in {...}
         return "the expression builds a protobuf message"
     around = json.dumps({key: case[key] for key in ("typeEnv", "bindings", "value", "typedResult") if key in case})
     if set(re.findall(r"type\.googleapis\.com/([\w.]+)", around)) - PLAIN_MESSAGES:

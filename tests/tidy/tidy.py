@@ -35,7 +35,7 @@ LAYERS = {
     "cli/demo_model": ["common/base"],
     "sim": ["tests/sim", "common/base", "common/proto", "common/yaml", "common/schema", "common/definition", "common/mocks", "common/io", "orchestrator/engine",
             "orchestrator", "worker"],
-    "bench": ["common/base", "common/proto", "common/definition", "common/io", "orchestrator/index"],
+    "bench": ["common/base", "common/proto", "common/cel", "common/definition", "common/io", "orchestrator/index"],
     "tests/sim/bus": ["sim", "common/base", "common/io"],
     "tests/sim": ["common/base", "common/proto", "common/cel", "common/schema", "common/definition", "common/io", "orchestrator",
                   "orchestrator/engine", "worker"],
@@ -49,7 +49,8 @@ THIRD_PARTY = {
     "glib.h": ["common/schedule"],
     "microhttpd.h": ["cli/demo_model", "orchestrator/index/api"],
     "sqlite3.h": ["orchestrator/index/db"],
-    "pcre2.h": ["common/cel", "common/schema/pattern"],
+    "pcre2.h": ["common/schema/pattern"],
+    "re2/": ["common/cel/regex"],
     "openssl/": ["common/base/hash"],
 }
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|stpcpy|gets|strtok|atoi|atol|atof|system|popen|alloca|rand|srand|"

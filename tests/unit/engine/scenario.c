@@ -115,6 +115,32 @@ static void play_child(struct player *p, char *rest)
     world_apply(&p->world, ev, started ? "null" : text.data);
 }
 
+static bool play_control(struct player *p, const char *word, char *rest)
+{
+    static const struct {
+        const char *word;
+        enum event_type type;
+        bool path;
+    } words[] = { { "pause", EVENT_RUN_PAUSE, false },
+                  { "resume", EVENT_RUN_RESUME, false },
+                  { "terminate", EVENT_RUN_TERMINATE, false },
+                  { "vars", EVENT_RUN_SET_VARS, false },
+                  { "skip", EVENT_STEP_SKIP, true } };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcmp(word, words[i].word) != 0) continue;
+        struct event ev = { .type = words[i].type };
+        char *value = words[i].path ? strchr(rest, ' ') : rest;
+        if (words[i].path) ev.path = bytes_of(rest);
+        if (words[i].path && value) {
+            *value++ = '\0';
+            ev.path = bytes_of(rest);
+        }
+        world_apply(&p->world, ev, value && *value ? value : "null");
+        return true;
+    }
+    return false;
+}
+
 /* Events. false: the word is none. */
 static bool play_event(struct player *p, const char *word, char *rest)
 {
@@ -128,6 +154,8 @@ static bool play_event(struct player *p, const char *word, char *rest)
     else if (strcmp(word, "approve") == 0 || strcmp(word, "reject") == 0 ||
              strcmp(word, "retry") == 0)
         play_answer(p, word, rest);
+    else if (play_control(p, word, rest))
+        return true;
     else if (strcmp(word, "child") == 0)
         play_child(p, rest);
     else if (strcmp(word, "parent") == 0)

@@ -6,6 +6,7 @@
  *   fail STEP/N TYPE [MEMBERS]     task.failed; MEMBERS are further JSON members, as "x":1
  *   lost STEP/N                    task.lost                cancel [JSON]       run.cancel
  *   timer                          timer.fired now          expired             run.expired
+ *   pause, resume                  terminate [JSON]        vars JSON         skip STEP [JSON]
  *   child STEP/N STATUS [JSON]     child.finished (STATUS started: child.started)
  *   parent attached|detached|deep JSON                      a start as the child of another run
  *   approve|reject|retry STEP WHO [MEMBERS]                 signal NAME [JSON]

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What people do to a run from outside. */
+#include <criterion/criterion.h>
+
+#include "scenario.h"
+
+#define SCENARIO(name, definition, script) \
+    Test(engine_control, name)             \
+    {                                      \
+        scenario(definition, script);      \
+    }
+#define WORKFLOW "workflow: w\nversion: 1.0.0\n"
+#define TWO      "steps: [{name: a, type: task}, {name: b, type: task}]\n"
+
+SCENARIO(a_paused_run_takes_results_and_begins_nothing, WORKFLOW TWO,
+         "start {}\npause -> nothing\nrun paused\nok a/1 1 -> nothing\nstate a completed\nstate b "
+         "pending\npause -> ignored\n"
+         "resume -> task b/1\nrun running\nresume -> ignored\nok b/1 -> result completed\n")
+
+SCENARIO(a_timer_waits_while_it_is_paused, WORKFLOW "steps: [{name: w, type: wait, for: 10s}]\n",
+         "start {}\npause\nafter 20000\ntimer -> ignored\nresume -> result completed\n")
+
+SCENARIO(an_approval_can_be_given_while_it_is_paused,
+         WORKFLOW "steps: [{name: a, type: human_approval}, {name: b, type: task}]\n",
+         "start {}\npause\nrun paused\napprove a ann -> nothing\nrun paused\nresume -> task b/1\n")
+
+SCENARIO(a_terminated_run_ends_at_once,
+         WORKFLOW "on_error: rollback\nsteps: [{name: a, type: task, compensate: [{name: u, type: "
+                  "task}]}, {name: b, type: task}]\n",
+         "start {}\nok a/1\nterminate {\"reason\":\"enough\"} -> cancel b/1, result cancelled\n"
+         "error {\"type\":\"cancelled\",\"message\":\"the run was terminated: enough\"}\nterminate "
+         "-> ignored\n")
+
+SCENARIO(a_step_that_is_out_is_skipped, WORKFLOW TWO,
+         "start {}\nskip a -> cancel a/1, task b/1\nstate a skipped\npayload b/1 null\nok a/1 3 -> "
+         "ignored\nskip a -> ignored\n")
+
+SCENARIO(a_skipped_step_may_be_given_an_output, WORKFLOW TWO,
+         "start {}\nskip a {\"x\":1} -> cancel a/1, task b/1\nstate a completed\npayload b/1 "
+         "{\"x\":1}\n")
+
+SCENARIO(a_step_that_is_yet_to_come_is_skipped, WORKFLOW TWO,
+         "start {}\nskip b -> nothing\nskip nope -> ignored\nok a/1 5 -> result completed\nstate b "
+         "skipped\nresult null\n")
+
+SCENARIO(a_whole_branch_is_skipped_with_what_is_in_it,
+         WORKFLOW "steps: [{name: p, type: parallel, branches: {x: [{name: a, type: task}], y: "
+                  "[{name: b, type: task}]}}, {name: z, type: task}]\n",
+         "start {}\nskip p -> cancel a/1, cancel b/1, task z/1\nstate a cancelled\n")
+
+SCENARIO(
+    an_item_of_a_map_is_skipped,
+    WORKFLOW "steps: [{name: m, type: map, over: [1, 2], steps: [{name: a, type: task}]}]\n",
+    "start {}\nskip m[1]/a 9 -> cancel m[1]/a/1\nok m[0]/a/1 8 -> result completed\nresult [8,9]\n")
+
+SCENARIO(variables_are_set_from_outside,
+         WORKFLOW "steps: [{name: s, type: set, vars: {x: 1, y: 2}}, {name: a, type: task}, {name: "
+                  "b, type: task, input: '${vars}'}]\n",
+         "start {}\nvars {\"x\":5} -> nothing\nvars [1] -> ignored\nok a/1 -> task b/1\npayload "
+         "b/1 {\"x\":5,\"y\":2}\n")
