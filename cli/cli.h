@@ -122,8 +122,9 @@ bool cli_print_json(const struct cli *cli, const json_t *value);
 
 /* Reads a file, or stdin if path is "-"; at most bytes_max. Errors name the file. */
 MUST_CHECK bool cli_read(const char *path, size_t bytes_max, struct buf *ret, struct err *e);
-/* FILE:LINE:COLUMN: text on stderr, one line a fault; and the same as a JSON list. */
-void cli_faults_print(const char *path, const struct faults *faults);
+/* FILE:LINE:COLUMN: text on stderr, and under it the line of the source (NULL: not at hand) with a
+ * ^ at the column; and the same as a JSON list. */
+void cli_faults_print(const char *path, const struct buf *source, const struct faults *faults);
 json_t *cli_faults_json(const char *path, const struct faults *faults);
 /* Writes a file so that it is whole or as it was before, whatever happens: next to it, then
  * renamed. A link stays one; permissions stay. exclusive: it must not exist yet (ERR_CONFLICT). */

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/trial/trial.h"
 #include "common/base/limits.h"
+#include "common/base/nearest.h"
 #include "common/cel/cel.h"
 
 #define EVAL_DATA_BYTES_MAX (64 * MIB)
@@ -27,7 +28,8 @@ json_t *cli_faults_json(const char *path, const struct faults *faults)
     return list;
 }
 
-void cli_faults_print(const char *path, const struct faults *faults)
+/* FILE:LINE:COLUMN: text, and under it the line of the file with a ^ at the column. */
+void cli_faults_print(const char *path, const struct buf *source, const struct faults *faults)
 {
     AUTO_BUF struct buf text = { 0 };
     for (size_t i = 0; i < faults->count; i++) {
@@ -37,29 +39,32 @@ void cli_faults_print(const char *path, const struct faults *faults)
         buf_add_text(&text, ": ");
         term_text(&text, bytes_of(f->text), false);
         buf_add_char(&text, '\n');
+        if (f->line > 0 && source) term_caret(&text, buf_bytes(source), f->line, f->column);
     }
     fputs(text.data ? text.data : "", stderr);
 }
 
-/* Reads and parses. NULL: either *ret_faults has some, or e says why the file could not be read. */
-static struct definition *parse(const char *path, struct faults *ret_faults, struct err *e)
+/* Reads into *ret_text and parses. NULL: either *ret_faults has some, or e says why the file could
+ * not be read. */
+static struct definition *parse(const char *path, struct buf *ret_text, struct faults *ret_faults,
+                                struct err *e)
 {
-    AUTO_BUF struct buf text = { 0 };
-    if (!cli_read(path, DEFINITION_BYTES_MAX, &text, e)) return NULL;
-    return definition_parse(buf_bytes(&text), ret_faults);
+    if (!cli_read(path, DEFINITION_BYTES_MAX, ret_text, e)) return NULL;
+    return definition_parse(buf_bytes(ret_text), ret_faults);
 }
 
 struct definition *cli_definition(const struct cli *cli, const char *path, int *ret_exit)
 {
     CLEANUP(faults_done) struct faults faults = { 0 };
+    AUTO_BUF struct buf text = { 0 };
     struct err e = { 0 };
-    struct definition *def = parse(path, &faults, &e);
+    struct definition *def = parse(path, &text, &faults, &e);
     if (def) return def;
     *ret_exit = EXIT_USAGE;
     if (faults.count == 0) {
         *ret_exit = cli_fail(cli, cli->command->name, &e);
     } else if (!cli->config->json) {
-        cli_faults_print(path, &faults);
+        cli_faults_print(path, &text, &faults);
     } else {
         AUTO_JSON *list = cli_faults_json(path, &faults);
         AUTO_JSON *error =
@@ -108,7 +113,7 @@ static int validate_suite(const struct cli *cli, const char *path, json_t **ret_
         json_object_set_new(report, "error", json_string(e.text));
     *ret_report = report ? report : json_null();
     if (valid) return EXIT_OK;
-    if (faulty && !cli->config->json) cli_faults_print(suite.workflow_path, &faults);
+    if (faulty && !cli->config->json) cli_faults_print(suite.workflow_path, NULL, &faults);
     if (!faulty && !cli->config->json) cli_fail(cli, "validate", &e);
     return faulty ? EXIT_USAGE : exit_code_of(&e);
 }
@@ -127,13 +132,14 @@ int cmd_validate(struct cli *cli)
             continue;
         }
         CLEANUP(faults_done) struct faults faults = { 0 };
+        AUTO_BUF struct buf text = { 0 };
         struct err e = { 0 };
-        CLEANUP(definition_free_p) struct definition *def = parse(path, &faults, &e);
+        CLEANUP(definition_free_p) struct definition *def = parse(path, &text, &faults, &e);
         if (!def) code = MAX(code, faults.count > 0 ? EXIT_USAGE : exit_code_of(&e));
         if (cli->config->json)
             json_array_append_new(reports, file_report(path, def, &faults, &e));
         else if (!def && faults.count > 0)
-            cli_faults_print(path, &faults);
+            cli_faults_print(path, &text, &faults);
         else if (!def)
             cli_fail(cli, "validate", &e);
     }
@@ -144,6 +150,17 @@ int cmd_validate(struct cli *cli)
 
 /* --- eval --- */
 
+static bool fail_member(const json_t *data, const char *name, struct err *e)
+{
+    char hint[NEAREST_TEXT_MAX];
+    struct nearest near = { .wanted = name };
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)data, key, value) nearest_offer(&near, key);
+    nearest_text(&near, hint);
+    return err_fail(e, ERR_INVALID, "%s is unknown: the data has no such member%s", name, hint);
+}
+
 /* Names are the members of the data's top object. */
 static bool resolve(void *user, const char *const *names, size_t count, size_t *ret_used,
                     json_t **ret, struct err *e)
@@ -153,8 +170,7 @@ static bool resolve(void *user, const char *const *names, size_t count, size_t *
     json_t *value = json_object_get(data, names[0]);
     if (!value && !data)
         return err_fail(e, ERR_INVALID, "%s is unknown: no data was given (--data FILE)", names[0]);
-    if (!value)
-        return err_fail(e, ERR_INVALID, "%s is unknown: the data has no such member", names[0]);
+    if (!value) return fail_member(data, names[0], e);
     *ret_used = 1;
     *ret = json_incref(value);
     return true;
@@ -172,18 +188,31 @@ static bool load_data(const char *path, json_t **ret, struct err *e)
     return true;
 }
 
+/* The error, which begins with its line and column, and the place in the expression. */
+static int fail_in_expression(const struct cli *cli, const char *source, const struct err *e)
+{
+    unsigned line = 0, column = 0;
+    int code = cli_fail(cli, "eval", e);
+    if (cli->config->json || sscanf(e->text, "%u:%u: ", &line, &column) != 2) return code;
+    AUTO_BUF struct buf text = { 0 };
+    buf_add_text(&text, "");
+    term_caret(&text, bytes_of(source), line, column);
+    fputs(text.data, stderr);
+    return code;
+}
+
 int cmd_eval(struct cli *cli)
 {
     struct err e;
     AUTO_JSON *data = NULL;
     if (!load_data(cli->config->data, &data, &e)) return cli_fail(cli, "eval", &e);
     CLEANUP(cel_free_p) struct cel *expression = cel_compile(bytes_of(cli->args[0]), NULL, &e);
-    if (!expression) return cli_fail(cli, "eval", &e);
+    if (!expression) return fail_in_expression(cli, cli->args[0], &e);
     struct cel_env env = { .resolve = resolve, .user = data };
     AUTO_JSON *value = NULL;
     if (!cel_eval(expression, &env, &value, &e)) {
         e.kind = ERR_INVALID;
-        return cli_fail(cli, "eval", &e);
+        return fail_in_expression(cli, cli->args[0], &e);
     }
     return cli_print_json(cli, value) ? EXIT_OK : EXIT_FAILED;
 }

@@ -197,7 +197,7 @@ static void run_file(struct tally *t, const char *path)
                                                  cli_faults_json(s.workflow_path, &faults))
                                      : json_pack("{s:s, s:s}", "file", path, "error", e.text));
     else if (faulty)
-        cli_faults_print(s.workflow_path, &faults);
+        cli_faults_print(s.workflow_path, NULL, &faults);
     else
         cli_fail(t->cli, "test", &e);
 }

@@ -64,6 +64,46 @@ void term_text(struct buf *ret, struct bytes text, bool lines)
     }
 }
 
+/* --- a place in a source --- */
+
+/* The bytes of so many code points, or of all there are. */
+static size_t code_points(struct bytes text, size_t count)
+{
+    size_t i = 0;
+    for (; i < text.len && count > 0; count--)
+        for (i++; i < text.len && ((unsigned char)text.data[i] & 0xC0) == 0x80;) i++;
+    return i;
+}
+
+void term_caret(struct buf *ret, struct bytes text, uint32_t line, uint32_t column)
+{
+    enum { BEFORE_MAX = 60, SHOWN_MAX = 100 };
+    while (line > 1 && text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t skipped = end ? (size_t)(end - text.data) + 1 : text.len;
+        text = (struct bytes){ text.data + skipped, text.len - skipped };
+        line--;
+    }
+    if (line != 1 || column == 0 || !text.data) return;
+    const char *end = text.len ? memchr(text.data, '\n', text.len) : NULL;
+    if (end) text.len = (size_t)(end - text.data);
+    if (text.len && text.data[text.len - 1] == '\r') text.len--;
+    size_t hidden = column > BEFORE_MAX ? code_points(text, column - BEFORE_MAX) : 0;
+    text = (struct bytes){ text.data + hidden, text.len - hidden };
+    size_t before = code_points(text, MIN(column, (uint32_t)BEFORE_MAX) - 1);
+    text.len = code_points(text, SHOWN_MAX);
+    buf_add_text(ret, hidden ? "    …" : "    ");
+    size_t begin = ret->len;
+    term_text(ret, (struct bytes){ text.data, MIN(before, text.len) }, false);
+    struct bytes shown = { ret->data + begin, ret->len - begin };
+    size_t pad = term_columns(shown) + (hidden ? 5 : 4);
+    if (before < text.len)
+        term_text(ret, (struct bytes){ text.data + before, text.len - before }, false);
+    buf_add_char(ret, '\n');
+    for (; pad > 0; pad--) buf_add_char(ret, ' ');
+    buf_add_text(ret, "^\n");
+}
+
 /* --- looks --- */
 
 void term_styled(struct buf *ret, const struct term *t, enum term_style style, const char *text)

@@ -24,6 +24,11 @@ struct term term_of(int fd);
  * UTF-8 as \xNN. lines: \n and \t stay (else they are escaped as well). */
 void term_text(struct buf *ret, struct bytes text, bool lines);
 
+/* Appends the line of the text and under it a ^ below the column (both from 1, the column in code
+ * points), each as an indented line. Of a long line what is around the column; of a line that the
+ * text does not have, nothing. */
+void term_caret(struct buf *ret, struct bytes text, uint32_t line, uint32_t column);
+
 enum term_style { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GREEN, TERM_RED, TERM_YELLOW, TERM_CYAN };
 /* Appends text (trusted, or from term_text) in a style, if the terminal has colours. */
 void term_styled(struct buf *ret, const struct term *t, enum term_style style, const char *text);

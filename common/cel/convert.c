@@ -268,7 +268,7 @@ void base64_add(struct buf *b, struct bytes data)
     }
 }
 
-bool base64_encode(const struct call *c, struct val *ret)
+bool convert_base64_encode(const struct call *c, struct val *ret)
 {
     AUTO_BUF struct buf text = { 0 };
     if (!call_charge_copy(c, c->args[0].text.len * 2)) return false;
@@ -278,7 +278,7 @@ bool base64_encode(const struct call *c, struct val *ret)
 }
 
 /* With or without its padding. */
-bool base64_decode(const struct call *c, struct val *ret)
+bool convert_base64_decode(const struct call *c, struct val *ret)
 {
     struct bytes text = c->args[0].text;
     AUTO_BUF struct buf data = { 0 };

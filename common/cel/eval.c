@@ -126,6 +126,31 @@ bool eval_index(struct eval *ev, uint32_t offset, const struct val *from, const 
 
 /* --- names --- */
 
+/* Follows names through JSON: *ret is NULL if the last one is missing; one before it must be
+ * there. Most of what expressions read is found here, so that it makes no values on its way. */
+static bool walk_json(struct eval *ev, uint32_t offset, json_t *j, const char *const *names,
+                      size_t count, json_t **ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct val v;
+        if (!json_is_object(j)) {
+            v = val_of_json(j);
+            return eval_fail(ev, offset, "no such overload: cannot select '%.*s' of %s",
+                             SHOWN(names[i]), val_type_name(v.type));
+        }
+        json_t *next = json_object_get(j, names[i]);
+        if (!next) {
+            v = val_of_json(j);
+            *ret = NULL;
+            (void)no_such_key(ev, offset, &v, names[i]);
+            return i + 1 == count;
+        }
+        j = next;
+    }
+    *ret = j;
+    return true;
+}
+
 /* Follows names through maps. *ret_there: whether the last one is there; one before it must be. */
 static bool walk(struct eval *ev, uint32_t offset, struct val *v, const char *const *names,
                  size_t count, bool *ret_there)
@@ -140,65 +165,79 @@ static bool walk(struct eval *ev, uint32_t offset, struct val *v, const char *co
     return true;
 }
 
-/* Asks the environment for a path. *ret_left: how many names it has not consumed. */
-static bool resolve(struct eval *ev, const struct node *n, size_t count, struct val *ret,
-                    size_t *ret_left)
+static bool fail_resolve(struct eval *ev, const struct node *n)
+{
+    ev->fail.offset = n->offset;
+    ev->fail.missing = NULL;
+    return false;
+}
+
+/* The first `count` names of a path, as JSON; *ret_there as of resolve. */
+static bool resolve_json(struct eval *ev, const struct node *n, size_t count, struct val *ret,
+                         bool *ret_there)
 {
     struct cel_env *env = ev->env;
     size_t used = 0;
-    json_t *found = NULL;
-    bool ok;
-    if (env->resolve_value)
-        ok = env->resolve_value(env->user, n->names, count, &used, ret, &ev->fail.err);
-    else if (env->resolve)
-        ok = env->resolve(env->user, n->names, count, &used, &found, &ev->fail.err);
+    json_t *root = NULL, *leaf;
+    if (!env->resolve) {
+        err_fail(&ev->fail.err, ERR_NOT_FOUND, "unknown name '%.*s'", SHOWN(n->names[0]));
+        return fail_resolve(ev, n);
+    }
+    if (!env->resolve(env->user, n->names, count, &used, &root, &ev->fail.err))
+        return fail_resolve(ev, n);
+    ASSERT(root && used >= 1 && used <= count);
+    bool ok = walk_json(ev, n->offset, root, n->names + used, count - used, &leaf);
+    *ret_there = ok && leaf;
+    if (*ret_there) *ret = val_of_json(leaf);
+    if (*ret_there && !ret->json)
+        json_decref(root); /* a scalar is no view */
     else
-        ok = err_fail(&ev->fail.err, ERR_NOT_FOUND, "unknown name '%.*s'", SHOWN(n->names[0]));
-    if (!ok) {
-        ev->fail.offset = n->offset;
-        ev->fail.missing = NULL;
-        return false;
-    }
-    ASSERT((found || env->resolve_value) && used >= 1 && used <= count);
-    if (found) {
-        arena_hold(ev->arena, found);
-        *ret = val_of_json(found);
-    }
-    *ret_left = count - used;
-    return true;
+        arena_hold(ev->arena, root);
+    return ok;
+}
+
+/* The first `count` names of a path. *ret_there: whether the last one is there. */
+static bool resolve(struct eval *ev, const struct node *n, size_t count, struct val *ret,
+                    bool *ret_there)
+{
+    struct cel_env *env = ev->env;
+    size_t used = 0;
+    if (!env->resolve_value) return resolve_json(ev, n, count, ret, ret_there);
+    if (!env->resolve_value(env->user, n->names, count, &used, ret, &ev->fail.err))
+        return fail_resolve(ev, n);
+    ASSERT(used >= 1 && used <= count);
+    return walk(ev, n->offset, ret, n->names + used, count - used, ret_there);
 }
 
 static bool eval_path(struct eval *ev, const struct node *n, struct val *ret)
 {
-    size_t left = 0;
-    bool there;
-    if (!resolve(ev, n, n->count, ret, &left)) {
-        /* `type(x) == int`: the names of types are the last to be thought of. */
-        enum val_type named;
-        if (!eval_may_absorb(ev) || !path_is_type(n, &named)) return false;
-        *ret = (struct val){ .type = VAL_TYPE, .named = named };
-        return true;
-    }
-    return walk(ev, n->offset, ret, n->names + n->count - left, left, &there) && there;
+    bool there = false;
+    enum val_type named;
+    if (resolve(ev, n, n->count, ret, &there)) return there;
+    /* `type(x) == int`: the names of types are the last to be thought of. */
+    if (!eval_may_absorb(ev) || !path_is_type(n, &named)) return false;
+    *ret = (struct val){ .type = VAL_TYPE, .named = named };
+    return true;
 }
 
 static bool has_path(struct eval *ev, const struct node *n, bool *ret)
 {
     struct cel_env *env = ev->env;
     struct val v;
-    size_t left = 0;
-    if (env->exists) {
-        bool ok = env->exists(env->user, n->names, n->count, ret, &ev->fail.err);
-        if (!ok) ev->fail.offset = n->offset;
-        return ok;
-    }
-    if (resolve(ev, n, n->count, &v, &left))
-        return walk(ev, n->offset, &v, n->names + n->count - left, left, ret);
+    bool there = false;
+    if (env->exists)
+        return env->exists(env->user, n->names, n->count, ret, &ev->fail.err) ||
+               fail_resolve(ev, n);
+    if (resolve(ev, n, n->count, &v, ret)) return true;
+    if (!eval_may_absorb(ev)) return false;
     /* The resolver knows no such path; then what it is selected of must be there. */
-    if (!eval_may_absorb(ev) || !resolve(ev, n, n->count - 1, &v, &left)) return false;
-    bool there;
     *ret = false;
-    return walk(ev, n->offset, &v, n->names + n->count - 1 - left, left, &there) && there;
+    struct failure first = ev->fail;
+    if (resolve(ev, n, n->count - 1, &v, &there)) {
+        if (!there || v.type == VAL_MAP) return there;
+        ev->fail = first;
+    }
+    return false;
 }
 
 /* --- calls --- */

@@ -13,10 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
-
-#define NAMES_SHOWN  3
-#define DISTANCE_MAX 3
-#define COMPARED_MAX 64
+#include "common/base/nearest.h"
 
 /* --- the cache --- */
 
@@ -127,50 +124,6 @@ static bool result_or_null(struct fold *f, uint32_t index, struct bytes text, js
 
 /* --- the nearest names, for a message --- */
 
-/* Levenshtein's distance by Wagner and Fischer's dynamic programme, one row at a time. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    if (n >= COMPARED_MAX || m >= COMPARED_MAX) return COMPARED_MAX;
-    size_t row[COMPARED_MAX];
-    for (size_t j = 0; j <= m; j++) row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t above = row[j];
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            size_t shift = MIN(above, row[j - 1]) + 1;
-            row[j] = MIN(shift, change);
-            diagonal = above;
-        }
-    }
-    return row[m];
-}
-
-struct nearest {
-    const char *wanted;
-    const char *name[NAMES_SHOWN];
-    size_t distance[NAMES_SHOWN];
-    size_t count;
-};
-
-static void nearest_offer(struct nearest *n, const char *name)
-{
-    size_t d = distance(n->wanted, name);
-    if (d > DISTANCE_MAX || d >= strlen(n->wanted)) return;
-    size_t at = n->count;
-    while (at > 0 && n->distance[at - 1] > d) at--;
-    if (at == NAMES_SHOWN) return;
-    if (n->count < NAMES_SHOWN) n->count++;
-    for (size_t i = n->count - 1; i > at; i--) {
-        n->name[i] = n->name[i - 1];
-        n->distance[i] = n->distance[i - 1];
-    }
-    n->name[at] = name;
-    n->distance[at] = d;
-}
-
 static void nearest_offer_keys(struct nearest *n, json_t *object)
 {
     const char *key;
@@ -180,12 +133,9 @@ static void nearest_offer_keys(struct nearest *n, json_t *object)
 
 static bool fail_unknown(const struct nearest *n, const char *what, struct err *e)
 {
-    char text[NAMES_SHOWN * (COMPARED_MAX + 4)] = "";
-    size_t len = 0;
-    for (size_t i = 0; i < n->count; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i ? ", " : "", n->name[i]);
-    return err_fail(e, ERR_INVALID, "unknown %s '%.100s'%s%s%s", what, n->wanted,
-                    n->count ? " (did you mean " : "", text, n->count ? "?)" : "");
+    char hint[NEAREST_TEXT_MAX];
+    nearest_text(n, hint);
+    return err_fail(e, ERR_INVALID, "unknown %s '%.100s'%s", what, n->wanted, hint);
 }
 
 /* --- steps --- */
@@ -407,9 +357,6 @@ static bool resolve_error(struct fold *f, uint32_t step, json_t **ret, struct er
 
 static bool resolve_bare(struct fold *f, const char *name, json_t **ret, struct err *e)
 {
-    struct nearest n = { .wanted = name };
-    static const char *const roots[] = { "input", "vars", "steps", "run" };
-    for (size_t i = 0; i < ARRAY_LEN(roots); i++) nearest_offer(&n, roots[i]);
     if (f->run->sets_vars) f->read_mutable = true;
     json_t *places[3] = { NULL, NULL, NULL };
     AUTO_JSON *output = NULL;
@@ -427,8 +374,12 @@ static bool resolve_bare(struct fold *f, const char *name, json_t **ret, struct 
             *ret = json_incref(value);
             return true;
         }
-        if (json_is_object(places[i])) nearest_offer_keys(&n, places[i]);
     }
+    struct nearest n = { .wanted = name };
+    static const char *const roots[] = { "input", "vars", "steps", "run" };
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) nearest_offer(&n, roots[i]);
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        if (json_is_object(places[i])) nearest_offer_keys(&n, places[i]);
     return fail_unknown(&n, "name", e);
 }
 

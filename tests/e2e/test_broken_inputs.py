@@ -28,8 +28,10 @@ def test_a_broken_file_is_refused_with_the_place(path):
     assert done.code == 2 and not done.out, done
     lines = done.err.splitlines()
     assert lines, "no word about what is wrong"
-    for line in lines:
-        assert re.match(rf"{re.escape(str(path))}:\d+:\d+: \S", line), line
+    # each fault is a line, the line of the file, and a ^ below the column
+    for fault, source, caret in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
+        assert re.match(rf"{re.escape(str(path))}:\d+:\d+: \S", fault), fault
+        assert source.startswith("    ") and caret.strip() == "^" and len(caret) <= len(source) + 1, (source, caret)
 
 
 def test_every_broken_file_at_once_is_refused_too():

@@ -182,6 +182,9 @@ Test(eval, an_error_says_its_column_and_exits_with_2)
     AUTO_OUTCOME syntax = TUTTI("eval", "1 +");
     cr_assert_eq(syntax.code, EXIT_USAGE);
     HAS(syntax.err, "tutti: eval: 1:4:");
+    HAS(syntax.err, "\n    1 +\n       ^\n");
+    AUTO_OUTCOME second = TUTTI("eval", "[1,\n 'é' + 2]");
+    HAS(second.err, "tutti: eval: 2:6: no such overload: string + int\n     'é' + 2]\n         ^\n");
     AUTO_OUTCOME name = TUTTI("eval", "nobody");
     cr_assert_eq(name.code, EXIT_USAGE);
     HAS(name.err, "nobody");
@@ -189,6 +192,7 @@ Test(eval, an_error_says_its_column_and_exits_with_2)
     AUTO_OUTCOME division = TUTTI("eval", "1 / 0", "--json");
     AUTO_JSON *error = error_of(&division);
     cr_assert_eq(division.code, EXIT_USAGE);
+    cr_assert_not(strchr(division.err, '^'), "JSON alone: %s", division.err);
     cr_assert_eq(json_int(error, "exit_code", -1), EXIT_USAGE);
     AUTO_OUTCOME escaped = TUTTI("eval", "\x1b[31m");
     cr_assert_eq(escaped.code, EXIT_USAGE);
@@ -233,6 +237,7 @@ Test(validate, a_fault_is_at_file_line_and_column)
     cr_assert_eq(o.code, EXIT_USAGE);
     AUTO_FREE char *where = xasprintf("%s:6:", unknown);
     HAS(o.err, where);
+    HAS(o.err, "\n        condition: x\n        ^\n");
     HAS(o.err, bad);
     cr_assert_not(strstr(o.err, good));
     cr_assert_str_eq(o.out, "");
