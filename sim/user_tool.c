@@ -124,7 +124,7 @@ struct tool_call *__wrap_tools_start(struct tools *t, const struct tool_input *i
     c->call.abort = on_abort;
     c->proc = p;
     c->in = *in;
-    c->step = definition_step(u->def, in->task->path);
+    c->step = mock_step(u->def, in->task->path);
     ASSERT(c->step);
     c->fate = tool_fate_draw(p->world, (uint64_t)in->timeout_ms);
     c->timer = (struct loop_timer){ .on_due = on_due, .user = c };

@@ -25,11 +25,9 @@ static struct played_step *step_of(struct play *p, struct bytes path)
 {
     struct played_step *step = map_get(&p->by_path, path);
     if (step) return step;
-    const char *slash = path.data ? memrchr(path.data, '/', path.len) : NULL;
-    size_t from = slash ? (size_t)(slash + 1 - path.data) : 0;
     step = xcalloc(1, sizeof *step);
     step->path = xstrndup(path.data, path.len);
-    step->def = definition_step(p->suite->def, (struct bytes){ path.data + from, path.len - from });
+    step->def = mock_step(p->suite->def, path);
     if (p->step_count == p->step_cap) {
         p->step_cap = p->step_cap ? 2 * p->step_cap : 32;
         p->steps = xrealloc(p->steps, p->step_cap * sizeof *p->steps);

@@ -28,30 +28,23 @@ static void write_value(const struct trial_event *ev, struct buf *ret)
         add_member(value, ev, "output");
         break;
     case TRIAL_CANCEL:
-        if (ev->what) value = json_pack("{s:s}", "reason", ev->what);
+    case TRIAL_PAUSE:
+        value = json_object();
+        if (ev->what) json_object_set_new(value, "reason", json_string(ev->what));
+        add_member(value, ev, "compensate");
         break;
     default: break;
     }
     if (value) json_write(ret, value);
 }
 
-static void pause_run(struct play *p, const struct trial_event *ev)
-{
-    const struct fold_context cx = play_context(p);
-    engine_pause(p->run, ev->what ? ev->what : "paused by the test", &cx, &p->fx);
-    play_collect(p);
-}
-
 void play_event(struct play *p, const struct trial_event *ev)
 {
-    if (ev->act == TRIAL_PAUSE) {
-        pause_run(p, ev);
-        return;
-    }
     static const enum event_type types[] = {
         [TRIAL_SIGNAL] = EVENT_SIGNAL,     [TRIAL_APPROVE] = EVENT_APPROVAL,
         [TRIAL_REJECT] = EVENT_APPROVAL,   [TRIAL_RETRY] = EVENT_APPROVAL,
-        [TRIAL_CANCEL] = EVENT_RUN_CANCEL, [TRIAL_RESUME] = EVENT_RUN_RESUME,
+        [TRIAL_CANCEL] = EVENT_RUN_CANCEL, [TRIAL_PAUSE] = EVENT_RUN_PAUSE,
+        [TRIAL_RESUME] = EVENT_RUN_RESUME,
     };
     const char *by = json_text(ev->fields, "by");
     AUTO_BUF struct buf value = { 0 };

@@ -17,7 +17,7 @@ static const char *const members[] = {
     [TRIAL_APPROVE] = "at approve by comment values output",
     [TRIAL_REJECT] = "at reject by comment",
     [TRIAL_RETRY] = "at retry by comment",
-    [TRIAL_CANCEL] = "at cancel",
+    [TRIAL_CANCEL] = "at cancel compensate",
     [TRIAL_PAUSE] = "at pause",
     [TRIAL_RESUME] = "at resume",
 };
@@ -59,6 +59,9 @@ static bool read_event(const struct reader *r, const json_t *event, const char *
                      optional ? "%s is true, or the reason"
                               : "%s is the name of the signal or step",
                      acts[ret->act]);
+    const json_t *compensate = json_object_get(event, "compensate");
+    if (compensate && !json_is_boolean(compensate))
+        return fault(r, pointer, "compensate is true or false");
     return !at || suite_duration(r, at, pointer, &ret->at_ms);
 }
 

@@ -29,8 +29,7 @@ static bool read_count(const struct reader *r, const json_t *value, const char *
 /* A key names a step, or ends in its name. */
 static bool step_exists(const struct reader *r, const char *key, const char *pointer)
 {
-    const char *slash = strrchr(key, '/');
-    return definition_step(r->suite->def, bytes_of(slash ? slash + 1 : key)) ||
+    return mock_step(r->suite->def, bytes_of(key)) ||
            fault(r, pointer, "the workflow has no step %.100s", key);
 }
 

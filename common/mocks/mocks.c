@@ -26,12 +26,22 @@ void mocks_done(struct mocks *m)
     *m = (struct mocks){ 0 };
 }
 
-const struct mock *mocks_find(const struct mocks *m, struct bytes path)
+static struct bytes name_of(struct bytes path)
 {
     ASSERT(path.data);
     const char *slash = memrchr(path.data, '/', path.len);
-    struct bytes name = path;
-    if (slash) name = (struct bytes){ slash + 1, path.len - (size_t)(slash + 1 - path.data) };
+    if (!slash) return path;
+    return (struct bytes){ slash + 1, path.len - (size_t)(slash + 1 - path.data) };
+}
+
+const struct step_def *mock_step(const struct definition *def, struct bytes path)
+{
+    return definition_step(def, name_of(path));
+}
+
+const struct mock *mocks_find(const struct mocks *m, struct bytes path)
+{
+    struct bytes name = name_of(path);
     const struct mock *found = NULL;
     for (size_t i = 0; i < m->count; i++) {
         if (bytes_is(path, m->list[i].name)) return &m->list[i];

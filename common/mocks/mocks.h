@@ -54,6 +54,9 @@ void mocks_done(struct mocks *m);
 /* The mock of a step in one instance: by its whole path, else by its name. NULL: none. */
 const struct mock *mocks_find(const struct mocks *m, struct bytes path);
 
+/* The step that a path ends in (docs[3]/extract: extract), or NULL. */
+const struct step_def *mock_step(const struct definition *def, struct bytes path);
+
 /* A call, as the expressions of a mock see it. */
 struct mock_call {
     struct bytes path;  /* the step's whole path */

@@ -154,17 +154,10 @@ static bool may_be_mocked(const struct reader *r, const struct step_def *step)
     return strcmp(step->uses, "noop") != 0 || (r->also & MOCK_NOOP);
 }
 
-/* The step of a name or path. The name ends a path. */
-static const struct step_def *find_step(const struct definition *def, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    return definition_step(def, bytes_of(slash ? slash + 1 : name));
-}
-
 static bool read_mock(const struct reader *r, const char *name, json_t *value, const char *pointer,
                       struct mock *ret)
 {
-    const struct step_def *step = find_step(r->def, name);
+    const struct step_def *step = mock_step(r->def, bytes_of(name));
     ret->name = xstrdup(name);
     ret->step = step;
     if (!step) return fault(r, pointer, "the workflow has no step %.100s", name);

@@ -248,6 +248,11 @@ def test_what_was_done_is_undone(tmp_path):
     files = Files(tmp_path, [{**SAME, "name": n, "compensate": [{**SAME, "name": f"un{n}"}]} for n in ("a", "b")] +
                   [{"name": "boom", "type": "fail", "error": "no"}], on_error="rollback")
     assert files.problems({"expect": {"status": "rolled_back", "path": ["a", "b", "unb", "una"]}}) == [[]]
+    files = Files(tmp_path, [{**SAME, "name": "a", "compensate": [{**SAME, "name": "una"}]}, GET])
+    case = {"mocks": {"get": {"output": {}, "after": "9m"}}}
+    end = {"at": "1m", "cancel": "enough"}
+    assert files.problems({**case, "events": [end], "expect": {"status": "cancelled", "path": ["a"]}},
+                          {**case, "events": [{**end, "compensate": True}], "expect": {"status": "cancelled", "path": ["a", "una"]}}) == [[], []]
 
 
 def test_a_child_workflow_answers_as_mocked(tmp_path):
