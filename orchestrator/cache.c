@@ -138,12 +138,9 @@ static size_t collect_fields(const struct store_reply *hash, struct field *field
     return count;
 }
 
-/* false: the definition is not known yet, so the run cannot be read. */
-static bool load_run(struct partition *part, struct entry *entry, const struct store_reply *hash)
+bool cache_take(struct entry *entry, const struct field *fields, size_t count)
 {
-    if (store_count(hash) == 0) return true; /* does not exist */
-    AUTO_FREE struct field *fields = xcalloc(store_count(hash) / 2, sizeof *fields);
-    size_t count = collect_fields(hash, fields);
+    struct partition *part = entry->part;
     char sha[SHA256_HEX];
     struct err e = { 0 };
     if (!fields_definition(fields, count, sha)) {
@@ -161,7 +158,26 @@ static bool load_run(struct partition *part, struct entry *entry, const struct s
     }
     if (run_state_terminal(run_state_of(entry->run)))
         entry->stored_bytes = (int64_t)run_memory(entry->run);
+    entry->loading = false;
+    cache_account(entry);
     return true;
+}
+
+/* false: the definition is not known yet, so the run cannot be read. */
+static bool load_run(struct entry *entry, const struct store_reply *hash)
+{
+    if (store_count(hash) == 1) { /* "large" */
+        large_load(entry);
+        return true;
+    }
+    if (store_count(hash) == 0) { /* does not exist */
+        entry->loading = false;
+        cache_account(entry);
+        return true;
+    }
+    AUTO_FREE struct field *fields = xcalloc(store_count(hash) / 2, sizeof *fields);
+    size_t count = collect_fields(hash, fields);
+    return cache_take(entry, fields, count);
 }
 
 /* Takes what was read; entries whose definition is unknown stay loading and are asked for again. */
@@ -172,12 +188,7 @@ static bool load_take(struct load *load, const struct store_reply *reply)
     for (size_t i = 0; i < load->run_count; i++) {
         struct entry *entry = cache_find(part, bytes_of(load->runs[i]));
         if (!entry || !entry->loading) continue;
-        if (!load_run(part, entry, store_at(reply, 2 + i))) {
-            whole = false;
-            continue;
-        }
-        entry->loading = false;
-        cache_account(entry);
+        whole &= load_run(entry, store_at(reply, 2 + i));
     }
     for (size_t i = 0; i < load->key_count; i++) {
         struct start_key *key = map_get(&part->keys, bytes_of(load->keys[i]));
@@ -228,6 +239,7 @@ static void load_send(struct load *load)
     }
     size_t keys = args.count;
     args_add_int(&args, (int64_t)load->run_count);
+    args_add_int(&args, shard->options.load_fields_max);
     AUTO_FREE struct bytes *argv = args_views(&args);
     partition_await(part);
     store_script(shard->store, shard_script(shard, SCRIPT_LOAD), keys, argv, args.count, on_load,

@@ -18,6 +18,7 @@
 #include "common/io/loop.h"
 #include "common/io/store.h"
 #include "common/proto/keys.h"
+#include "orchestrator/engine/arena.h"
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/shard.h"
 
@@ -79,6 +80,7 @@ struct entry {
     size_t memory;
     uint32_t pins; /* uncommitted batches and recoveries that hold it */
     bool loading;
+    bool large;            /* it is being read in pieces */
     uint32_t asked;        /* in which load_round */
     uint32_t batch_events; /* of it in the batch that is being folded */
     bool in_batch;         /* touched by the batch that is being folded */
@@ -110,6 +112,14 @@ void cache_drop_partition(struct partition *part);
  * load_round after a while; a read of another place reloads the partition. */
 void cache_load(struct partition *part, struct entry **entries, size_t entry_count,
                 struct start_key **keys, size_t key_count);
+/* Takes the stored fields of an entry that is loading. false: its definition is not known yet, or
+ * they are damaged. */
+bool cache_take(struct entry *entry, const struct field *fields, size_t count);
+
+/* --- load_large.c: a run with too many fields for one script --- */
+
+/* Reads it in pieces, then cache_take; unless it is under way. */
+void large_load(struct entry *entry);
 
 /* --- args.c: the arguments of a script, kept because a commit may be asked again --- */
 
@@ -448,6 +458,7 @@ void triggers_update(struct triggers *t); /* the catalogue changed */
     X(TAKEOVER, takeover)     \
     X(COMMIT, commit)         \
     X(LOAD, load)             \
+    X(FIELDS, fields)         \
     X(TIMERS, timers)         \
     X(MARKS, marks)           \
     X(PLACE, place)           \

@@ -12,6 +12,9 @@
 #include "common/io/loop.h"
 #include "common/io/store.h"
 
+/* A run with more fields is read in pieces: so many keep Redis for about four milliseconds. */
+#define LOAD_FIELDS_MAX 4000
+
 struct shard_options {
     const char *prefix;       /* of topics and keys */
     const char *name;         /* of this owner, unique: host, pid and thread */
@@ -23,6 +26,7 @@ struct shard_options {
     uint64_t cache_bytes_max;     /* run states in memory */
     uint64_t retention_bytes_max; /* that finished runs may hold in Redis, over all partitions */
     uint32_t snapshot_ms;         /* between two rounds of snapshots; see snapshot.c */
+    uint32_t load_fields_max;     /* of a run that is read by one script; 0: any number */
     struct bus_options bus;       /* log is set by the shard */
     struct store_options store;
     const struct log *log;

@@ -211,6 +211,7 @@ static void read_slice(struct round *r)
     }
     size_t keys = args.count;
     args_add_int(&args, (int64_t)r->slice);
+    args_add_int(&args, 0); /* a snapshot is of one place */
     ask(r, SCRIPT_LOAD, keys, &args, on_slice);
 }
 

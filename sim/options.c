@@ -4,6 +4,7 @@
  * alone and in every company. */
 #include "sim/options.h"
 
+#include "orchestrator/shard.h"
 #include "sim/world.h"
 
 static const char *const fault_names[] = {
@@ -69,6 +70,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.tasks_partitions = (uint32_t)prng_range(p, 1, 3);
     o.pipeline = (uint32_t)prng_range(p, 1, 4);
     o.snapshot_ms = (uint32_t)prng_range(p, 500, 10000);
+    o.load_fields_max = seed % 4 < 2 ? 8 : LOAD_FIELDS_MAX;
     o.inflight_max = prng_below(p, 3) ? 1000 : (uint32_t)prng_range(p, 1, 8);
     o.cache_bytes_max = prng_below(p, 2) ? 64 << 20 : prng_range(p, 0, 20000);
     o.retention_bytes_max = 64 << 20;

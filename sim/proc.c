@@ -70,6 +70,7 @@ static void start_orchestrator(struct proc *p, const struct log *log)
                                                    .cache_bytes_max = o->cache_bytes_max,
                                                    .retention_bytes_max = o->retention_bytes_max,
                                                    .snapshot_ms = o->snapshot_ms,
+                                                   .load_fields_max = o->load_fields_max,
                                                    .bus = bus_settings(p, log),
                                                    .store = store_settings(p, log),
                                                    .log = log },

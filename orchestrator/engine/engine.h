@@ -188,6 +188,11 @@ size_t run_pending_fields(const struct run *run);
  * or a field belongs to no step; payloads are taken as they are. */
 MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
                                 const struct field *fields, size_t count, struct err *e);
+/* For a run that is too large to be read at once: the names (no values) of the fields that run_load
+ * needs, as far as those that are given tell; these are named as well. Asked again with what was
+ * read, until it names nothing new. */
+void run_needs(const struct definition *def, const struct field *fields, size_t count,
+               struct fields *ret);
 /* The definition's sha256 in stored fields, copied. false: no head. */
 MUST_CHECK bool fields_definition(const struct field *fields, size_t count, char ret[SHA256_HEX]);
 /* What `tutti status --json` shows (schemas/run.schema.json), from stored fields; def may be NULL

@@ -22,7 +22,7 @@
 
 #include <stdlib.h>
 
-static void field_add(struct fields *f, struct bytes name, struct bytes value)
+void fields_append(struct fields *f, struct bytes name, struct bytes value)
 {
     if (f->count == f->cap) {
         f->cap = f->cap ? 2 * f->cap : 16;
@@ -49,7 +49,7 @@ static void add_copy(struct fields *f, struct bytes name, const char *value, siz
 {
     struct bytes copy = { 0 };
     if (value) copy = arena_copy(&f->arena, (struct bytes){ .data = value, .len = len });
-    field_add(f, name, copy);
+    fields_append(f, name, copy);
 }
 
 static void add_member(struct buf *b, const char *name, struct bytes text)
@@ -207,8 +207,8 @@ static void body_changes(const struct run *run, struct body *body, struct fields
         page_field_name(&name, run, body, p);
         buf_reset(&text);
         encode_page(run, body, p, &text);
-        field_add(ret, arena_copy(&ret->arena, buf_bytes(&name)),
-                  arena_copy(&ret->arena, buf_bytes(&text)));
+        fields_append(ret, arena_copy(&ret->arena, buf_bytes(&name)),
+                      arena_copy(&ret->arena, buf_bytes(&text)));
         body->pages[p] = PAGE_STORED;
     }
     output_changes(run, body, ret);
@@ -277,7 +277,7 @@ static void erased_changes(struct run *run, struct fields *ret)
 {
     if (!run->aside) return;
     for (size_t i = 0; i < run->aside->erased_count; i++) {
-        field_add(ret, arena_text(&ret->arena, run->aside->erased[i]), (struct bytes){ 0 });
+        fields_append(ret, arena_text(&ret->arena, run->aside->erased[i]), (struct bytes){ 0 });
         free(run->aside->erased[i]);
     }
     run->aside->erased_count = 0;
@@ -290,8 +290,8 @@ static void transition_changes(struct run *run, struct fields *ret)
         AUTO_BUF struct buf name = { 0 };
         buf_add_text(&name, "t:");
         buf_add_int(&name, t->number);
-        field_add(ret, arena_copy(&ret->arena, buf_bytes(&name)),
-                  arena_copy(&ret->arena, (struct bytes){ .data = t->text, .len = t->len }));
+        fields_append(ret, arena_copy(&ret->arena, buf_bytes(&name)),
+                      arena_copy(&ret->arena, (struct bytes){ .data = t->text, .len = t->len }));
         run->unsaved = t->next;
         free(t);
     }
@@ -321,6 +321,23 @@ bool run_changed(const struct run *run)
     return run->changed != 0;
 }
 
+/* What most runs do not have. */
+static void aside_changes(const struct run *run, struct fields *ret)
+{
+    AUTO_BUF struct buf b = { 0 };
+    if (run->changed & RUN_UNDO) {
+        undo_encode(run, &b);
+        fields_append(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_CLOSED) {
+        buf_reset(&b);
+        closed_encode(run, &b);
+        fields_append(ret, BYTES_LIT("c"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_SIGNALS)
+        add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
+}
+
 void run_changes(struct run *run, struct fields *ret)
 {
     if (!run->changed) return;
@@ -328,31 +345,20 @@ void run_changes(struct run *run, struct fields *ret)
     erased_changes(run, ret);
     if (run->changed & RUN_NEW) {
         encode_head(run, &b);
-        field_add(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(&b)));
+        fields_append(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(&b)));
         add_copy(ret, BYTES_LIT("i"), run->input, run->input_len);
         buf_reset(&b);
     }
     /* Whatever changes, the skeleton does: it holds the time. */
     encode_skeleton(run, &b);
-    field_add(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
+    fields_append(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
     if (run->changed & RUN_LATE) {
         buf_reset(&b);
         late_encode(run, &b);
-        field_add(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
+        fields_append(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
-    if (run->changed & RUN_UNDO) {
-        buf_reset(&b);
-        undo_encode(run, &b);
-        field_add(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
-    }
-    if (run->changed & RUN_CLOSED) {
-        buf_reset(&b);
-        closed_encode(run, &b);
-        field_add(ret, BYTES_LIT("c"), arena_copy(&ret->arena, buf_bytes(&b)));
-    }
-    if (run->changed & RUN_SIGNALS)
-        add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
+    aside_changes(run, ret);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
     scope_changes(run, run->root, ret);

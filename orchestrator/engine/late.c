@@ -67,7 +67,7 @@ bool late_load(struct run *run, struct bytes text, struct err *e)
     AUTO_JSON *list = json_parse(text, e);
     size_t i;
     json_t *entry;
-    bool ok = list && json_is_array(list) && json_array_size(list) <= LATE_MAX;
+    bool ok = json_is_array(list) && json_array_size(list) <= LATE_MAX;
     json_array_foreach(list, i, entry) {
         const char *path = json_string_value(json_array_get(entry, 0));
         json_int_t attempts = json_integer_value(json_array_get(entry, 1));

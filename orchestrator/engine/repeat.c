@@ -135,6 +135,7 @@ static void list_encode(json_t *list, struct buf *ret, uint32_t **ret_offsets)
 static bool list_take(struct run *run, struct body *body, json_t *list, uint32_t *ret_items,
                       struct err *e)
 {
+    *ret_items = 0;
     if (!json_is_array(list)) return err_fail(e, ERR_INVALID, "over: the value is not a list");
     size_t count = json_array_size(list), batch = MAX(run->def->steps[body->owner].batch, 1u);
     size_t items = (count + batch - 1) / batch;
@@ -167,7 +168,7 @@ static bool list_make(struct fold *f, struct body *body, uint32_t *ret_items, st
 
 bool map_restore_list(struct fold *f, struct body *body, struct bytes stored, struct err *e)
 {
-    uint32_t items;
+    uint32_t items = 0;
     bool ok;
     if (stored.data) {
         AUTO_JSON *list = json_parse(stored, e);
@@ -217,7 +218,7 @@ void map_start(struct fold *f, uint32_t index)
 {
     struct err e = { 0 };
     struct body *body = body_new(f->run, step_scope(f, index), index);
-    uint32_t items;
+    uint32_t items = 0;
     if (!list_make(f, body, &items, &e)) {
         body_free(f->run, body);
         fail_limit(f, index, &e);

@@ -313,6 +313,10 @@ struct run *run_new(const struct definition *def, struct bytes id,
                     const struct bytes texts[TEXT_COUNT]);
 char *bytes_dup(struct bytes value);
 
+/* --- fields.c --- */
+/* Both views live as long as f's arena, or longer. */
+void fields_append(struct fields *f, struct bytes name, struct bytes value);
+
 /* --- scope.c: instances of scopes --- */
 
 /* The instance around; NULL: it is the run's. */

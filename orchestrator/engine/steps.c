@@ -115,18 +115,17 @@ static struct bytes make_key_header(struct fold *f, uint32_t index, void **arena
 {
     const struct step *s = step_get(f, index);
     if (f->idempotency.len) return arena_copy(arena, buf_bytes(&f->idempotency));
-    /* The provider has answered: the next attempt is a new request to it. */
-    char text[RUN_ID_MAX + 16 + 8];
-    int n = s->definite ? snprintf(text, sizeof text, "/%u", s->definite) : 0;
     struct bytes path = step_path(f, index);
-    size_t id = strlen(f->run->id), len = id + 1 + path.len + (size_t)n;
-    char *key = arena_alloc(arena, len + 1);
-    memcpy(key, f->run->id, id);
-    key[id] = '/';
-    memcpy(key + id + 1, path.data, path.len);
-    memcpy(key + id + 1 + path.len, text, (size_t)n);
-    key[len] = '\0';
-    return (struct bytes){ .data = key, .len = len };
+    AUTO_BUF struct buf key = { 0 };
+    buf_reserve(&key, sizeof f->run->id + path.len + 8);
+    buf_add(&key, f->run->id, sizeof f->run->id - 1);
+    buf_add_char(&key, '/');
+    buf_add(&key, path.data, path.len);
+    if (s->definite) { /* the provider has answered: the next attempt is a new request to it */
+        buf_add_char(&key, '/');
+        buf_add_int(&key, s->definite);
+    }
+    return arena_copy(arena, buf_bytes(&key));
 }
 
 static struct bytes text_header(struct fold *f, enum run_text which)

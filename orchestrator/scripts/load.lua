@@ -1,12 +1,15 @@
 -- Reads runs and start keys together with the place they stand for: what was read under another (epoch, off) than the
 -- owner holds must not be used.
--- KEYS: p:{p}, n_run * run, then start keys   ARGV: n_run
--- -> { epoch, off (-1 where there is none), run fields ..., start keys' run ids ('' where there is none) ... }
+-- A run with very many fields would hold up Redis: it is read in pieces (fields.lua).
+-- KEYS: p:{p}, n_run * run, then start keys   ARGV: n_run, fields that a run may have (0: any number)
+-- -> { epoch, off (-1 where there is none), run fields ... ({ 'large' } where it has more), start keys' run ids ('' where
+--      there is none) ... }
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
 local out = { h[1] or '-1', h[2] or '-1' }
-local n = tonumber(ARGV[1])
+local n, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 for k = 2, #KEYS do
-    if k <= n + 1 then out[k + 1] = redis.call('HGETALL', KEYS[k])
+    if k <= n + 1 and most > 0 and redis.call('HLEN', KEYS[k]) > most then out[k + 1] = { 'large' }
+    elseif k <= n + 1 then out[k + 1] = redis.call('HGETALL', KEYS[k])
     else out[k + 1] = redis.call('GET', KEYS[k]) or '' end
 end
 return out

@@ -9,9 +9,9 @@
 #include "common/base/limits.h"
 #include "tests/redis/ask.h"
 
-extern const char script_takeover[], script_commit[], script_load[], script_marks[], script_place[],
-    script_timers[], script_generation[], script_installation[], script_purge[], script_restore[],
-    script_survey[], script_snapped[], script_trying[];
+extern const char script_takeover[], script_commit[], script_load[], script_fields[],
+    script_marks[], script_place[], script_timers[], script_generation[], script_installation[],
+    script_purge[], script_restore[], script_survey[], script_snapped[], script_trying[];
 
 #define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
@@ -383,9 +383,20 @@ Test(load, it_reads_runs_and_start_keys_with_the_place_and_tells_what_is_absent)
     struct redis r = redis_owned();
     COMMAND(&r, "HSET r1 a 1 b 2");
     COMMAND(&r, "SET k1 run1");
-    EQ(ask(&r, script_load, "p r1 r2 k1 k2 / 2"), "10 11 [a 1 b 2] [] run1 -");
-    EQ(ask(&r, script_load, "p k1 / 0"), "10 11 run1");
-    EQ(ask(&r, script_load, "none r1 / 1"), "-1 -1 [a 1 b 2]");
+    EQ(ask(&r, script_load, "p r1 r2 k1 k2 / 2 0"), "10 11 [a 1 b 2] [] run1 -");
+    EQ(ask(&r, script_load, "p k1 / 0 2"), "10 11 run1");
+    EQ(ask(&r, script_load, "none r1 / 1 2"), "-1 -1 [a 1 b 2]");
+    redis_stop(&r);
+}
+
+Test(load, a_run_with_many_fields_is_read_in_pieces)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET r1 a 1 b 2 c 3");
+    COMMAND(&r, "HSET r2 a 1");
+    EQ(ask(&r, script_load, "p r1 r2 / 2 2"), "10 11 [large] [a 1]");
+    EQ(ask(&r, script_fields, "p r1 / c x a"), "10 11 3 nil 1");
+    EQ(ask(&r, script_fields, "none r1 / b"), "-1 -1 2");
     redis_stop(&r);
 }
 
