@@ -310,9 +310,10 @@ static inline struct val call_text(const struct call *c, enum val_type type, str
     X(convert_uint)                                                                              \
     X(convert_double)                                                                            \
     X(convert_string)                                                                            \
-    X(convert_bool) X(convert_bytes) X(convert_timestamp) X(convert_duration) X(convert_dyn)     \
-        X(convert_type) X(convert_base64_encode) X(convert_base64_decode) X(optional_of)         \
-            X(optional_none) X(optional_of_non_zero) X(optional_has_value) X(optional_value)     \
+    X(convert_bool)                                                                              \
+    X(convert_bytes) X(convert_timestamp) X(convert_duration) X(convert_dyn) X(convert_type)     \
+        X(convert_base64_encode) X(convert_base64_decode) X(optional_of) X(optional_none)        \
+            X(optional_of_non_zero) X(optional_has_value) X(optional_value)                      \
                 X(optional_or) /* strings.c, format.c */                                         \
         X(string_contains) X(string_starts_with) X(string_ends_with) X(string_matches)           \
             X(string_lower_ascii) X(string_upper_ascii) X(string_trim) X(string_reverse)         \
