@@ -421,6 +421,8 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output);
 /* The step has failed for good: its fallback begins, or it is FAILED. error is copied. */
 void step_fail(struct fold *f, uint32_t index, struct bytes error);
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure);
+/* What was to be evaluated could not be, or is too large. */
+void step_fail_evaluation(struct fold *f, uint32_t index, const struct err *e);
 /* One attempt has failed: another one follows after a while, or step_fail. */
 void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *failure);
 void step_timed_out(struct fold *f, uint32_t index);
