@@ -208,9 +208,7 @@ void step_issue(struct fold *f, uint32_t index, bool served)
         return;
     }
     if (!step_make_task(f, index, &e)) {
-        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-        struct failure failure = failure_of(type, index, &e);
-        step_fail_with(f, index, &failure);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     if (f->read_mutable) step_save_task(f, index);
@@ -257,9 +255,7 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
                  PAYLOAD_BYTES_MAX);
     }
     if (e.kind != ERR_NONE) {
-        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-        struct failure failure = failure_of(type, index, &e);
-        step_fail_with(f, index, &failure);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     bool null = bytes_is(output, "null");
@@ -332,6 +328,13 @@ void step_fail_with(struct fold *f, uint32_t index, const struct failure *failur
     AUTO_BUF struct buf error = { 0 };
     failure_encode(f, &error, &complete);
     step_fail(f, index, buf_bytes(&error));
+}
+
+void step_fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
+{
+    enum error_type type = e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
+    struct failure failure = failure_of(type, index, e);
+    step_fail_with(f, index, &failure);
 }
 
 /* --- failures of an attempt --- */
