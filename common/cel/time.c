@@ -185,7 +185,7 @@ static bool add_part(const char **p, const char *end, int64_t *sum)
     return !__builtin_sub_overflow(*sum, whole, sum) && !__builtin_sub_overflow(*sum, rest, sum);
 }
 
-bool duration_parse(struct bytes text, int64_t *ret_ns)
+bool span_parse(struct bytes text, int64_t *ret_ns)
 {
     const char *p = text.data, *end = text.data + text.len;
     bool negative = is_next(&p, end, '-');
@@ -201,7 +201,7 @@ bool duration_parse(struct bytes text, int64_t *ret_ns)
     return true;
 }
 
-void duration_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX])
+void span_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX])
 {
     char fraction[16];
     int64_t s = ns / NS_PER_S;

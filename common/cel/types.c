@@ -27,8 +27,8 @@ const struct type *type_simple(enum type_kind kind)
 
 const struct type *type_param(struct typing *t)
 {
-    struct type *type = arena_alloc(t->arena, sizeof *type);
-    t->found = arena_grow(t->arena, t->found, t->count, &t->cap, sizeof *t->found);
+    struct type *type = scope_alloc(t->scope, sizeof *type);
+    t->found = scope_grow(t->scope, t->found, t->count, &t->cap, sizeof *t->found);
     *type = (struct type){ .kind = TYPE_PARAM, .id = (uint32_t)t->count };
     t->found[t->count++] = NULL;
     return type;
@@ -38,7 +38,7 @@ const struct type *type_param(struct typing *t)
 static const struct type *with_params(struct typing *t, const struct type *like,
                                       const struct type *const *params, uint32_t count)
 {
-    struct type *type = arena_alloc(t->arena, sizeof *type);
+    struct type *type = scope_alloc(t->scope, sizeof *type);
     *type = *like;
     type->params = params;
     type->count = count;
@@ -50,7 +50,7 @@ static const struct type *with_params(struct typing *t, const struct type *like,
 
 const struct type *type_of_one(struct typing *t, enum type_kind kind, const struct type *part)
 {
-    const struct type **params = arena_alloc(t->arena, sizeof *params);
+    const struct type **params = scope_alloc(t->scope, sizeof *params);
     params[0] = part;
     return with_params(t, type_simple(kind), params, 1);
 }
@@ -58,7 +58,7 @@ const struct type *type_of_one(struct typing *t, enum type_kind kind, const stru
 const struct type *type_of_two(struct typing *t, enum type_kind kind, const struct type *key,
                                const struct type *value)
 {
-    const struct type **params = arena_alloc(t->arena, 2 * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, 2 * sizeof *params);
     params[0] = key;
     params[1] = value;
     return with_params(t, type_simple(kind), params, 2);
@@ -75,7 +75,7 @@ const struct type *type_final(struct typing *t, const struct type *type)
     type = type_found(t, type);
     if (type->kind == TYPE_PARAM) return type_simple(TYPE_DYN);
     if (type->count == 0) return type;
-    const struct type **params = arena_alloc(t->arena, type->count * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, type->count * sizeof *params);
     for (uint32_t i = 0; i < type->count; i++) params[i] = type_final(t, type->params[i]);
     return with_params(t, type, params, type->count);
 }
@@ -89,7 +89,7 @@ const struct type *type_fresh(struct typing *t, const struct type *type,
         return fresh[type->id];
     }
     if (type->count == 0) return type;
-    const struct type **params = arena_alloc(t->arena, type->count * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, type->count * sizeof *params);
     for (uint32_t i = 0; i < type->count; i++) params[i] = type_fresh(t, type->params[i], fresh);
     return with_params(t, type, params, type->count);
 }
@@ -111,7 +111,7 @@ void type_undo(struct typing *t, size_t mark)
 
 void type_bind(struct typing *t, const struct type *param, const struct type *type)
 {
-    t->trail = arena_grow(t->arena, t->trail, t->trail_len, &t->trail_cap, sizeof *t->trail);
+    t->trail = scope_grow(t->scope, t->trail, t->trail_len, &t->trail_cap, sizeof *t->trail);
     t->trail[t->trail_len++] = (struct type_bound){ param->id, t->found[param->id] };
     t->found[param->id] = type;
 }
