@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Types with parameters, after the inference of cel-go's checker: a parameter is bound to the first
- * type that it meets, and to a more general one that it meets later; dyn fits everything.
+ * type that it meets, and to a more general one that it meets later; dyn fits everything, and what
+ * was a part of it is dyn.
  */
 #include "common/cel/types.h"
 
@@ -170,12 +171,24 @@ static bool bind(struct typing *t, const struct type *param, const struct type *
     return true;
 }
 
+/* Whatever the parameters in a type stand for may be anything. */
+static void loosen(struct typing *t, const struct type *type)
+{
+    if (type->kind == TYPE_PARAM && type_found(t, type)->kind != TYPE_DYN)
+        type_bind(t, type, type_simple(TYPE_DYN));
+    for (uint32_t i = 0; i < type->count; i++) loosen(t, type->params[i]);
+}
+
 static bool unify(struct typing *t, const struct type *a, const struct type *b, int depth)
 {
     if (depth > DEPTH_MAX) return false;
     if (b->kind == TYPE_PARAM) return bind(t, b, a, depth);
     if (a->kind == TYPE_PARAM) return bind(t, a, b, depth);
-    if (a->kind == TYPE_DYN || b->kind == TYPE_DYN) return true;
+    if (a->kind == TYPE_DYN || b->kind == TYPE_DYN) {
+        loosen(t, a);
+        loosen(t, b);
+        return true;
+    }
     if (a->kind == TYPE_NULL && is_nullable(b)) return true;
     if (b->kind == TYPE_NULL && is_nullable(a)) return true;
     if (!same_head(a, b)) return false;

@@ -63,6 +63,9 @@ Test(cel_check, every_node_has_a_type)
         { "1 == 'a'", "bool" },
         { "1 < 1.5", "bool" },
         { "[].map(v, v)[0]", "dyn" },
+        { "([1] + x)[0]", "dyn" },
+        { "(x + [1])[0] + 'a'", "string" },
+        { "optional.of(1).or(x).value()", "dyn" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) expect_type(cases[i][0], cases[i][1]);
 }

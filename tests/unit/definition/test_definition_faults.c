@@ -55,6 +55,7 @@ static const struct {
       "12:20: 'b' reads step 'a' of another branch of 'both'; only steps after 'both'" },
     { "33-schedule-trigger.yaml", "4:5: 'schedule' is not supported by this version" },
     { "34-many-faults.yaml", "1:11: 'workflow' must be a name" },
+    { "35-cel-types.yaml", "6:37: in the expression: no such overload: +(string, int)" },
 };
 
 static char *faults_of(const char *file, size_t *ret_count)
