@@ -317,8 +317,7 @@ static bool check_op(const struct template_op *op, size_t *ret_offset, struct er
     return true;
 }
 
-bool template_check(const struct template *t, char **ret_pointer, size_t *ret_offset,
-                    struct err *e)
+bool template_check(const struct template *t, char **ret_pointer, size_t *ret_offset, struct err *e)
 {
     for (size_t i = 0; i < t->count; i++) {
         const struct template_op *op = &t->ops[i];

@@ -115,7 +115,8 @@ static uint64_t key_hash(const struct val *key)
 {
     if (key->type == VAL_STRING) return hash_bytes(key->text);
     uint64_t number = key->type == VAL_BOOL ? key->b : key->u;
-    return (number + 1) * 0x9E3779B97F4A7C15ULL; /* Fibonacci hashing, Knuth 6.4 */
+    number = (number + 1) * 0x9E3779B97F4A7C15ULL; /* Fibonacci hashing, Knuth 6.4 */
+    return number ^ number >> 32;                  /* the upper bits are the good ones */
 }
 
 static bool key_equal(const struct val *a, const struct val *b)
