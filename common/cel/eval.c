@@ -252,7 +252,7 @@ static bool eval_call(struct eval *ev, const struct node *n, const struct val *t
                       struct val *ret)
 {
     if (!n->function) return call_unknown(ev, n);
-    if ((n->function->how & CALL_LAZY) && target->type == VAL_OPTIONAL && target->inner) {
+    if ((n->function->how & CALL_LAZY) && target && target->type == VAL_OPTIONAL && target->inner) {
         *ret = strcmp(n->function->name, "or") == 0 ? *target : *target->inner;
         return true;
     }

@@ -21,11 +21,11 @@ static inline struct scope scope_on(void *memory, size_t size)
 /* Releases everything that was allocated, adopted or held. */
 void scope_done(struct scope *a);
 
-/* Aligned for any type, not cleared. scope_more is the slow way of it. */
+/* Aligned for any type, not cleared, never NULL. scope_more is the slow way of it. */
 void *scope_more(struct scope *a, size_t bytes);
 static inline void *scope_alloc(struct scope *a, size_t bytes)
 {
-    bytes = (bytes + 15) & ~(size_t)15;
+    bytes = (bytes + !bytes + 15) & ~(size_t)15;
     if ((size_t)(a->end - a->at) < bytes) return scope_more(a, bytes);
     void *p = a->at;
     a->at += bytes;
