@@ -303,27 +303,27 @@ static inline struct val call_text(const struct call *c, enum val_type type, str
     return (struct val){ .type = type, .text = scope_adopt(c->ev->scope, text) };
 }
 
-#define FUNCTIONS(X)                                                                             \
-    /* convert.c */                                                                              \
-    X(convert_size)                                                                              \
-    X(convert_int)                                                                               \
-    X(convert_uint)                                                                              \
-    X(convert_double)                                                                            \
-    X(convert_string) X(convert_bool) X(convert_bytes) X(convert_timestamp) X(convert_duration)  \
-        X(convert_dyn) X(convert_type) X(base64_encode) X(base64_decode) X(optional_of)          \
-            X(optional_none) X(optional_of_non_zero) X(optional_has_value) X(optional_value)     \
-                X(optional_or) /* strings.c, format.c */                                         \
-        X(string_contains) X(string_starts_with) X(string_ends_with) X(string_matches)           \
-            X(string_lower_ascii) X(string_upper_ascii) X(string_trim) X(string_reverse)         \
-                X(string_split) X(string_join) X(string_replace) X(string_substring)             \
-                    X(string_index_of) X(string_last_index_of) X(string_char_at) X(string_quote) \
-                        X(string_format) /* math.c */                                            \
-        X(math_greatest) X(math_least) X(math_abs) X(math_ceil) X(math_floor) X(math_round)      \
-            X(math_trunc) X(math_sign) X(math_is_nan) X(math_is_inf) X(math_is_finite)           \
-                X(math_bit_and) X(math_bit_or) X(math_bit_xor) X(math_bit_not)                   \
-                    X(math_bit_shift_left) X(math_bit_shift_right) /* time.c */                  \
-        X(time_full_year) X(time_month) X(time_day_of_month) X(time_date) X(time_day_of_week)    \
-            X(time_day_of_year) X(time_hours) X(time_minutes) X(time_seconds) X(time_milliseconds)
+/* clang-format off */
+#define FUNCTIONS(X) \
+    /* convert.c */ \
+    X(convert_size) X(convert_int) X(convert_uint) X(convert_double) X(convert_string) \
+    X(convert_bool) X(convert_bytes) X(convert_timestamp) X(convert_duration) X(convert_dyn) \
+    X(convert_type) X(base64_encode) X(base64_decode) X(optional_of) X(optional_none) \
+    X(optional_of_non_zero) X(optional_has_value) X(optional_value) X(optional_or) \
+    /* strings.c, format.c */ \
+    X(string_contains) X(string_starts_with) X(string_ends_with) X(string_matches) \
+    X(string_lower_ascii) X(string_upper_ascii) X(string_trim) X(string_reverse) X(string_split) \
+    X(string_join) X(string_replace) X(string_substring) X(string_index_of) \
+    X(string_last_index_of) X(string_char_at) X(string_quote) X(string_format) \
+    /* math.c */ \
+    X(math_greatest) X(math_least) X(math_abs) X(math_ceil) X(math_floor) X(math_round) \
+    X(math_trunc) X(math_sign) X(math_is_nan) X(math_is_inf) X(math_is_finite) X(math_bit_and) \
+    X(math_bit_or) X(math_bit_xor) X(math_bit_not) X(math_bit_shift_left) \
+    X(math_bit_shift_right) \
+    /* time.c */ \
+    X(time_full_year) X(time_month) X(time_day_of_month) X(time_date) X(time_day_of_week) \
+    X(time_day_of_year) X(time_hours) X(time_minutes) X(time_seconds) X(time_milliseconds)
+/* clang-format on */
 #define X(name) bool name(const struct call *c, struct val *ret);
 FUNCTIONS(X)
 #undef X
