@@ -402,7 +402,7 @@ void partition_housekeep(struct partition *part);
 
 /* --- catalogue.c: definitions and queues --- */
 
-struct queue {
+struct queue { /* of one priority */
     char *name, *topic;
     int32_t partitions; /* 0: not known yet */
     bool asking;
@@ -417,7 +417,8 @@ bool catalogue_ready(const struct catalogue *c); /* was read to its end once */
 const struct definition *catalogue_find(struct catalogue *c, const char *sha256);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
-const struct queue *catalogue_queue(const struct catalogue *c, const char *name);
+const struct queue *catalogue_queue(const struct catalogue *c, const char *name,
+                                    enum priority priority);
 void catalogue_tick(struct catalogue *c); /* asks again for what is not known yet */
 
 /* --- dlq.c --- */

@@ -67,6 +67,7 @@ struct effect {
     enum effect_kind kind;
     char task_id[TASK_ID_MAX];         /* TASK, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
+    enum priority priority;            /* TASK */
     struct bytes header[HEADER_COUNT]; /* TASK: our headers; CANCEL, SETTLE: the run id alone */
     const struct ce_header {
         const char *name;

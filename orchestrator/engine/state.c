@@ -170,6 +170,7 @@ void fold_end(struct fold *f)
     buf_done(&f->payload);
     buf_done(&f->secrets);
     buf_done(&f->idempotency);
+    buf_done(&f->cache_key);
 }
 
 /* --- a run --- */

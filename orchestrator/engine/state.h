@@ -94,7 +94,7 @@ struct fold {
     bool read_mutable;   /* something was read that may change while the task is out */
     json_t *input_json, *vars_json, *run_error_json, **result_json;
     /* The task that is being made. */
-    struct buf payload, secrets, idempotency;
+    struct buf payload, secrets, idempotency, cache_key;
 };
 
 /* --- state.c --- */
