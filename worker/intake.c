@@ -79,6 +79,7 @@ static void take(struct worker *w, struct source *s, uint64_t ticket, const stru
     c->task = *task;
     c->attempt = r->message.header[HEADER_ATTEMPT];
     c->part = part_of(w, task->reply_topic, task->reply_partition);
+    c->state = CALL_ASKING; /* until it waits, or rides */
     struct call *other = call_of_task(w, task->task_id);
     if (other && (other->started || bytes_equal(other->task.gen, task->gen))) {
         call_ride(c, other);

@@ -24,7 +24,7 @@
 #define DRAIN_MAX     512   /* records a stream delivers before the others get their turn */
 #define LOG_REPEAT_MS 60000 /* the same complaint of the client is logged once in this time */
 #define LOG_SLOTS     32
-#define HEADER_SLOTS  128 /* power of two, > 2 * HEADER_COUNT */
+#define HEADER_SLOTS 128 /* power of two, > 2 * HEADER_COUNT */
 #define EXTRA_MAX     HEADER_COUNT_MAX
 
 /* --- handles and blocking questions (bus_jobs.c) --- */
