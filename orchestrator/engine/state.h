@@ -257,7 +257,7 @@ struct fold {
     json_t *input_json, *vars_json, *run_error_json, *signals_json;
     struct names *names;
     /* The task that is being made. */
-    struct buf payload, secrets, idempotency;
+    struct buf payload, secrets, idempotency, cache_key;
 };
 
 /* --- state.c --- */
