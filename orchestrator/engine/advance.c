@@ -319,6 +319,16 @@ static bool step_counts(struct fold *f)
     return true;
 }
 
+/* A kind that this program does not know how to run. */
+static void fail_unknown(struct fold *f, uint32_t index)
+{
+    struct err e;
+    err_fail(&e, ERR_UNSUPPORTED, "steps of type %s cannot be run yet",
+             step_kind_name(f->def->steps[index].kind));
+    struct failure failure = failure_of(ERROR_INTERNAL, index, &e);
+    step_fail_with(f, index, &failure);
+}
+
 static void step_start(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
@@ -346,8 +356,10 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_TASK:
     case STEP_LLM:
     case STEP_HTTP:
-    case STEP_EXEC: step_issue(f, index, false); break;
-    default: ASSERT(false); break; /* no definition has them yet */
+    case STEP_EXEC:
+    case STEP_WEBHOOK:
+    case STEP_EMIT: step_issue(f, index, false); break;
+    default: fail_unknown(f, index); break;
     }
 }
 
