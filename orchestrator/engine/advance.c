@@ -386,7 +386,7 @@ static void step_start(struct fold *f, uint32_t index)
     case STEP_WEBHOOK:
     case STEP_EMIT:
     case STEP_ROUTER: step_issue(f, index, false); break;
-    default: ASSERT(false); break; /* no definition has them yet */
+    case STEP_KIND_COUNT: ASSERT(false); break;
     }
     limit_start(f, index);
 }
