@@ -78,13 +78,13 @@ static size_t code_points(struct bytes text, size_t count)
 void term_caret(struct buf *ret, struct bytes text, uint32_t line, uint32_t column)
 {
     enum { BEFORE_MAX = 60, SHOWN_MAX = 100 };
-    while (line > 1 && text.len > 0) {
-        const char *end = memchr(text.data, '\n', text.len);
-        size_t skipped = end ? (size_t)(end - text.data) + 1 : text.len;
+    for (; line > 1; line--) {
+        const char *end = text.len ? memchr(text.data, '\n', text.len) : NULL;
+        if (!end) return;
+        size_t skipped = (size_t)(end - text.data) + 1;
         text = (struct bytes){ text.data + skipped, text.len - skipped };
-        line--;
     }
-    if (line != 1 || column == 0 || !text.data) return;
+    if (line == 0 || column == 0 || !text.data) return;
     const char *end = text.len ? memchr(text.data, '\n', text.len) : NULL;
     if (end) text.len = (size_t)(end - text.data);
     if (text.len && text.data[text.len - 1] == '\r') text.len--;

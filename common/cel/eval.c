@@ -53,14 +53,15 @@ static bool no_such_key(struct eval *ev, uint32_t offset, const struct val *map,
     return false;
 }
 
-static void add_hint(struct failure *f)
+static void add_hint(struct eval *ev)
 {
+    struct failure *f = &ev->fail;
     struct nearest near = { .wanted = f->missing };
     struct val_walk w = { .map = &f->map };
     struct val key, value;
     char hint[NEAREST_TEXT_MAX];
     for (int i = 0; i < KEYS_COMPARED && val_walk_next(&w, &key, &value); i++)
-        if (key.type == VAL_STRING) nearest_offer(&near, key.text.data);
+        if (key.type == VAL_STRING) nearest_offer(&near, scope_copy(ev->scope, key.text));
     nearest_text(&near, hint);
     size_t len = strlen(f->err.text);
     snprintf(f->err.text + len, sizeof f->err.text - len, "%s", hint);
@@ -493,8 +494,11 @@ static bool eval_sign(struct eval *ev, const struct node *n, struct val *ret)
 static bool eval_bind(struct eval *ev, const struct node *n, struct val *ret)
 {
     for (uint32_t i = 0; i + 1 < n->count; i++) {
-        struct val *var = &ev->vars[n->slot + i];
-        if (eval_node(ev, n->parts[i].node, var)) continue;
+        struct val *var = &ev->vars[n->slot + i], v;
+        if (eval_node(ev, n->parts[i].node, &v)) { /* whose macros may use the slot themselves */
+            *var = v;
+            continue;
+        }
         if (!eval_may_absorb(ev) || !eval_charge(ev, n->offset, COST_OF_ABSORBING)) return false;
         struct failure *failure = scope_alloc(ev->scope, sizeof *failure);
         *failure = ev->fail;
@@ -553,7 +557,7 @@ static void begin(struct eval *ev, const struct cel *c, struct cel_env *env, str
 static bool tell(struct eval *ev, struct err *e)
 {
     if (!e) return false;
-    if (ev->fail.missing) add_hint(&ev->fail);
+    if (ev->fail.missing) add_hint(ev);
     *e = ev->fail.err;
     return source_fail(ev->cel->source, ev->fail.offset, e);
 }

@@ -305,6 +305,7 @@ Test(cel, names_come_from_the_environment)
         { "sze('')", "!1:1: unknown function 'sze' (did you mean size?)" },
         { "input.nam", "!1:1: no such key: nam (did you mean name" },
         { "input['nam']", "!no such key: nam (did you mean name" },
+        { "{'alpha,x'.split(',')[0]: 1}.alpa", "!no such key: alpa (did you mean alpha?)" },
         { "{'alpha': 1}.alpa", "!no such key: alpa (did you mean alpha?)" },
     };
     CHECK(cases);

@@ -15,6 +15,11 @@ static const char *const seeds[] = {
     "'a,b'.split(',', 1).all(s, size(s) <= 3 || s.substring(1, 2) == '''x'y''')",
     "math.greatest(1, 2.5, x) / double(input.zero) != .5",
     "input.deep.er.x.`odd-key` + type(null) == null_type",
+    "{?'a': input.?a, 1u: [?input.list[?7], b'\\xff']}[1u].map(v, v).size()",
+    "input.?a.optMap(v, v + 1).or(optional.none()).orValue(5)",
+    "cel.bind(y, x * 2, [y].all(i, v, i + v < 5) || {'k': y}.transformMap(k, v, v > 1, k) == {})",
+    "'%s %.3f %x'.format([duration('1h2m'), 1.5, base64.encode(b'x')])",
+    "timestamp('2024-02-29T23:31:30.5+01:30').getHours('-02:30') + 1",
 };
 
 /* xorshift64*, Vigna 2016: the same run every time. */

@@ -217,6 +217,8 @@ Test(cel_values, names_can_be_bound)
         { "cel.bind(y, 1 / 0, y)", "!1:15: division by zero" },
         { "cel.bind(y, 1 / 0, true || y == 1)", "true" },
         { "cel.bind(y, y, 1)", "1" },
+        { "cel.bind(y, [1, 2].map(z, z * 2).filter(z, z > 2), y + [x])", "[4,10]" },
+        { "cel.bind(y, input.?a.optMap(z, z + 1), y.value())", "2" },
         { "cel.block([x + 1, cel.index(0) * 2], cel.index(1))", "22" },
         { "cel.block([1], cel.index(1))", "!1:20: no variable cel.index is in scope here" },
         { "[1, 2].map(cel.iterVar(0, 0), cel.iterVar(0, 0) * 2)", "[2,4]" },

@@ -135,3 +135,40 @@ Test(term, a_result_is_printed_as_text_where_it_is_text)
     check_value("{}", "{}\n");
     check_value("{\"a\\u001b\": {\"b\": null}}", "a\\x1b:\n  {\n    \"b\": null\n  }\n");
 }
+
+/* --- a place in a source --- */
+
+static void expect_caret(const char *text, uint32_t line, uint32_t column, const char *want)
+{
+    AUTO_BUF struct buf b = { 0 };
+    buf_add_text(&b, "");
+    term_caret(&b, bytes_of(text), line, column);
+    cr_expect_str_eq(b.data, want, "%s", b.data);
+}
+
+Test(caret, it_stands_below_the_column)
+{
+    expect_caret("a + b", 1, 3, "    a + b\n      ^\n");
+    expect_caret("one\ntwo\r\nthree", 2, 1, "    two\n    ^\n");
+    expect_caret("a", 1, 2, "    a\n     ^\n"); /* behind the end */
+    expect_caret("'\u00e9' + x", 1, 7, "    '\u00e9' + x\n          ^\n");
+    expect_caret("a\tb", 1, 3, "    a\\tb\n       ^\n"); /* below what is shown */
+    expect_caret("\x1b[2J + x", 1, 8, "    \\x1b[2J + x\n              ^\n");
+    expect_caret("a", 2, 1, "");
+    expect_caret("", 1, 1, "    \n    ^\n");
+}
+
+Test(caret, of_a_long_line_is_shown_what_is_around_it)
+{
+    AUTO_BUF struct buf text = { 0 };
+    for (int i = 0; i < 500; i++) buf_add_char(&text, 'x');
+    text.data[299] = 'y';
+    AUTO_BUF struct buf b = { 0 };
+    term_caret(&b, buf_bytes(&text), 1, 300);
+    const char *first = strchr(b.data, '\n');
+    cr_assert(first);
+    cr_expect_lt(first - b.data, 120);
+    const char *y = strchr(b.data, 'y'), *caret = strchr(first, '^');
+    cr_assert(y && caret);
+    cr_expect_eq(utf8_count(b.data, (size_t)(y - b.data)), (size_t)(caret - first - 1));
+}
