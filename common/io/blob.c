@@ -36,8 +36,8 @@ bool blob_status_retriable(enum blob_status status)
 
 struct blob_store *blob_open(struct loop *loop, const struct blob_options *options, struct err *e)
 {
-    void *data = options->dir ? blob_dir_open(loop, options->dir, e) :
-                                blob_s3_open(loop, options, e);
+    void *data =
+        options->dir ? blob_dir_open(loop, options->dir, e) : blob_s3_open(loop, options, e);
     if (!data) return NULL;
     struct blob_store *s = xcalloc(1, sizeof *s);
     s->backend = options->dir ? &blob_dir_backend : &blob_s3_backend;

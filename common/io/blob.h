@@ -42,11 +42,11 @@ struct blob_store *blob_close(struct blob_store *s);
 DEFINE_CLEANUP(struct blob_store *, blob_close)
 
 /* X(enumerator, name, can trying again later help) */
-#define BLOB_STATUSES(X)           \
-    X(OK, "ok", 0)                 \
-    X(LOST, "lost", 0)             \
-    X(REFUSED, "refused", 0)       \
-    X(FULL, "full", 1)             \
+#define BLOB_STATUSES(X)     \
+    X(OK, "ok", 0)           \
+    X(LOST, "lost", 0)       \
+    X(REFUSED, "refused", 0) \
+    X(FULL, "full", 1)       \
     X(UNAVAILABLE, "unavailable", 1)
 
 /* LOST: a get of an object that is not there, or whose bytes are not those that were put.
@@ -64,12 +64,12 @@ bool blob_status_retriable(enum blob_status status);
 /* Dies with the callback. */
 struct blob_result {
     enum blob_status status;
-    const char *text;    /* for people, with the server's code ("SlowDown"); "" if OK */
-    struct bytes data;   /* get: the content */
+    const char *text;         /* for people, with the server's code ("SlowDown"); "" if OK */
+    struct bytes data;        /* get: the content */
     char (*runs)[RUN_ID_MAX]; /* list_runs: ids */
     size_t run_count;
-    bool more;           /* list_runs: there are others behind the last */
-    int64_t newest_ms;   /* age: wall time of the last write, by the store's clock; 0: no object */
+    bool more;         /* list_runs: there are others behind the last */
+    int64_t newest_ms; /* age: wall time of the last write, by the store's clock; 0: no object */
 };
 typedef void (*blob_fn)(void *user, const struct blob_result *r);
 

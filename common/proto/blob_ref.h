@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Claim checks: what stands in place of a payload that lies in the payload store (docs/payloads.md).
+ * Claim checks: what stands in place of a payload that lies in the payload store
+ * (docs/payloads.md).
  *
  *     {"$blob":"<sha256 of the bytes, 64 hex>","size":<bytes>}
  *

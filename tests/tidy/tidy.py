@@ -39,6 +39,7 @@ THIRD_PARTY = {
     "librdkafka/": ["common/io/bus", "common/io/kafka_settings", "bench/raw"],
     "hiredis/": ["common/io/store"],
     "curl/": ["common/io/http"],
+    "expat.h": ["common/io/blob_xml"],
     "yaml.h": ["common/yaml"],
     "microhttpd.h": ["cli/demo_model"],
     "pcre2.h": ["common/cel"],

@@ -38,7 +38,8 @@ Test(blob_ref, takes_nothing_but_the_exact_form)
         "{\"$blob\":\"" ABC "\",\"size\":3,\"x\":1}",
         "{\"$blob\":\"" ABC "\",\"size\":3} ",
         "{\"$blob\": \"" ABC "\",\"size\":3}",
-        "{\"$blob\":\"../../../../../../etc/passwd/5dae2223b00361a396177a9cb410ff61f2\",\"size\":3}",
+        "{\"$blob\":\"../../../../../../etc/passwd/"
+        "5dae2223b00361a396177a9cb410ff61f2\",\"size\":3}",
         "{\"$blob\":\"" ABC "\",\"size\":99999999999999999999999999}",
     };
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
