@@ -11,6 +11,7 @@ struct blob_store {
     const struct blob_backend *backend;
     void *data; /* the backend's */
     size_t pending;
+    bool closing;
 };
 
 static const struct {
@@ -48,6 +49,7 @@ struct blob_store *blob_open(struct loop *loop, const struct blob_options *optio
 struct blob_store *blob_close(struct blob_store *s)
 {
     if (!s) return NULL;
+    s->closing = true;
     s->backend->close(s->data);
     free(s);
     return NULL;
@@ -71,7 +73,7 @@ bool blob_op_fail(struct blob_op *op, enum blob_status status, const char *fmt, 
     return false;
 }
 
-void blob_op_free(struct blob_op *op)
+static void op_free(struct blob_op *op)
 {
     buf_done(&op->content);
     free(op->runs);
@@ -101,7 +103,13 @@ void blob_op_done(struct blob_op *op)
         .newest_ms = ok ? op->newest_ms : 0,
     };
     op->done(op->user, &r);
-    blob_op_free(op);
+    op_free(op);
+}
+
+void blob_op_closed(struct blob_op *op)
+{
+    (void)blob_op_fail(op, BLOB_UNAVAILABLE, "the payload store is closed");
+    blob_op_done(op);
 }
 
 void blob_op_add_run(struct blob_op *op, struct bytes id)
@@ -127,6 +135,10 @@ static struct blob_op *op_new(struct blob_store *s, enum blob_verb verb, struct 
 static void start(struct blob_op *op)
 {
     struct blob_store *s = op->store;
+    if (s->closing) {
+        op_free(op);
+        return;
+    }
     s->pending++;
     s->backend->start(s->data, op);
 }

@@ -4,8 +4,8 @@
  * directory or in an S3-compatible store. A put that comes twice (a replay, a worker that was taken
  * for dead) writes the same object; an object never changes; all of a run's go with one call.
  *
- * Every operation ends with its callback, once and never inside the call. Copies what it is given.
- * An operation of a store that is closed ends without. */
+ * Every operation ends with its callback, once and never inside the call; what it is given is
+ * copied. */
 #ifndef TUTTI_BLOB_H
 #define TUTTI_BLOB_H
 
@@ -36,8 +36,9 @@ struct blob_options {
  * an S3 store answers is found out by the first operation. */
 MUST_CHECK struct blob_store *blob_open(struct loop *loop, const struct blob_options *options,
                                         struct err *e);
-/* Waits for files that are being written this moment. Not from within a callback of this store.
- * NULL is fine; returns NULL. */
+/* Operations under way end as UNAVAILABLE before this returns, and those that their callbacks give
+ * are dropped without a callback. Waits for files that are being written this moment. Not from
+ * within a callback of this store. NULL is fine; returns NULL. */
 struct blob_store *blob_close(struct blob_store *s);
 DEFINE_CLEANUP(struct blob_store *, blob_close)
 

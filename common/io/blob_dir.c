@@ -16,10 +16,10 @@
 #include "common/base/clock.h"
 #include "common/io/blob_work.h"
 
-#define FAN_DIGITS 2
-#define FANS       256
-#define TRIES      3 /* of what a removal by another process can disturb */
-#define TMP_MAX    (SHA256_HEX + 16)
+#define FAN_DIGITS   2
+#define FANS         256
+#define TRIES        3 /* of what a removal by another process can disturb */
+#define TMP_NAME_MAX (SHA256_HEX + 16)
 
 struct blob_dir {
     struct blob_work *work;
@@ -72,7 +72,7 @@ static bool write_all(int fd, struct bytes data)
 static bool write_object(int run, const struct blob_op *op)
 {
     unsigned char random[6];
-    char hex[2 * sizeof random + 1], tmp[TMP_MAX];
+    char hex[2 * sizeof random + 1], tmp[TMP_NAME_MAX];
     random_bytes(random, sizeof random);
     hex_encode(random, sizeof random, hex);
     snprintf(tmp, sizeof tmp, ".%s.%s", op->ref.sha256, hex);

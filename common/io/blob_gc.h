@@ -34,8 +34,8 @@ struct blob_gc *blob_gc_start(struct loop *loop, const struct blob_gc_options *o
 /* known[i] says whether ids[i] is a run that is known; NULL: it could not be found out, which ends
  * the sweep as UNAVAILABLE. */
 void blob_gc_known(struct blob_gc *gc, const bool *known);
-/* Ends it without `done`. Close the store or let its operations end before its loop is freed. NULL
- * is fine; returns NULL. */
+/* Ends it without `done`, before its store is closed; its memory goes with the operation under way.
+ * NULL is fine; returns NULL. */
 struct blob_gc *blob_gc_cancel(struct blob_gc *gc);
 
 #endif

@@ -30,7 +30,7 @@ struct blob_op {
 
 struct blob_backend {
     void (*start)(void *backend, struct blob_op *op);
-    /* Frees the operations that it still has by blob_op_free. */
+    /* Ends the operations that it still has. */
     void (*close)(void *backend);
 };
 
@@ -39,7 +39,8 @@ bool blob_op_fail(struct blob_op *op, enum blob_status status, const char *fmt, 
     PRINTF_LIKE(3, 4);
 /* Calls done, and frees. In the loop's thread. */
 void blob_op_done(struct blob_op *op);
-void blob_op_free(struct blob_op *op);
+/* The same as UNAVAILABLE: the store is closed. */
+void blob_op_closed(struct blob_op *op);
 /* Appends an id to the page, if it is one and there is room. */
 void blob_op_add_run(struct blob_op *op, struct bytes id);
 

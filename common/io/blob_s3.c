@@ -16,13 +16,13 @@
 #include "common/io/http_pool.h"
 #include "common/io/http_target.h"
 
-#define CALLS_MAX        64 /* operations at once; the others wait */
-#define ATTEMPT_MS       (30 * SECOND_MS)
-#define ATTEMPTS_MAX     5
-#define PAUSE_MS         100 /* before the second attempt; doubles */
-#define PAUSE_MS_MAX     (5 * SECOND_MS)
-#define ANSWER_BYTES_MAX (2 * MIB) /* a list of 1,000 keys, or an error */
-#define EMPTY_SHA256     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define CALLS_MAX            64 /* operations at once; the others wait */
+#define ATTEMPT_MS           (30 * SECOND_MS)
+#define REQUEST_ATTEMPTS_MAX 5
+#define PAUSE_MS             100 /* before the second attempt; doubles */
+#define PAUSE_MS_MAX         (5 * SECOND_MS)
+#define ANSWER_BYTES_MAX     (2 * MIB) /* a list of 1,000 keys, or an error */
+#define EMPTY_SHA256         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 struct blob_s3 {
     struct loop *loop;
@@ -107,6 +107,12 @@ static void proceed(struct s3_call *c)
     attempt(c);
 }
 
+static uint64_t pause_ms(uint32_t attempt)
+{
+    uint32_t doublings = MIN(attempt - 1, 10u);
+    return MIN((uint64_t)PAUSE_MS << doublings, (uint64_t)PAUSE_MS_MAX);
+}
+
 /* Half of the pause is drawn, so that those who were sent away together do not come back so. */
 static void again(struct s3_call *c, const char *why)
 {
@@ -118,7 +124,7 @@ static void again(struct s3_call *c, const char *why)
     }
     uint16_t random;
     random_bytes(&random, sizeof random);
-    uint64_t pause = MIN((uint64_t)PAUSE_MS << MIN(c->attempt - 1, 10u), (uint64_t)PAUSE_MS_MAX);
+    uint64_t pause = pause_ms(c->attempt);
     loop_arm(s3->loop, &c->pause, pause / 2 + random % (pause / 2 + 1));
 }
 
@@ -426,7 +432,7 @@ void *blob_s3_open(struct loop *loop, const struct blob_options *o, struct err *
     if (o->session_token && o->session_token[0])
         s3->session_token = secret_new(o->session_token, strlen(o->session_token));
     s3->attempt_ms = o->attempt_ms ? o->attempt_ms : ATTEMPT_MS;
-    s3->attempts_max = o->attempts_max ? o->attempts_max : ATTEMPTS_MAX;
+    s3->attempts_max = o->attempts_max ? o->attempts_max : REQUEST_ATTEMPTS_MAX;
     s3->waiting_end = &s3->waiting;
     return s3;
 }
@@ -447,12 +453,13 @@ static void s3_close(void *backend)
     struct blob_s3 *s3 = backend;
     (void)http_pool_close(s3->pool);
     while (s3->running) {
-        blob_op_free(s3->running->op);
+        struct blob_op *op = s3->running->op;
         call_free(s3->running);
+        blob_op_closed(op);
     }
     for (struct blob_op *op; (op = s3->waiting);) {
         s3->waiting = op->next;
-        blob_op_free(op);
+        blob_op_closed(op);
     }
     secret_done(&s3->secret_key);
     secret_done(&s3->session_token);

@@ -142,8 +142,8 @@ void blob_work_close(struct blob_work *w)
     (void)pthread_cond_broadcast(&w->changed);
     (void)pthread_mutex_unlock(&w->lock);
     for (size_t i = 0; i < w->thread_count; i++) (void)pthread_join(w->threads[i], NULL);
-    for (struct blob_op *op; (op = pop(&w->waiting));) blob_op_free(op);
-    for (struct blob_op *op; (op = pop(&w->done));) blob_op_free(op);
+    for (struct blob_op *op; (op = pop(&w->done));) blob_op_done(op);
+    for (struct blob_op *op; (op = pop(&w->waiting));) blob_op_closed(op);
     loop_unwatch(w->loop, &w->watch);
     (void)close(w->watch.fd);
     (void)pthread_mutex_destroy(&w->lock);

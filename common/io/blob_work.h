@@ -14,7 +14,7 @@ MUST_CHECK struct blob_work *blob_work_open(struct loop *loop,
                                             void (*run)(void *context, struct blob_op *op),
                                             void *context, struct err *e);
 void blob_work_submit(struct blob_work *w, struct blob_op *op);
-/* Waits for what runs; frees what waits. */
+/* Waits for what runs, and ends the rest. */
 void blob_work_close(struct blob_work *w);
 
 #endif
