@@ -163,7 +163,7 @@ static void refused(struct s3_call *c, const struct http_response *r)
                is_one_of(x.code, busy)) {
         again(c, why);
         return;
-    } else if (r->status == 404 && c->op->verb == BLOB_GET && strcmp(x.code, "NoSuchBucket") != 0) {
+    } else if (c->op->verb == BLOB_GET && strcmp(x.code, "NoSuchKey") == 0) {
         (void)blob_op_fail(c->op, BLOB_LOST, "payload %s of run %s: there is none",
                            c->op->ref.sha256, c->op->run_id);
     } else {
@@ -249,8 +249,6 @@ static void on_answer(void *call, const struct http_response *r)
     } else if (r->outcome != HTTP_DONE) {
         again(c, r->text);
         return;
-    } else if (c->listed && r->status == 404) {
-        more = took_removal(c); /* somebody else was first */
     } else if (r->status < 200 || r->status >= 300) {
         refused(c, r);
         return;
