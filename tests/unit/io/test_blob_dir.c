@@ -23,7 +23,7 @@ static void open_store(void)
 {
     struct err e;
     loop = loop_new(&e);
-    strcpy(dir, "/tmp/tutti-blob-XXXXXX");
+    snprintf(dir, sizeof dir, "%s", "/tmp/tutti-blob-XXXXXX");
     cr_assert(mkdtemp(dir));
     store = blob_open(loop, &(struct blob_options){ .dir = dir }, &e);
     cr_assert(store, "%s", store ? "" : e.text);
@@ -211,7 +211,7 @@ Test(blob_dir, lists_all_runs_in_pages)
         cr_assert_eq(page.status, BLOB_OK);
         for (size_t i = 0; i < page.run_count; i++) {
             cr_assert_gt(strcmp(page.runs[i], after), 0);
-            strcpy(after, page.runs[i]);
+            memcpy(after, page.runs[i], sizeof after);
         }
         seen += page.run_count;
         more = page.more;

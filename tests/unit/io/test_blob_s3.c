@@ -40,7 +40,7 @@ static uint16_t free_port(void)
 /* A directory in the server's root is a bucket. */
 static void start_server(void)
 {
-    strcpy(dir, "/tmp/tutti-s3-XXXXXX");
+    snprintf(dir, sizeof dir, "%s", "/tmp/tutti-s3-XXXXXX");
     cr_assert(mkdtemp(dir));
     AUTO_FREE char *root = xasprintf("%s/root", dir), *meta = xasprintf("%s/meta", dir),
                    *bucket = xasprintf("%s/root/payloads", dir), *log = xasprintf("%s/log", dir);
@@ -217,7 +217,7 @@ Test(blob_s3, lists_all_runs_in_pages)
         cr_assert_eq(page.status, BLOB_OK, "%s", page.text);
         for (size_t i = 0; i < page.run_count; i++) {
             cr_assert_gt(strcmp(page.runs[i], after), 0);
-            strcpy(after, page.runs[i]);
+            memcpy(after, page.runs[i], sizeof after);
         }
         seen += page.run_count;
         more = page.more;
