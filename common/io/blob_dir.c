@@ -264,23 +264,26 @@ static void run_op(void *d, struct blob_op *op)
     (void)verbs[op->verb](d, op);
 }
 
-static bool open_root(const char *path, int *ret, struct err *e)
+/* A descriptor of <dir>/run, or -1. */
+static int open_root(const char *path, struct err *e)
 {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return err_fail(e, ERR_IO, "payload store %s: %s", path, strerror(errno));
-    AUTO_FD dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_FD root = dir < 0 ? -1 : open_dir(dir, "run", true);
-    if (root < 0 || faccessat(root, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0 || fsync(dir) != 0)
-        return err_fail(e, ERR_IO, "payload store %s: %s", path, strerror(errno));
-    *ret = root;
-    root = -1;
-    return true;
+    int root = -1;
+    if (mkdir(path, 0700) == 0 || errno == EEXIST) {
+        AUTO_FD dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir >= 0) root = open_dir(dir, "run", true);
+        if (root >= 0 && faccessat(root, ".", R_OK | W_OK | X_OK, AT_EACCESS) == 0 &&
+            fsync(dir) == 0)
+            return root;
+    }
+    (void)err_fail(e, ERR_IO, "payload store %s: %s", path, strerror(errno));
+    close_p(&root);
+    return -1;
 }
 
 void *blob_dir_open(struct loop *loop, const char *path, struct err *e)
 {
-    int root;
-    if (!open_root(path, &root, e)) return NULL;
+    int root = open_root(path, e);
+    if (root < 0) return NULL;
     struct blob_dir *d = xcalloc(1, sizeof *d);
     d->root = root;
     d->work = blob_work_open(loop, run_op, d, e);
