@@ -4,6 +4,7 @@
 #ifndef TUTTI_SIM_FAKES_H
 #define TUTTI_SIM_FAKES_H
 
+#include "common/io/blob.h"
 #include "common/io/bus.h"
 #include "common/io/http_pool.h"
 #include "common/io/store.h"
@@ -26,5 +27,10 @@ void store_fake_break(struct store *s);
 /* --- pool_fake.c: tools that answer or not --- */
 void pool_fake_deliver(struct http_pool *pool);
 void pool_fake_wake(struct http_pool *pool);
+
+/* --- blob_fake.c: the payload store --- */
+struct blobs_world *blobs_world_new(struct world *w);
+struct blobs_world *blobs_world_free(struct blobs_world *b); /* NULL is fine; returns NULL */
+void blob_fake_deliver(struct blob_store *s);
 
 #endif

@@ -236,6 +236,7 @@ void loop_fake_turn(struct loop *loop)
     if (p->store) store_fake_deliver(p->store);
     if (p->bus) bus_fake_deliver(p->bus);
     if (p->pool) pool_fake_deliver(p->pool);
+    if (p->blobs) blob_fake_deliver(p->blobs);
     run_timers(loop);
     bury(loop);
     for (size_t i = 0; i < loop->flush_count; i++)

@@ -153,6 +153,7 @@ static void world_open(struct world *w, struct redis *redis, uint64_t seed,
     w->cluster = cluster_new(w);
     w->oracle = oracle_new(w);
     w->tools = tools_world_new(w);
+    w->blobs = blobs_world_new(w);
     for (uint32_t i = 0; i < options->orchestrators + options->workers; i++) {
         struct proc *p = &w->procs[w->proc_count++];
         bool worker = i >= options->orchestrators;
@@ -207,6 +208,7 @@ void world_done(struct world *w)
     }
     workload_done(w);
     tools_world_free(w->tools);
+    blobs_world_free(w->blobs);
     oracle_free(w->oracle);
     cluster_free(w->cluster);
     redis_dump_free(w->dump);

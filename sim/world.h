@@ -30,6 +30,8 @@ struct cluster;
 struct oracle;
 struct workload;
 struct tools_world;
+struct blobs_world;
+struct blob_store;
 
 /* --- processes --- */
 
@@ -60,6 +62,7 @@ struct proc {
     struct bus *bus;
     struct store *store;
     struct http_pool *pool;
+    struct blob_store *blobs;
     struct shard *shard;
     struct worker *worker;
 };
@@ -135,6 +138,7 @@ struct world {
     struct workload *workload;
     struct oracle *oracle;
     struct tools_world *tools;
+    struct blobs_world *blobs; /* the payload store */
     struct counters counters;
     bool cut;         /* a user's runs wait for longer than is worth simulating */
     bool quarantined; /* killed so often that an event had to be taken for poison: the rest of the

@@ -108,6 +108,7 @@ if ! tests/venv.sh >>"$log" 2>&1; then
     say "0 passed, 1 failed"
     exit 1
 fi
+tests/s3/server.sh >>"$log" 2>&1 || say "!!! the S3 server of the tests could not be made: the payload store is NOT tested on S3"
 begin
 for preset in asan release clang tsan; do
     if ./run build $preset >>"$log" 2>&1; then

@@ -213,7 +213,9 @@ static bool add_request_headers(struct http_call *call, const struct http_reques
                                 struct err *e)
 {
     bool typed = false;
-    push_header(call, "Expect:"); /* no waiting for "100 Continue" */
+    /* No waiting for "100 Continue". libcurl 7.88 would sign a line that only takes a header away,
+     * and no server could verify that. */
+    if (!request->sigv4) push_header(call, "Expect:");
     for (size_t i = 0; i < request->header_count; i++) {
         const struct http_header *h = &request->headers[i];
         if (!is_token(h->name)) return err_fail(e, ERR_INVALID, "header %zu: not a name", i + 1);
@@ -229,7 +231,10 @@ static bool add_request_headers(struct http_call *call, const struct http_reques
             h->value[0] ? xasprintf("%s: %s", h->name, h->value) : xasprintf("%s;", h->name);
         push_header(call, line);
     }
-    if (!typed) push_header(call, "Content-Type:"); /* else curl says it was a form */
+    if (request->sigv4 && !typed && request->body.len > 0)
+        return err_fail(e, ERR_INVALID, "a body that is signed needs a Content-Type");
+    if (!typed && !request->sigv4)
+        push_header(call, "Content-Type:"); /* else curl says it was a form */
     return true;
 }
 
@@ -266,6 +271,26 @@ static void set_options(struct http_call *call)
     SET(call, CURLOPT_WRITEDATA, (void *)call);
 }
 
+static bool is_scope(const char *text)
+{
+    return text && text[0] && strlen(text) <= 64 && !strpbrk(text, ": \t\r\n");
+}
+
+static bool sign(struct http_call *call, const struct http_request *request, struct err *e)
+{
+    const struct http_sigv4 *s = request->sigv4;
+    if (!s) return true;
+    if (request->redirects_max > 0)
+        return err_fail(e, ERR_INVALID, "a signed request follows no redirect");
+    if (!is_scope(s->region) || !is_scope(s->service) || !s->access_key || !s->secret_key)
+        return err_fail(e, ERR_INVALID, "a signature needs region, service and keys");
+    AUTO_FREE char *scope = xasprintf("aws:amz:%s:%s", s->region, s->service);
+    SET(call, CURLOPT_AWS_SIGV4, scope); /* curl copies all three */
+    SET(call, CURLOPT_USERNAME, s->access_key);
+    SET(call, CURLOPT_PASSWORD, s->secret_key);
+    return true;
+}
+
 struct http_call *http_call_new(struct loop *loop, const struct http_request *request,
                                 void (*on_due)(struct loop_timer *t), struct err *e)
 {
@@ -279,7 +304,7 @@ struct http_call *http_call_new(struct loop *loop, const struct http_request *re
         return NULL;
     }
     if (!http_target_parse(request->url, &call->target, e) ||
-        !add_request_headers(call, request, e)) {
+        !add_request_headers(call, request, e) || !sign(call, request, e)) {
         http_call_free(call);
         return NULL;
     }

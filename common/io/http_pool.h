@@ -55,6 +55,16 @@ struct http_response {
 /* The value of a header (lower-case name), or NULL. */
 const char *http_response_header(const struct http_response *r, const char *name);
 
+/* AWS Signature Version 4, made by libcurl. What its versions do differently is kept away from it:
+ * libcurl 7.88 signs the query as it stands, so the URL must have it in canonical form already
+ * (sorted by name, %XX in upper case, "name=" where there is no value), and later ones leave that
+ * as it is. For S3 the caller gives the header x-amz-content-sha256, which is taken as the hash of
+ * the body, and x-amz-security-token where there is a session. */
+struct http_sigv4 {
+    const char *region, *service; /* up to 64 characters, no colon */
+    const char *access_key, *secret_key;
+};
+
 /* A request leaves once: what curl repeats on its own after a kept connection died unanswered is
  * let through for GET, HEAD, PUT, DELETE and OPTIONS only; others are HTTP_BROKEN. */
 struct http_request {
@@ -72,6 +82,9 @@ struct http_request {
                              v6 too) */
     const char *const *hosts_allowed; /* host or host:port that may be private all the same;
                                          NULL-ended, may be NULL */
+    /* NULL: not signed. A signed request follows no redirect, and its body has a Content-Type. A
+     * body over 1 MiB goes with curl's Expect: 100-continue. */
+    const struct http_sigv4 *sigv4;
     /* Streamed body; false aborts. NULL: the body is collected. */
     bool (*on_data)(void *user, struct bytes data);
     void (*on_done)(void *user,

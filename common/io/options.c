@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/options.h"
 
+#include <stdio.h>
+
 static bool uses_sasl(const struct kafka_config *c)
 {
     return strncmp(c->security_protocol, "sasl_", 5) == 0;
@@ -77,4 +79,50 @@ bool redis_store_options(const struct redis_config *c, const struct log *log,
         .log = log,
     };
     return true;
+}
+
+/* "s3://bucket/prefix", the prefix may be missing. */
+static bool s3_place(const struct payloads_config *c, const char *place, struct payloads_place *ret,
+                     struct err *e)
+{
+    size_t len = strcspn(place, "/");
+    if (len == 0 || len >= sizeof ret->bucket)
+        return err_fail(e, ERR_INVALID, "payloads.store: s3://%s names no bucket", place);
+    if (!c->s3_access_key.bytes || !c->s3_secret_key.bytes)
+        return err_fail(e, ERR_INVALID,
+                        "payloads.store is in S3: payloads.s3.access_key and "
+                        "payloads.s3.secret_key are needed");
+    snprintf(ret->bucket, sizeof ret->bucket, "%.*s", (int)len, place);
+    snprintf(ret->endpoint, sizeof ret->endpoint, "https://s3.%s.amazonaws.com", c->s3_region);
+    ret->options = (struct blob_options){
+        .endpoint = c->s3_endpoint ? c->s3_endpoint : ret->endpoint,
+        .http_allowed = c->s3_allow_http,
+        .region = c->s3_region,
+        .bucket = ret->bucket,
+        .prefix = place[len] ? place + len + 1 : "",
+        .virtual_host = strcmp(c->s3_addressing, "virtual") == 0,
+        .access_key = c->s3_access_key.bytes,
+        .secret_key = c->s3_secret_key.bytes,
+        .session_token = c->s3_session_token.bytes,
+        .attempt_ms = c->s3_attempt_ms,
+        .attempts_max = c->s3_attempts_max,
+    };
+    return true;
+}
+
+bool payloads_place_of(const struct payloads_config *c, struct payloads_place *ret, struct err *e)
+{
+    *ret = (struct payloads_place){ 0 };
+    if (strcmp(c->store, "none") == 0) {
+        ret->none = true;
+        return true;
+    }
+    if (strncmp(c->store, "s3://", 5) == 0) return s3_place(c, c->store + 5, ret, e);
+    if (strncmp(c->store, "dir:/", 5) == 0) {
+        ret->options.dir = c->store + 4;
+        return true;
+    }
+    return err_fail(e, ERR_INVALID,
+                    "payloads.store is %s; it may be none, dir:/path or s3://bucket/prefix",
+                    c->store);
 }

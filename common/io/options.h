@@ -12,8 +12,10 @@
 #ifndef TUTTI_OPTIONS_H
 #define TUTTI_OPTIONS_H
 
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/io/blob.h"
 #include "common/io/bus.h"
 #include "common/io/config.h"
 #include "common/io/store.h"
@@ -47,6 +49,18 @@ struct common_config {
     char *log_level; /* see log_level_parse */
 };
 
+/* The payload store; docs/payloads.md. */
+struct payloads_config {
+    char *store; /* "none", "dir:/path" or "s3://bucket/prefix" */
+    uint64_t inline_max;
+    char *s3_endpoint; /* NULL: Amazon's of the region */
+    char *s3_region;
+    char *s3_addressing; /* path virtual */
+    struct secret s3_access_key, s3_secret_key, s3_session_token;
+    bool s3_allow_http;
+    uint32_t s3_attempt_ms, s3_attempts_max;
+};
+
 /* The connection settings, borrowing all text from c, which must live until bus_open has copied it.
  * client_id may be NULL; log is required. false: settings that contradict each other (ERR_INVALID),
  * such as SASL without a user name. */
@@ -56,6 +70,17 @@ MUST_CHECK bool kafka_bus_options(const struct kafka_config *c, const char *clie
  * on_disconnect and user. */
 MUST_CHECK bool redis_store_options(const struct redis_config *c, const struct log *log,
                                     struct store_options *ret, struct err *e);
+
+/* What payloads.store says, taken apart. */
+struct payloads_place {
+    bool none;                   /* no store: what is too large is refused */
+    struct blob_options options; /* borrows from here and from the configuration */
+    char bucket[64], endpoint[128];
+};
+/* ERR_INVALID: no place that can be, or settings that contradict each other. *ret must not move
+ * while its options are in use. */
+MUST_CHECK bool payloads_place_of(const struct payloads_config *c, struct payloads_place *ret,
+                                  struct err *e);
 
 /* clang-format off */
 /* Rows of an option table for the struct kafka_config, redis_config or common_config that is the
@@ -125,6 +150,41 @@ MUST_CHECK bool redis_store_options(const struct redis_config *c, const struct l
       .offset = offsetof(struct_, member.command_timeout_ms), .min = 10, .max = 60000,            \
       .fallback = "2s",                                                                           \
       .help = "After this without an answer the connection is given up and made anew." }
+
+#define PAYLOADS_OPTIONS(struct_, member)                                                         \
+    { .name = "payloads.store", .type = OPTION_TEXT, .offset = offsetof(struct_, member.store),   \
+      .fallback = "none", .value_name = "PLACE",                                                  \
+      .help = "Where payloads above payloads.inline_max lie: none, dir:/path (shared by all "     \
+              "processes), or s3://bucket/prefix." },                                             \
+    { .name = "payloads.inline_max", .type = OPTION_SIZE,                                         \
+      .offset = offsetof(struct_, member.inline_max), .min = 1024, .max = PAYLOAD_BYTES_MAX,      \
+      .fallback = "32KiB", .help = "Largest payload that travels in messages and Redis." },       \
+    { .name = "payloads.s3.endpoint", .type = OPTION_TEXT,                                        \
+      .offset = offsetof(struct_, member.s3_endpoint), .value_name = "URL",                       \
+      .help = "Scheme, host and port of the S3 store. Default: Amazon's of the region." },        \
+    { .name = "payloads.s3.region", .type = OPTION_TEXT,                                          \
+      .offset = offsetof(struct_, member.s3_region), .fallback = "us-east-1",                     \
+      .value_name = "NAME", .help = "Region of the bucket." },                                    \
+    { .name = "payloads.s3.addressing", .type = OPTION_ENUM,                                      \
+      .offset = offsetof(struct_, member.s3_addressing), .fallback = "path",                      \
+      .choices = "path|virtual",                                                                  \
+      .help = "Whether the bucket stands in the path or in the name of the host." },              \
+    { .name = "payloads.s3.access_key", .type = OPTION_SECRET,                                    \
+      .offset = offsetof(struct_, member.s3_access_key), .help = "Access key id." },              \
+    { .name = "payloads.s3.secret_key", .type = OPTION_SECRET,                                    \
+      .offset = offsetof(struct_, member.s3_secret_key), .help = "Secret access key." },          \
+    { .name = "payloads.s3.session_token", .type = OPTION_SECRET,                                 \
+      .offset = offsetof(struct_, member.s3_session_token),                                       \
+      .help = "Session token, where the keys are temporary ones." },                              \
+    { .name = "payloads.s3.allow_http", .type = OPTION_BOOL,                                      \
+      .offset = offsetof(struct_, member.s3_allow_http), .fallback = "false",                     \
+      .help = "Permit an endpoint that is not encrypted." },                                      \
+    { .name = "payloads.s3.timeout", .type = OPTION_DURATION,                                     \
+      .offset = offsetof(struct_, member.s3_attempt_ms), .min = 100, .max = 600000,               \
+      .fallback = "30s", .help = "Longest time of one request." },                                \
+    { .name = "payloads.s3.attempts", .type = OPTION_U32,                                         \
+      .offset = offsetof(struct_, member.s3_attempts_max), .min = 1, .max = 20, .fallback = "5",  \
+      .help = "Attempts of one request while the store is busy or silent." }
 
 #define PREFIX_OPTION(struct_, member)                                                            \
     { .name = "prefix", .type = OPTION_TEXT, .offset = offsetof(struct_, member),                 \

@@ -45,6 +45,7 @@ THIRD_PARTY = {
     "librdkafka/": ["common/io/bus", "common/io/kafka_settings", "bench/raw"],
     "hiredis/": ["common/io/store"],
     "curl/": ["common/io/http"],
+    "expat.h": ["common/io/blob_xml"],
     "yaml.h": ["common/yaml"],
     "glib.h": ["common/schedule"],
     "microhttpd.h": ["cli/demo_model", "orchestrator/index/api"],
