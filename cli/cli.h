@@ -46,6 +46,8 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
+    char *as, *comment, *values, *output, *json_data;             /* answer, signal, skip */
+    bool compensate;                                              /* cancel */
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
     uint32_t seed, seeds, runs;
@@ -96,6 +98,13 @@ int cmd_history(struct cli *cli);
 int cmd_watch(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_cancel(struct cli *cli);
+int cmd_pause(struct cli *cli);
+int cmd_resume(struct cli *cli);
+int cmd_terminate(struct cli *cli);
+int cmd_answer(struct cli *cli);
+int cmd_signal(struct cli *cli);
+int cmd_skip(struct cli *cli);
+int cmd_set(struct cli *cli);
 int cmd_dlq(struct cli *cli);
 int cmd_dev(struct cli *cli);
 int cmd_completion(struct cli *cli);

@@ -111,11 +111,9 @@ static bool append_cancel(struct client *c, const struct view *v, struct err *e)
     AUTO_BUF struct buf value = { 0 };
     if (reason && (strlen(reason) > 4 * KIB || !utf8_check(reason, strlen(reason))))
         return err_fail(e, ERR_INVALID, "--reason: wants at most 4 KiB of UTF-8");
-    if (reason) {
-        buf_add_text(&value, "{\"reason\":");
-        buf_add_json_string(&value, reason, strlen(reason));
-        buf_add_char(&value, '}');
-    }
+    AUTO_JSON *said =
+        json_pack("{s:s*, s:b}", "reason", reason, "compensate", (int)c->cli->config->compensate);
+    json_write(&value, said);
     return client_append(c, EVENT_RUN_CANCEL, v->id, partitions, header, buf_bytes(&value), e);
 }
 

@@ -257,8 +257,75 @@ static const struct option cancel_options[] = {
       AT(reason),
       .value_name = "TEXT",
       .help = "Why; is kept with the run." },
+    { .name = "compensate",
+      .type = OPTION_BOOL,
+      AT(compensate),
+      .help = "Undo first what was completed and can be undone." },
     SERVER_OPTIONS,
 };
+
+/* Who tells a run something. */
+#define AS_OPTION                                                        \
+    {                                                                    \
+        .name = "as", .type = OPTION_TEXT, AT(as), .value_name = "NAME", \
+        .help = "Who says so. Default: the user's name."                 \
+    }
+
+static const struct option control_options[] = {
+    { .name = "reason",
+      .type = OPTION_TEXT,
+      AT(reason),
+      .value_name = "TEXT",
+      .help = "Why; is kept in the log." },
+    AS_OPTION,
+    SERVER_OPTIONS,
+};
+
+static const struct option answer_options[] = {
+    AS_OPTION,
+    { .name = "comment",
+      .short_flag = 'c',
+      .type = OPTION_TEXT,
+      AT(comment),
+      .value_name = "TEXT",
+      .help = "For those who read the run." },
+    { .name = "values",
+      .type = OPTION_TEXT,
+      AT(values),
+      .value_name = "JSON",
+      .help = "An object: members of what is shown that you change, where the step allows it." },
+    { .name = "output",
+      .short_flag = 'o',
+      .type = OPTION_TEXT,
+      AT(output),
+      .value_name = "JSON",
+      .help = "Of a step that had failed: what stands for its output. Default: null." },
+    SERVER_OPTIONS,
+};
+
+static const struct option signal_options[] = {
+    { .name = "json_data",
+      .short_flag = 'd',
+      .type = OPTION_TEXT,
+      AT(json_data),
+      .value_name = "JSON",
+      .help = "The payload. Default: null." },
+    AS_OPTION,
+    SERVER_OPTIONS,
+};
+
+static const struct option skip_options[] = {
+    { .name = "output",
+      .short_flag = 'o',
+      .type = OPTION_TEXT,
+      AT(output),
+      .value_name = "JSON",
+      .help = "The step's output; it then counts as completed. Default: none, and it is skipped." },
+    AS_OPTION,
+    SERVER_OPTIONS,
+};
+
+static const struct option set_options[] = { AS_OPTION, SERVER_OPTIONS };
 
 static const struct option dlq_options[] = {
     { .name = "all",
@@ -424,6 +491,25 @@ static const struct command all[] = {
             "Waits up to 10 seconds for the run to be cancelled. A run that has ended already is "
             "refused (exit code 1)."),
       .args_min = 1, .args_max = 1, .run = cmd_cancel },
+    { TABLE("answer", "RUN STEP approve|reject|retry", answer_options, "Answer a step that asks people",
+            "For a step of type human_approval, and for one that failed and was escalated. "
+            "`tutti status RUN` shows which steps ask, whom, and what."),
+      .args_min = 3, .args_max = 3, .run = cmd_answer },
+    { TABLE("signal", "RUN NAME", signal_options, "Send a signal to a run",
+            "A step of type wait takes it; one that comes before its wait is kept."),
+      .args_min = 2, .args_max = 2, .run = cmd_signal },
+    { TABLE("pause", "RUN", control_options, "Let a run begin nothing new",
+            "What is out is finished, and its results are taken."),
+      .args_min = 1, .args_max = 1, .run = cmd_pause },
+    { TABLE("resume", "RUN", control_options, "Let a paused run go on", NULL),
+      .args_min = 1, .args_max = 1, .run = cmd_resume },
+    { TABLE("skip", "RUN STEP", skip_options, "Let a run pass a step", NULL),
+      .args_min = 2, .args_max = 2, .run = cmd_skip },
+    { TABLE("set", "RUN NAME=JSON...", set_options, "Set variables of a run", NULL),
+      .args_min = 2, .args_max = 64, .run = cmd_set },
+    { TABLE("terminate", "RUN", control_options, "End a run at once",
+            "Nothing is compensated and no handler runs; cancel --compensate does that."),
+      .args_min = 1, .args_max = 1, .run = cmd_terminate },
     { TABLE("dlq", "list|show|redrive|drop [LETTER...]", dlq_options,
             "Look at dead letters, send them again, or drop them",
             "A record that could not be used lies in the topic dlq with the reason. A letter is named "

@@ -321,6 +321,23 @@ bool run_changed(const struct run *run)
     return run->changed != 0;
 }
 
+/* What most runs do not have. */
+static void aside_changes(const struct run *run, struct fields *ret)
+{
+    AUTO_BUF struct buf b = { 0 };
+    if (run->changed & RUN_UNDO) {
+        undo_encode(run, &b);
+        fields_append(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_CLOSED) {
+        buf_reset(&b);
+        closed_encode(run, &b);
+        fields_append(ret, BYTES_LIT("c"), arena_copy(&ret->arena, buf_bytes(&b)));
+    }
+    if (run->changed & RUN_SIGNALS)
+        add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
+}
+
 void run_changes(struct run *run, struct fields *ret)
 {
     if (!run->changed) return;
@@ -341,18 +358,7 @@ void run_changes(struct run *run, struct fields *ret)
         fields_append(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
-    if (run->changed & RUN_UNDO) {
-        buf_reset(&b);
-        undo_encode(run, &b);
-        field_add(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
-    }
-    if (run->changed & RUN_CLOSED) {
-        buf_reset(&b);
-        closed_encode(run, &b);
-        field_add(ret, BYTES_LIT("c"), arena_copy(&ret->arena, buf_bytes(&b)));
-    }
-    if (run->changed & RUN_SIGNALS)
-        add_copy(ret, BYTES_LIT("g"), run->aside->signals, run->aside->signals_len);
+    aside_changes(run, ret);
     if (run->changed & RUN_RESULT_CHANGED)
         add_copy(ret, BYTES_LIT("o:"), run->result, run->result_len);
     scope_changes(run, run->root, ret);

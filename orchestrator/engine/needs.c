@@ -29,16 +29,16 @@ static int64_t number(const json_t *array, size_t index)
 
 static void need_entries(struct needs *n, uint32_t scope, const char *path, const json_t *entries);
 
-static void need_instance(struct needs *n, const struct step_def *d, const char *path,
-                          int64_t item, const json_t *entries)
+static void need_instance(struct needs *n, const struct step_def *d, const char *path, int64_t item,
+                          const json_t *entries)
 {
     AUTO_FREE char *within = xasprintf("%s%s[%lld]/", path, d->path, (long long)item);
     need_entries(n, d->body_scope, within, entries);
 }
 
 /* The outputs of items whose bits are set. */
-static void need_outputs(struct needs *n, const struct step_def *d, const char *path,
-                         int64_t from, const char *digits)
+static void need_outputs(struct needs *n, const struct step_def *d, const char *path, int64_t from,
+                         const char *digits)
 {
     for (int64_t i = 0; digits && digits[i] && i < PAGE_ITEMS / 4; i++) {
         const char *at = strchr("0123456789abcdef", digits[i]);
