@@ -85,14 +85,14 @@ static void need_entries(struct needs *n, uint32_t scope, const char *path, cons
         if (number(entry, 1) != STEP_STATE_WAITING) continue;
         if (d->kind == STEP_MAP) need_pages(n, d, path, number(entry, 4));
         if (d->kind == STEP_LOOP)
-            need_instance(n, d, path, number(entry, 4) - 1, json_array_get(entry, 9));
+            need_instance(n, d, path, number(entry, 4) - 1, json_array_get(entry, STEP_NUMBERS));
     }
 }
 
 void run_needs(const struct definition *def, const struct field *fields, size_t count,
                struct fields *ret)
 {
-    static const char *const always[] = { "h", "s", "i", "v", "l", "o:" };
+    static const char *const always[] = { "h", "s", "i", "v", "l", "g", "u", "c", "o:" };
     struct needs n = { .def = def, .ret = ret };
     for (size_t i = 0; i < count; i++)
         if (fields[i].value.data)
