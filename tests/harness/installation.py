@@ -14,7 +14,7 @@ from .base import SLOW, Process, clean_env, no_core, program, until
 from .topics import Topics
 
 PARTITIONS = 4
-ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled", "rolled_back")
 
 
 class Result:
