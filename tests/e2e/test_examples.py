@@ -100,16 +100,11 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def one_site(session_broker, shared_redis, workspace):
+def site(session_broker, shared_redis, workspace):
     site = Site(session_broker, shared_redis, workspace / f"examples-{session_broker.name}")
     yield site
+    site.installation.check_topics()
     site.close()
-
-
-@pytest.fixture
-def site(one_site):
-    yield one_site
-    one_site.installation.check_topics()
 
 
 @pytest.mark.parametrize("text,handled,mails", [
