@@ -191,12 +191,14 @@ static bool load_data(const char *path, json_t **ret, struct err *e)
 /* The error, which begins with its line and column, and the place in the expression. */
 static int fail_in_expression(const struct cli *cli, const char *source, const struct err *e)
 {
-    unsigned line = 0, column = 0;
     int code = cli_fail(cli, "eval", e);
-    if (cli->config->json || sscanf(e->text, "%u:%u: ", &line, &column) != 2) return code;
+    char *colon, *end;
+    unsigned long line = strtoul(e->text, &colon, 10);
+    if (cli->config->json || *colon != ':') return code;
+    unsigned long column = strtoul(colon + 1, &end, 10);
     AUTO_BUF struct buf text = { 0 };
     buf_add_text(&text, "");
-    term_caret(&text, bytes_of(source), line, column);
+    if (*end == ':') term_caret(&text, bytes_of(source), (uint32_t)line, (uint32_t)column);
     fputs(text.data, stderr);
     return code;
 }

@@ -42,7 +42,7 @@ static void add_topic(struct dev_topics *t, char *name, char *queue, int32_t par
 static void add_queue(struct dev_topics *t, const char *prefix, const char *queue)
 {
     struct buf name = { 0 };
-    topic_tasks(&name, prefix, queue);
+    topic_tasks(&name, prefix, queue, PRIORITY_NORMAL);
     add_topic(t, buf_take(&name, NULL), xstrdup(queue), EVENTS_COUNT);
 }
 

@@ -179,7 +179,7 @@ static void send_message(struct batch *b, const struct bus_message *m, struct bu
 static void produce_task(struct batch *b, const struct effect *fx)
 {
     struct shard *shard = b->part->shard;
-    const struct queue *queue = catalogue_queue(shard->catalogue, fx->queue);
+    const struct queue *queue = catalogue_queue(shard->catalogue, fx->queue, fx->priority);
     ASSERT(queue &&
            queue->partitions > 0); /* a definition is not used before its queues are known */
     shard->turn_used = true;

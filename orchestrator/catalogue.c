@@ -25,7 +25,7 @@ struct versioned { /* who holds name@version */
 struct catalogue {
     struct shard *shard;
     struct bus_reader *reader;
-    struct map by_sha, by_version, by_name, queues;
+    struct map by_sha, by_version, by_name, queues[PRIORITY_COUNT];
     struct known *last; /* found last: runs of one definition come in crowds */
     bool ready;
 };
@@ -74,33 +74,51 @@ static void ask_queue(struct queue *queue)
     bus_create_topics(shard->bus, &spec, 1, on_queue_created, queue);
 }
 
-static struct queue *queue_of(struct catalogue *c, const char *name)
+static struct queue *queue_of(struct catalogue *c, const char *name, enum priority priority)
 {
-    struct queue *queue = map_get(&c->queues, bytes_of(name));
+    struct map *queues = &c->queues[priority];
+    struct queue *queue = map_get(queues, bytes_of(name));
     if (queue) return queue;
     queue = xcalloc(1, sizeof *queue);
     queue->name = xstrdup(name);
     queue->catalogue = c;
     struct buf topic = { 0 };
-    topic_tasks(&topic, c->shard->prefix, name);
+    topic_tasks(&topic, c->shard->prefix, name, priority);
     queue->topic = buf_take(&topic, NULL);
-    map_put(&c->queues, bytes_of(queue->name), queue);
+    map_put(queues, bytes_of(queue->name), queue);
     ask_queue(queue);
     return queue;
 }
 
-const struct queue *catalogue_queue(const struct catalogue *c, const char *name)
+const struct queue *catalogue_queue(const struct catalogue *c, const char *name,
+                                    enum priority priority)
 {
-    return map_get(&c->queues, bytes_of(name));
+    return map_get(&c->queues[priority], bytes_of(name));
+}
+
+static void ask_again(struct catalogue *c, const struct map *queues)
+{
+    size_t pos = 0;
+    for (struct queue *queue; (queue = map_next(queues, &pos));)
+        if (!queue->asking && queue->partitions == 0 &&
+            loop_now_ms(c->shard->loop) - queue->asked_ms > SECOND_MS)
+            ask_queue(queue);
 }
 
 void catalogue_tick(struct catalogue *c)
 {
+    for (size_t i = 0; i < ARRAY_LEN(c->queues); i++) ask_again(c, &c->queues[i]);
+}
+
+static void queues_done(struct map *queues)
+{
     size_t pos = 0;
-    for (struct queue *queue; (queue = map_next(&c->queues, &pos));)
-        if (!queue->asking && queue->partitions == 0 &&
-            loop_now_ms(c->shard->loop) - queue->asked_ms > SECOND_MS)
-            ask_queue(queue);
+    for (struct queue *queue; (queue = map_next(queues, &pos));) {
+        free(queue->name);
+        free(queue->topic);
+        free(queue);
+    }
+    map_done(queues);
 }
 
 /* --- definitions --- */
@@ -113,7 +131,8 @@ static struct known *known_new(struct catalogue *c, struct definition *def, int6
     known->queues = xcalloc(def->step_count, sizeof *known->queues);
     for (uint32_t i = 0; i < def->step_count; i++)
         if (step_kind_is_task(def->steps[i].kind))
-            known->queues[known->queue_count++] = queue_of(c, def->steps[i].queue);
+            known->queues[known->queue_count++] =
+                queue_of(c, def->steps[i].queue, def->steps[i].priority);
     return known;
 }
 
@@ -204,7 +223,7 @@ struct catalogue *catalogue_open(struct shard *shard, struct err *e)
                                                               .user = c },
                                 e);
     if (!c->reader) return catalogue_close(c);
-    (void)queue_of(c, "default");
+    (void)queue_of(c, "default", PRIORITY_NORMAL);
     return c;
 }
 
@@ -228,16 +247,10 @@ struct catalogue *catalogue_close(struct catalogue *c)
         free(latest->name);
         free(latest);
     }
-    pos = 0;
-    for (struct queue *queue; (queue = map_next(&c->queues, &pos));) {
-        free(queue->name);
-        free(queue->topic);
-        free(queue);
-    }
     map_done(&c->by_sha);
     map_done(&c->by_version);
     map_done(&c->by_name);
-    map_done(&c->queues);
+    for (size_t i = 0; i < ARRAY_LEN(c->queues); i++) queues_done(&c->queues[i]);
     free(c);
     return NULL;
 }

@@ -414,7 +414,7 @@ void partition_fire_timers(struct partition *part);
 
 /* --- catalogue.c: definitions and queues --- */
 
-struct queue {
+struct queue { /* of one priority */
     char *name, *topic;
     int32_t partitions; /* 0: not known yet */
     bool asking;
@@ -432,7 +432,8 @@ const struct definition *catalogue_resolve(const struct catalogue *c, struct byt
                                            struct bytes version);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
-const struct queue *catalogue_queue(const struct catalogue *c, const char *name);
+const struct queue *catalogue_queue(const struct catalogue *c, const char *name,
+                                    enum priority priority);
 void catalogue_tick(struct catalogue *c); /* asks again for what is not known yet */
 
 /* --- dlq.c --- */

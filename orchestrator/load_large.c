@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A run with more fields than one script may read without holding up Redis (a map of a hundred
- * thousand items has two hundred thousand, half of them transitions, which nobody needs here). It is
- * read in pieces, by the names that the engine asks for. No event of it can be folded until it is
- * there, so that no commit changes it meanwhile, and every piece says which place it stands for. */
+ * thousand items has two hundred thousand, half of them transitions, which nobody needs here). It
+ * is read in pieces, by the names that the engine asks for. No event of it can be folded until it
+ * is there, so that no commit changes it meanwhile, and every piece says which place it stands for.
+ */
 #include <stdlib.h>
 
 #include "orchestrator/internal.h"
@@ -53,8 +54,7 @@ static void keep(struct large *l, struct bytes name, struct bytes value)
         l->cap = l->cap ? 2 * l->cap : 64;
         l->fields = xrealloc(l->fields, l->cap * sizeof *l->fields);
     }
-    l->fields[l->count++] =
-        (struct field){ .name = name, .value = arena_copy(&l->arena, value) };
+    l->fields[l->count++] = (struct field){ .name = name, .value = arena_copy(&l->arena, value) };
 }
 
 /* What else is to be read, by what was read. */
@@ -109,8 +109,7 @@ static void on_piece(void *user, enum store_status status, const struct store_re
     }
     for (size_t i = 0; i < l->piece; i++) {
         const struct store_reply *value = store_at(reply, 2 + i);
-        if (store_type(value) == STORE_STRING)
-            keep(l, l->names[l->next + i], store_string(value));
+        if (store_type(value) == STORE_STRING) keep(l, l->names[l->next + i], store_string(value));
     }
     l->next += l->piece;
     if (l->next == l->name_count) want_more(l);

@@ -143,6 +143,8 @@ wait $beside || tell "what runs beside it" 0 1
 trap - INT TERM
 TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
 one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
+one "public conformance data" ./run conformance --json
+one "bench cel (smoke)" python3 bench/cel.py --quick --json
 one "bench steps (smoke)" python3 bench/steps.py --quick --json
 one "bench rebuild (smoke)" python3 bench/rebuild.py --quick --json
 say "the whole log is in build/test.log"

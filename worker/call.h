@@ -18,6 +18,7 @@
 #include "worker/worker.h"
 
 struct letter; /* publish.c */
+struct batch;  /* lease.c */
 
 #define CALLS_PER_CHUNK 64
 #define ASK_TASKS_MAX   256 /* of one script call: it holds Redis' only thread */
@@ -43,6 +44,7 @@ struct source {
     struct source *next;
     char *topic;
     int32_t partition;
+    enum priority priority;
     bool gone;       /* revoked */
     uint32_t credit; /* records the bus may still deliver */
     uint32_t refs;   /* calls and riders */
@@ -64,6 +66,7 @@ struct call {
     struct call *next; /* in its list */
     struct worker *worker;
     enum call_state state;
+    enum priority priority;
     bool mapped;     /* w->by_task names this call for its task id */
     bool started;    /* the call was made, or its result is decided */
     uint64_t serial; /* of this use of the memory: a late reply to an earlier one finds nobody */
@@ -80,6 +83,7 @@ struct call {
     enum event_type type;
     struct bytes value; /* a view of the task's value, or of owned */
     struct buf owned, usage;
+    bool cached;                    /* the value is another task's output, from the cache */
     struct letter *letter;          /* LETTER only */
     char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
                                      * else it goes out once more, under this one */
@@ -122,9 +126,11 @@ struct part {
     char gen[GENERATION_MAX]; /* `gen` of p:{p} as last seen; "" while unknown */
     uint64_t hold_ms;         /* loop time before which Redis is not asked again */
     uint64_t served_ms;       /* loop time at which its lists were last emptied */
-    struct call_list fresh, results, acked;
-    bool learning;          /* which generation is today's, for failures that are acknowledged */
-    struct call_list again; /* results whose delivery failed: sent again at the next tick */
+    struct call_list fresh[PRIORITY_COUNT], results, acked;
+    bool due;                /* its lists are emptied in this turn */
+    struct batch *asking[2]; /* lease.c: while it gathers; [1]: for the generation alone */
+    bool learning;           /* which generation is today's, for failures that are acknowledged */
+    struct call_list again;  /* results whose delivery failed: sent again at the next tick */
 };
 
 enum worker_phase { WORKER_OPEN, WORKER_DRAINING, WORKER_LEAVING, WORKER_LEFT };
@@ -146,7 +152,10 @@ struct worker {
     size_t chunk_count;
     struct call_list free;
     size_t held;                  /* tasks in memory */
-    size_t parked, fresh, asking; /* of these: waiting, without a lease, in a lease script */
+    size_t parked, asking;        /* of these: waiting, in a lease script */
+    size_t fresh[PRIORITY_COUNT]; /* of these: without a lease */
+    uint32_t passed_over;         /* calls begun in a row while less urgent ones waited */
+    bool low_turn;                /* whose turn it is of these */
     uint64_t serial;
     struct call_list letters;
     struct loop_timer tick, commit, renew, grace, serve;
@@ -172,6 +181,11 @@ void call_map(struct call *c);
 /* to is done when c's delivery was: c is finished without further ado. */
 void call_ride(struct call *c, struct call *to);
 void call_each(struct worker *w, void (*fn)(struct call *c));
+/* The call wants a lease: into its part's list. */
+void call_wait(struct call *c);
+/* The next of this list, which waits no more; NULL: none. */
+struct call *call_unwait(struct part *p, enum priority priority);
+size_t part_waiting(const struct part *p);
 struct part *part_of(struct worker *w, struct bytes topic, int32_t partition);
 void source_unref(struct worker *w, struct source *s);
 
@@ -182,10 +196,16 @@ void intake_credit(struct worker *w);
 void intake_commit(struct worker *w);
 
 /* lease.c: scripts, one per partition and turn */
-void lease_ask(struct worker *w, struct part *p);
+void lease_ask(struct worker *w); /* for the parts that are due */
 void lease_mark_done(struct worker *w, struct part *p);
 void lease_renew(struct worker *w); /* every call whose lease is a third gone */
 void lease_release(struct call *c); /* a lease that is not used */
+
+/* cache.c: outputs that tasks alike share */
+/* Asks for the output of a task like this one; comes before the answer for its lease, or never. */
+void cache_look(struct call *c);
+/* Keeps the output of a call that went well. */
+void cache_store(const struct call *c);
 
 /* executor.c */
 void executor_flush(void *worker);

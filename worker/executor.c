@@ -27,9 +27,7 @@ static void on_unpark(struct loop_timer *t)
 {
     struct call *c = t->user;
     c->worker->parked--;
-    c->state = CALL_FRESH;
-    c->worker->fresh++;
-    call_push(&c->part->fresh, c);
+    call_wait(c);
 }
 
 void call_park(struct call *c, uint64_t ms)
@@ -96,9 +94,11 @@ static void call_settle(struct call *c, struct outcome *o)
     if (o->ok) {
         c->owned.data = buf_take(&o->text, &c->owned.len);
         c->value = buf_bytes(&c->owned);
+        cache_store(c);
         call_result(c, EVENT_TASK_COMPLETED);
     } else {
         log_failure(c, o);
+        buf_reset(&c->owned); /* what the cache gave */
         error_encode(&c->owned, o->error, o->text.data ? o->text.data : "", o->retryable,
                      o->retry_after_ms, o->details);
         c->value = buf_bytes(&c->owned);
@@ -138,6 +138,11 @@ void call_start(struct call *c)
     c->started = true;
     if (tools_is_noop(&c->task)) { /* its output is its input, and nobody needs to look at it */
         c->value = c->task.value.len ? c->task.value : BYTES_LIT("null");
+        call_result(c, EVENT_TASK_COMPLETED);
+        return;
+    }
+    if (c->cached) {
+        c->value = buf_bytes(&c->owned);
         call_result(c, EVENT_TASK_COMPLETED);
         return;
     }
@@ -185,7 +190,7 @@ static uint64_t part_wait_ms(const struct worker *w, const struct part *p)
     uint64_t pace = MIN((uint64_t)w->held / SERVE_TASKS, (uint64_t)SERVE_MS_MAX);
     uint64_t since = loop_now_ms(w->loop) - p->served_ms;
     if (since >= pace || w->phase != WORKER_OPEN) return 0;
-    if (p->fresh.count + p->results.count + p->acked.count >= SERVE_TASKS) return 0;
+    if (part_waiting(p) + p->results.count + p->acked.count >= SERVE_TASKS) return 0;
     return pace - since;
 }
 
@@ -200,36 +205,39 @@ void executor_flush(void *worker)
     if (w->phase == WORKER_LEFT) return;
     uint64_t next_ms = UINT64_MAX;
     for (struct part *p = w->parts; p; p = p->next) {
-        if (!p->fresh.head && !p->results.head && !p->acked.head) continue;
+        p->due = false;
+        if (!part_waiting(p) && !p->results.head && !p->acked.head) continue;
         uint64_t wait_ms = part_wait_ms(w, p);
         next_ms = wait_ms ? MIN(next_ms, wait_ms) : next_ms;
         if (wait_ms) continue;
+        p->due = true;
         p->served_ms = loop_now_ms(w->loop);
         publish_results(w, p);
         lease_mark_done(w, p);
-        if (w->phase == WORKER_OPEN) lease_ask(w, p);
     }
+    if (w->phase == WORKER_OPEN) lease_ask(w);
     if (next_ms != UINT64_MAX && !loop_armed(&w->serve)) loop_arm(w->loop, &w->serve, next_ms);
     intake_credit(w);
     if (w->phase == WORKER_DRAINING && w->held == 0) leave(w);
 }
 
+static void expire_list(struct part *p, enum priority priority)
+{
+    for (size_t left = p->fresh[priority].count; left; left--) {
+        struct call *c = call_unwait(p, priority);
+        if (call_past_deadline(c))
+            call_fail(c, ERROR_TIMEOUT,
+                      "the task's deadline passed while the worker had no connection to Redis");
+        else
+            call_wait(c);
+    }
+}
+
 /* Without Redis nobody asks for leases, so that nobody else would see deadlines pass. */
 static void expire_waiting(struct worker *w)
 {
-    for (struct part *p = w->parts; p; p = p->next) {
-        for (size_t left = p->fresh.count; left; left--) {
-            struct call *c = call_pop(&p->fresh);
-            if (!call_past_deadline(c)) {
-                call_push(&p->fresh, c);
-                continue;
-            }
-            w->fresh--;
-            c->state = CALL_ASKING;
-            call_fail(c, ERROR_TIMEOUT,
-                      "the task's deadline passed while the worker had no connection to Redis");
-        }
-    }
+    for (struct part *p = w->parts; p; p = p->next)
+        for (unsigned i = 0; i < PRIORITY_COUNT; i++) expire_list(p, (enum priority)i);
 }
 
 static void on_tick(struct loop_timer *t)
@@ -310,7 +318,7 @@ void worker_drain(struct worker *w, uint32_t grace_ms, void (*done)(void *user),
     w->phase = WORKER_DRAINING;
     w->drained = done;
     w->drained_user = user;
-    for (struct part *p = w->parts; p; p = p->next) p->fresh = (struct call_list){ 0 };
+    for (struct part *p = w->parts; p; p = p->next) memset(p->fresh, 0, sizeof p->fresh);
     call_each(w, forget_waiting);
     loop_arm(w->loop, &w->grace, grace_ms);
     loop_again(w->loop);

@@ -2,10 +2,11 @@
  *
  * Intake: membership in the group, credit, and the way back, the commit of what is done.
  *
- * Credit is topped up every turn while fewer than inflight_max calls are open or about to be, each
- * partition to its share. So one busy partition may fill the worker. Tasks that wait for another
- * worker's lease, for an acknowledgement or for Redis need no connection and do not count, up to
- * HELD_FACTOR times inflight_max; what is in memory stays below that and one share a partition. */
+ * Credit is topped up every turn while fewer than inflight_max calls are open or about to be (that
+ * are at least as urgent as the partition's), each partition to its share. So one busy partition
+ * may fill the worker. Tasks that wait for another worker's lease, for an acknowledgement or for
+ * Redis need no connection and do not count, up to HELD_FACTOR times inflight_max; what is in
+ * memory stays below that and one share a partition. */
 #include <stdlib.h>
 
 #include "worker/call.h"
@@ -34,9 +35,11 @@ static void on_assign(void *user, const char *topic, int32_t partition)
     struct worker *w = user;
     if (w->phase != WORKER_OPEN || source_find(w, topic, partition)) return;
     struct source *s = xcalloc(1, sizeof *s);
-    *s = (struct source){
-        .next = w->sources, .topic = xstrdup(topic), .partition = partition, .committed = -1
-    };
+    *s = (struct source){ .next = w->sources,
+                          .topic = xstrdup(topic),
+                          .partition = partition,
+                          .committed = -1,
+                          .priority = topic_priority(topic) };
     w->sources = s;
     s->credit = share_of(w);
     bus_read(w->group, topic, partition, BUS_COMMITTED, s->credit);
@@ -76,15 +79,14 @@ static void take(struct worker *w, struct source *s, uint64_t ticket, const stru
     c->task = *task;
     c->attempt = r->message.header[HEADER_ATTEMPT];
     c->part = part_of(w, task->reply_topic, task->reply_partition);
-    c->state = CALL_FRESH;
-    w->fresh++;
+    c->state = CALL_ASKING; /* until it waits, or rides */
     struct call *other = call_of_task(w, task->task_id);
     if (other && (other->started || bytes_equal(other->task.gen, task->gen))) {
         call_ride(c, other);
         return;
     }
     if (!other) call_map(c);
-    call_push(&c->part->fresh, c);
+    call_wait(c);
 }
 
 static void on_record(void *user, const struct bus_record *r)
@@ -108,14 +110,28 @@ static void on_record(void *user, const struct bus_record *r)
         publish_letter(w, s, ticket, r, &e);
 }
 
-bool intake_join(struct worker *w, const char *const *queues, size_t count, struct err *e)
+/* The topics of a queue's other priorities may come later, or never: a pattern finds them, and asks
+ * for nothing while they are not there. */
+static void add_topics(struct buf names[2], const char *prefix, const char *queue)
 {
+    topic_tasks(&names[0], prefix, queue, PRIORITY_NORMAL);
+    buf_add_char(&names[1], '^');
+    for (const char *at = names[0].data; *at; at++) {
+        if (*at == '.')
+            buf_add_text(&names[1], "\\.");
+        else
+            buf_add_char(&names[1], *at);
+    }
+    buf_add_text(&names[1], "\\.(HIGH|LOW)$");
+}
+
+bool intake_join(struct worker *w, const char *const *queues, size_t queue_count, struct err *e)
+{
+    size_t count = 2 * queue_count;
     const char **topics = xcalloc(count, sizeof *topics);
     struct buf *names = xcalloc(count, sizeof *names);
-    for (size_t i = 0; i < count; i++) {
-        topic_tasks(&names[i], w->prefix, queues[i]);
-        topics[i] = names[i].data;
-    }
+    for (size_t i = 0; i < queue_count; i++) add_topics(&names[2 * i], w->prefix, queues[i]);
+    for (size_t i = 0; i < count; i++) topics[i] = names[i].data;
     w->group = bus_join(w->bus,
                         &(struct bus_group_options){ .group = w->group_name,
                                                      .topics = topics,
@@ -132,14 +148,23 @@ bool intake_join(struct worker *w, const char *const *queues, size_t count, stru
     return w->group != NULL;
 }
 
+/* Calls that are open, and those that go before one of this priority. */
+static size_t ahead_of(const struct worker *w, enum priority priority)
+{
+    size_t count = w->stats.running + w->asking + w->fresh[PRIORITY_HIGH];
+    if (priority != PRIORITY_HIGH) count += w->fresh[PRIORITY_NORMAL];
+    if (priority == PRIORITY_LOW) count += w->fresh[PRIORITY_LOW];
+    return count;
+}
+
 void intake_credit(struct worker *w)
 {
     if (w->phase != WORKER_OPEN) return;
-    if (w->stats.running + w->asking + w->fresh >= w->inflight_max) return;
     if (w->held >= HELD_FACTOR * (size_t)w->inflight_max) return;
     uint32_t share = share_of(w);
     for (struct source *s = w->sources; s; s = s->next) {
         if (s->gone || s->credit > share / 2) continue;
+        if (ahead_of(w, s->priority) >= w->inflight_max) continue;
         bus_credit(w->group, s->topic, s->partition, share - s->credit);
         s->credit = share;
     }

@@ -190,18 +190,11 @@ bool lease_verdict_parse(struct bytes text, enum lease_verdict *ret, int64_t *re
     return true;
 }
 
-static void fresh_again(struct call *c)
-{
-    c->state = CALL_FRESH;
-    c->worker->fresh++;
-    call_push(&c->part->fresh, c);
-}
-
 /* No answer, or none that helps: the task asks again. A worker that stops lets go of it. */
 static void unanswered(struct call *c)
 {
     if (c->worker->phase == WORKER_OPEN)
-        fresh_again(c);
+        call_wait(c);
     else
         call_forget(c);
 }
@@ -323,38 +316,88 @@ static void ask(struct batch *b)
     batch_send(b, SCRIPT_LEASE, keys, &a, on_asked);
 }
 
-void lease_ask(struct worker *w, struct part *p)
+/* --- whose turn it is --- */
+
+#define PASSED_OVER_MAX 9 /* after so many more urgent calls a less urgent one has its turn */
+
+static const enum priority by_urgency[] = { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+
+/* A walk through the lists of all parts: the first part that may have one, for each priority. */
+struct walk {
+    struct worker *w;
+    struct part *at[PRIORITY_COUNT];
+};
+
+static struct part *walk_to(struct walk *walk, enum priority priority)
 {
-    if (!p->fresh.head || !store_connected(w->store) || loop_now_ms(w->loop) < p->hold_ms) return;
+    struct part **at = &walk->at[priority];
+    uint64_t now = loop_now_ms(walk->w->loop);
+    while (*at && !((*at)->due && (*at)->fresh[priority].head && now >= (*at)->hold_ms))
+        *at = (*at)->next;
+    return *at;
+}
+
+/* The most urgent; but what is passed over again and again has a tenth of the calls, by turns. */
+static struct call *next_call(struct walk *walk)
+{
+    struct worker *w = walk->w;
+    struct part *found = NULL;
+    enum priority best = PRIORITY_NORMAL, less[PRIORITY_COUNT];
+    size_t less_count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(by_urgency); i++) {
+        if (!walk_to(walk, by_urgency[i])) continue;
+        if (found)
+            less[less_count++] = by_urgency[i];
+        else
+            found = walk->at[best = by_urgency[i]];
+    }
+    if (!found) return NULL;
+    if (less_count == 0 || w->passed_over < PASSED_OVER_MAX) {
+        w->passed_over = less_count ? w->passed_over + 1 : 0;
+        return call_unwait(found, best);
+    }
+    w->passed_over = 0;
+    w->low_turn = !w->low_turn;
+    enum priority turn = less[less_count > 1 && w->low_turn];
+    return call_unwait(walk->at[turn], turn);
+}
+
+/* The call goes into its part's next script, unless there is nothing to ask. */
+static void gather(struct worker *w, struct call *c)
+{
+    struct part *p = c->part;
     char today[GENERATION_MAX] = "";
+    if (c->first.source->gone && !c->first.next) {
+        call_forget(c); /* the new owner of the queue's partition has it */
+        return;
+    }
+    if (call_past_deadline(c)) {
+        call_fail(c, ERROR_TIMEOUT, "the task's deadline passed before a worker could start it");
+        return;
+    }
     if (p->gen[0]) generation_make(today, store_run_id(w->store), bytes_of(p->gen));
-    /* batch[1]: those that do not belong to the generation as far as it is known. */
-    struct batch *batch[2] = { NULL, NULL };
+    bool learn = !bytes_is(c->task.gen, today) && !(MUTANT(NO_GENERATION) && today[0]);
+    struct batch **batch = &p->asking[learn];
+    if (!*batch) {
+        *batch = batch_new(w, p, ASK_TASKS_MAX);
+        (*batch)->learn = learn;
+    }
+    batch_add(*batch, c);
+    if (!learn) cache_look(c);
+    if ((*batch)->count == ASK_TASKS_MAX) ask(TAKE(*batch));
+}
+
+void lease_ask(struct worker *w)
+{
+    if (!store_connected(w->store)) return;
+    struct walk walk = { .w = w };
+    for (size_t i = 0; i < PRIORITY_COUNT; i++) walk.at[i] = w->parts;
     size_t open = w->stats.running + w->asking;
     size_t room = open < w->inflight_max ? w->inflight_max - open : 0;
-    for (size_t left = MIN(p->fresh.count, room); left; left--) {
-        struct call *c = call_pop(&p->fresh);
-        w->fresh--;
-        c->state = CALL_ASKING;
-        if (c->first.source->gone && !c->first.next) {
-            call_forget(c); /* the new owner of the queue's partition has it */
-            continue;
-        }
-        if (call_past_deadline(c)) {
-            call_fail(c, ERROR_TIMEOUT,
-                      "the task's deadline passed before a worker could start it");
-            continue;
-        }
-        bool learn = !bytes_is(c->task.gen, today) && !(MUTANT(NO_GENERATION) && today[0]);
-        if (!batch[learn]) {
-            batch[learn] = batch_new(w, p, ASK_TASKS_MAX);
-            batch[learn]->learn = learn;
-        }
-        batch_add(batch[learn], c);
-        if (batch[learn]->count == ASK_TASKS_MAX) ask(TAKE(batch[learn]));
-    }
-    for (size_t i = 0; i < ARRAY_LEN(batch); i++)
-        if (batch[i]) ask(batch[i]);
+    for (struct call *c; room && (c = next_call(&walk)); room--) gather(w, c);
+    for (struct part *p = w->parts; p; p = p->next)
+        for (size_t i = 0; i < ARRAY_LEN(p->asking); i++)
+            if (p->asking[i]) ask(TAKE(p->asking[i]));
 }
 
 /* --- done --- */

@@ -45,6 +45,8 @@ static bool send(struct worker *w, struct call *c, struct err *e)
         [HEADER_WORKER] = bytes_of(w->name),
         [HEADER_USAGE] = c->usage.len ? buf_bytes(&c->usage) : (struct bytes){ 0 },
         [HEADER_TRACEPARENT] = c->task.traceparent,
+        [HEADER_CACHED] =
+            c->cached && c->type == EVENT_TASK_COMPLETED ? BYTES_LIT("true") : (struct bytes){ 0 },
     };
     c->waiter.done = on_result;
     return bus_send(w->bus,

@@ -20,6 +20,7 @@ struct call *call_new(struct worker *w, struct source *source, uint64_t ticket)
     struct call *c = call_pop(&w->free);
     *c = (struct call){ .worker = w,
                         .serial = ++w->serial,
+                        .priority = source->priority,
                         .first = { .source = source, .ticket = ticket } };
     source->refs++;
     w->held++;
@@ -32,7 +33,7 @@ static void call_release(struct call *c)
     struct worker *w = c->worker;
     ASSERT(c->state != CALL_FREE);
     if (c->state == CALL_PARKED) w->parked--;
-    if (c->state == CALL_FRESH) w->fresh--;
+    if (c->state == CALL_FRESH) w->fresh[c->priority]--;
     if (c->mapped) (void)map_remove(&w->by_task, c->task.task_id);
     loop_disarm(w->loop, &c->timer);
     if (c->held) bus_record_release(c->held);
@@ -99,6 +100,29 @@ void call_each(struct worker *w, void (*fn)(struct call *c))
     for (size_t i = 0; i < w->chunk_count; i++)
         for (size_t k = 0; k < CALLS_PER_CHUNK; k++)
             if (w->chunks[i][k].state != CALL_FREE) fn(&w->chunks[i][k]);
+}
+
+void call_wait(struct call *c)
+{
+    c->state = CALL_FRESH;
+    c->worker->fresh[c->priority]++;
+    call_push(&c->part->fresh[c->priority], c);
+}
+
+struct call *call_unwait(struct part *p, enum priority priority)
+{
+    struct call *c = call_pop(&p->fresh[priority]);
+    if (!c) return NULL;
+    c->worker->fresh[priority]--;
+    c->state = CALL_ASKING;
+    return c;
+}
+
+size_t part_waiting(const struct part *p)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < PRIORITY_COUNT; i++) count += p->fresh[i].count;
+    return count;
 }
 
 struct part *part_of(struct worker *w, struct bytes topic, int32_t partition)

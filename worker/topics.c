@@ -19,7 +19,7 @@ void worker_topics_make(struct bus *bus, const struct worker_options *o, int32_t
         if (letters)
             topic_name(&names[i], o->prefix, "dlq");
         else
-            topic_tasks(&names[i], o->prefix, o->queues[i]);
+            topic_tasks(&names[i], o->prefix, o->queues[i], PRIORITY_NORMAL);
         specs[i] = (struct bus_topic_spec){ .name = names[i].data,
                                             .partitions = letters ? DLQ_PARTITIONS : partitions,
                                             .replicas = replicas };

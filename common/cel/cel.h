@@ -13,7 +13,7 @@
 
 struct cel; /* a compiled expression; immutable, may be shared by threads */
 struct val; /* a value of CEL: value.h */
-struct arena;
+struct scope;
 
 #define CEL_COST_MAX   1000000 /* default of cel_env.cost_max: some 100 ms at the worst */
 #define CEL_SOURCE_MAX (64 * 1024)
@@ -61,9 +61,9 @@ struct cel_env {
  * kind of a failed resolve. && and || and the macros absorb errors as CEL demands, but only
  * ERR_INVALID and ERR_NOT_FOUND: what else a resolver reports ends the evaluation. */
 MUST_CHECK bool cel_eval(const struct cel *c, struct cel_env *env, json_t **ret, struct err *e);
-/* The same as a value of CEL, which lives in the arena and may point into the expression and into
+/* The same as a value of CEL, which lives in the scope and may point into the expression and into
  * what was resolved. */
-MUST_CHECK bool cel_eval_value(const struct cel *c, struct cel_env *env, struct arena *a,
+MUST_CHECK bool cel_eval_value(const struct cel *c, struct cel_env *env, struct scope *a,
                                struct val *ret, struct err *e);
 
 /* Calls fn for every free dotted path that the expression may read (["steps","a","output"]; a path

@@ -398,7 +398,7 @@ static const struct type *check(struct check *c, const struct node *n)
     return NULL;
 }
 
-bool cel_check(const struct cel *cel, const struct check_env *env, struct arena *a,
+bool cel_check(const struct cel *cel, const struct check_env *env, struct scope *a,
                const struct type **ret, size_t *ret_offset, struct err *e)
 {
     static const struct check_env nothing = { 0 };
@@ -406,7 +406,7 @@ bool cel_check(const struct cel *cel, const struct check_env *env, struct arena 
     size_t offset;
     struct check c = { .cel = cel,
                        .env = env ? env : &nothing,
-                       .typing = { .arena = a },
+                       .typing = { .scope = a },
                        .ret_offset = ret_offset ? ret_offset : &offset,
                        .e = e ? e : &local };
     const struct type *type = check(&c, cel->root);

@@ -45,9 +45,9 @@ struct check_env {
     void *user;
 };
 
-/* *ret, which lives in the arena, has no parameters any more: dyn is in their place. Fails with
+/* *ret, which lives in the scope, has no parameters any more: dyn is in their place. Fails with
  * ERR_INVALID and a text like those of cel_compile. */
-MUST_CHECK bool cel_check(const struct cel *c, const struct check_env *env, struct arena *a,
+MUST_CHECK bool cel_check(const struct cel *c, const struct check_env *env, struct scope *a,
                           const struct type **ret, size_t *ret_offset, struct err *e);
 
 #endif

@@ -145,7 +145,7 @@ bool convert_double(const struct call *c, struct val *ret)
     default: break;
     }
     if (!call_charge_copy(c, v->text.len)) return false;
-    char *text = cel_arena_copy(c->ev->arena, v->text); /* a part of a string ends without a NUL */
+    char *text = scope_copy(c->ev->scope, v->text); /* a part of a string ends without a NUL */
     if (strlen(text) != v->text.len || !is_double_text(text)) return text_error(c);
     char *end;
     errno = 0;
@@ -192,7 +192,7 @@ bool convert_string(const struct call *c, struct val *ret)
         buf_add_text(&b, text);
         break;
     case VAL_DURATION:
-        duration_format(v->i, text);
+        span_format(v->i, text);
         buf_add_text(&b, text);
         break;
     case VAL_BYTES: return text_of_bytes(c, ret);
@@ -248,7 +248,7 @@ bool convert_duration(const struct call *c, struct val *ret)
     if (v->type == VAL_DURATION) return true;
     *ret = (struct val){ .type = VAL_DURATION };
     if (!call_charge_scan(c, v->text.len)) return false;
-    return cel_duration_parse(v->text, &ret->i) || text_error(c);
+    return span_parse(v->text, &ret->i) || text_error(c);
 }
 
 /* --- base64 (RFC 4648, section 4) --- */
@@ -301,13 +301,13 @@ bool convert_base64_decode(const struct call *c, struct val *ret)
 
 bool optional_of(const struct call *c, struct val *ret)
 {
-    *ret = val_optional(c->ev->arena, &c->args[0]);
+    *ret = val_optional(c->ev->scope, &c->args[0]);
     return true;
 }
 
 bool optional_none(const struct call *c, struct val *ret)
 {
-    *ret = val_optional(c->ev->arena, NULL);
+    *ret = val_optional(c->ev->scope, NULL);
     return true;
 }
 
@@ -332,7 +332,7 @@ static bool is_zero(const struct val *v)
 
 bool optional_of_non_zero(const struct call *c, struct val *ret)
 {
-    *ret = val_optional(c->ev->arena, is_zero(&c->args[0]) ? NULL : &c->args[0]);
+    *ret = val_optional(c->ev->scope, is_zero(&c->args[0]) ? NULL : &c->args[0]);
     return true;
 }
 

@@ -13,7 +13,7 @@
 #include "common/cel/internal.h"
 
 enum {
-    ARENA_BYTES = 2048,  /* on the stack: most evaluations need no more */
+    SCOPE_BYTES = 2048,  /* on the stack: most evaluations need no more */
     KEYS_COMPARED = 100, /* for a hint */
 };
 
@@ -117,7 +117,7 @@ bool eval_index(struct eval *ev, uint32_t offset, const struct val *from, const 
     if (index->type == VAL_STRING && !eval_charge_scan(ev, offset, index->text.len)) return false;
     *ret_there = val_map_find(from, index, ret, &probes);
     if (!*ret_there && index->type == VAL_STRING)
-        (void)no_such_key(ev, offset, from, cel_arena_copy(ev->arena, index->text));
+        (void)no_such_key(ev, offset, from, scope_copy(ev->scope, index->text));
     else if (!*ret_there)
         (void)eval_fail(ev, offset, "no such key: a map has no such %s",
                         val_type_name(index->type));
@@ -192,7 +192,7 @@ static bool resolve_json(struct eval *ev, const struct node *n, size_t count, st
     if (*ret_there && !ret->json)
         json_decref(root); /* a scalar is no view */
     else
-        arena_hold(ev->arena, root);
+        scope_hold(ev->scope, root);
     return ok;
 }
 
@@ -252,7 +252,7 @@ static bool eval_call(struct eval *ev, const struct node *n, const struct val *t
                       struct val *ret)
 {
     if (!n->function) return call_unknown(ev, n);
-    if ((n->function->how & CALL_LAZY) && target->type == VAL_OPTIONAL && target->inner) {
+    if ((n->function->how & CALL_LAZY) && target && target->type == VAL_OPTIONAL && target->inner) {
         *ret = strcmp(n->function->name, "or") == 0 ? *target : *target->inner;
         return true;
     }
@@ -301,7 +301,7 @@ static bool eval_member(struct eval *ev, const struct part *part, const struct v
     else if (part->node && !eval_index(ev, part->offset, from, &index, &found, &there))
         return false;
     if (optional)
-        *ret = val_optional(ev->arena, there ? &found : NULL);
+        *ret = val_optional(ev->scope, there ? &found : NULL);
     else if (there)
         *ret = found;
     return optional || there;
@@ -426,7 +426,7 @@ static bool eval_element(struct eval *ev, enum op op, const struct node *n, stru
 
 static bool eval_list(struct eval *ev, const struct node *n, struct val *ret)
 {
-    struct val *items = arena_alloc(ev->arena, n->count * sizeof *items);
+    struct val *items = scope_alloc(ev->scope, n->count * sizeof *items);
     size_t count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
         bool there;
@@ -434,7 +434,7 @@ static bool eval_list(struct eval *ev, const struct node *n, struct val *ret)
             return false;
         count += there;
     }
-    *ret = val_list_of(ev->arena, items, count);
+    *ret = val_list_of(ev->scope, items, count);
     return true;
 }
 
@@ -454,13 +454,13 @@ bool eval_map_add(struct eval *ev, uint32_t offset, struct val_map *map, const s
     if (repeated && key->type == VAL_STRING)
         return eval_fail(ev, offset, "repeated key: %.*s", SHOWN_BYTES(key->text));
     if (repeated) return eval_fail(ev, offset, "repeated key");
-    val_map_add(ev->arena, map, key, value);
+    val_map_add(ev->scope, map, key, value);
     return true;
 }
 
 static bool eval_map(struct eval *ev, const struct node *n, struct val *ret)
 {
-    struct val_map *map = arena_alloc(ev->arena, sizeof *map);
+    struct val_map *map = scope_alloc(ev->scope, sizeof *map);
     *map = (struct val_map){ 0 };
     for (uint32_t i = 0; i < n->count; i += 2) {
         const struct part *part = &n->parts[i];
@@ -496,7 +496,7 @@ static bool eval_bind(struct eval *ev, const struct node *n, struct val *ret)
         struct val *var = &ev->vars[n->slot + i];
         if (eval_node(ev, n->parts[i].node, var)) continue;
         if (!eval_may_absorb(ev) || !eval_charge(ev, n->offset, COST_OF_ABSORBING)) return false;
-        struct failure *failure = arena_alloc(ev->arena, sizeof *failure);
+        struct failure *failure = scope_alloc(ev->scope, sizeof *failure);
         *failure = ev->fail;
         *var = (struct val){ .type = VAL_FAILED, .failure = failure };
     }
@@ -538,11 +538,11 @@ bool eval_node(struct eval *ev, const struct node *n, struct val *ret)
 /* --- the whole --- */
 
 /* Members are written before they are read, and vars are too many to clear. */
-static void begin(struct eval *ev, const struct cel *c, struct cel_env *env, struct arena *a)
+static void begin(struct eval *ev, const struct cel *c, struct cel_env *env, struct scope *a)
 {
     ev->cel = c;
     ev->env = env;
-    ev->arena = a;
+    ev->scope = a;
     ev->cost_max = env->cost_max ? env->cost_max : CEL_COST_MAX;
     ev->fail.err.kind = ERR_INVALID;
     ev->fail.err.text[0] = '\0';
@@ -558,7 +558,7 @@ static bool tell(struct eval *ev, struct err *e)
     return source_fail(ev->cel->source, ev->fail.offset, e);
 }
 
-bool cel_eval_value(const struct cel *c, struct cel_env *env, struct arena *a, struct val *ret,
+bool cel_eval_value(const struct cel *c, struct cel_env *env, struct scope *a, struct val *ret,
                     struct err *e)
 {
     struct eval ev;
@@ -568,8 +568,8 @@ bool cel_eval_value(const struct cel *c, struct cel_env *env, struct arena *a, s
 
 bool cel_eval(const struct cel *c, struct cel_env *env, json_t **ret, struct err *e)
 {
-    _Alignas(16) char memory[ARENA_BYTES];
-    CLEANUP(cel_arena_done) struct arena a = arena_on(memory, sizeof memory);
+    _Alignas(16) char memory[SCOPE_BYTES];
+    CLEANUP(scope_done) struct scope a = scope_on(memory, sizeof memory);
     struct eval ev;
     struct val v;
     AUTO_JSON *result = NULL;

@@ -23,7 +23,7 @@ static bool fold_quantifier(struct eval *ev, const struct node *n, struct fold *
     }
     if (!eval_may_absorb(ev)) return false;
     if (!f->first) {
-        f->first = arena_alloc(ev->arena, sizeof *f->first);
+        f->first = scope_alloc(ev->scope, sizeof *f->first);
         *f->first = ev->fail;
     }
     return eval_charge(ev, n->offset, COST_OF_ABSORBING);
@@ -31,7 +31,7 @@ static bool fold_quantifier(struct eval *ev, const struct node *n, struct fold *
 
 static void add_item(struct eval *ev, struct fold *f, const struct val *v)
 {
-    f->items = arena_grow(ev->arena, f->items, f->count, &f->cap, sizeof *f->items);
+    f->items = scope_grow(ev->scope, f->items, f->count, &f->cap, sizeof *f->items);
     f->items[f->count++] = *v;
 }
 
@@ -105,7 +105,7 @@ static bool fold_optional(struct eval *ev, const struct node *n, const struct va
     ev->vars[n->slot] = *range->inner;
     if (!eval_node(ev, n->parts[0].node, &v)) return false;
     if (n->op == OP_OPT_MAP)
-        *ret = val_optional(ev->arena, &v);
+        *ret = val_optional(ev->scope, &v);
     else if (v.type == VAL_OPTIONAL)
         *ret = v;
     else
@@ -129,7 +129,7 @@ static bool fold_result(struct eval *ev, const struct node *n, const struct fold
         return true;
     case OP_EXISTS_ONE: *ret = val_bool(f->hits == 1); return true;
     case OP_TRANSFORM_MAP: *ret = val_map(f->map); return true;
-    default: *ret = val_list_of(ev->arena, f->items, f->count); return true;
+    default: *ret = val_list_of(ev->scope, f->items, f->count); return true;
     }
 }
 
@@ -141,7 +141,7 @@ bool eval_fold(struct eval *ev, const struct node *n, const struct val *range, s
                          val_type_name(range->type));
     struct fold f = { 0 };
     if (n->op == OP_TRANSFORM_MAP) {
-        f.map = arena_alloc(ev->arena, sizeof *f.map);
+        f.map = scope_alloc(ev->scope, sizeof *f.map);
         *f.map = (struct val_map){ 0 };
     }
     bool ok = range->type == VAL_LIST ? fold_list(ev, n, range, &f) : fold_map(ev, n, range, &f);

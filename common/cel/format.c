@@ -66,13 +66,13 @@ static bool add_map(const struct call *c, struct buf *b, const struct val *map, 
     struct val entry[2];
     size_t count = 0, size = val_map_size(map);
     if (!call_charge(c, size * 4)) return false; /* a comparison for each level of the sort */
-    struct line *lines = arena_alloc(c->ev->arena, (size + 1) * sizeof *lines);
+    struct line *lines = scope_alloc(c->ev->scope, (size + 1) * sizeof *lines);
     while (val_walk_next(&w, &entry[0], &entry[1])) {
         struct bytes *at[] = { &lines[count].key, &lines[count].value };
         for (int i = 0; i < 2; i++) {
             AUTO_BUF struct buf part = { 0 };
             if (!add_value(c, &part, &entry[i], depth + 1)) return false;
-            *at[i] = arena_adopt(c->ev->arena, &part);
+            *at[i] = scope_adopt(c->ev->scope, &part);
         }
         count++;
     }
@@ -133,7 +133,7 @@ static bool add_value(const struct call *c, struct buf *b, const struct val *v, 
     case VAL_LIST: return add_list(c, b, v, depth);
     case VAL_MAP: return add_map(c, b, v, depth);
     case VAL_TIMESTAMP: instant_format(v->time, text); break;
-    case VAL_DURATION: duration_format(v->i, text); break;
+    case VAL_DURATION: span_format(v->i, text); break;
     case VAL_TYPE: buf_add_text(b, val_type_name(v->named)); return true;
     default: return refuse(c, "%s", "what has a text", v);
     }

@@ -83,7 +83,7 @@ struct part {
     const char *name;  /* of a selection */
 };
 
-/* Everything that a node points to lies in the arena of its expression. */
+/* Everything that a node points to lies in the scope of its expression. */
 struct node {
     enum node_kind kind;
     enum op op;
@@ -101,7 +101,7 @@ struct node {
 };
 
 struct cel {
-    struct arena arena;
+    struct scope scope;
     struct node *root;
     struct node **paths; /* in the order of the source */
     size_t path_count;
@@ -189,7 +189,7 @@ struct failure {
 struct eval {
     const struct cel *cel;
     struct cel_env *env;
-    struct arena *arena;
+    struct scope *scope;
     uint64_t cost_max;
     struct failure fail;
     struct val vars[CEL_VARS_MAX]; /* of the macros around, by slot */
@@ -300,31 +300,30 @@ MUST_CHECK static inline bool call_charge_scan(const struct call *c, size_t byte
 /* The buffer's text as a value. */
 static inline struct val call_text(const struct call *c, enum val_type type, struct buf *text)
 {
-    return (struct val){ .type = type, .text = arena_adopt(c->ev->arena, text) };
+    return (struct val){ .type = type, .text = scope_adopt(c->ev->scope, text) };
 }
 
-#define FUNCTIONS(X)                                                                             \
-    /* convert.c */                                                                              \
-    X(convert_size)                                                                              \
-    X(convert_int)                                                                               \
-    X(convert_uint)                                                                              \
-    X(convert_double)                                                                            \
-    X(convert_string)                                                                            \
-    X(convert_bool) X(convert_bytes) X(convert_timestamp) X(convert_duration) X(convert_dyn)     \
-        X(convert_type) X(convert_base64_encode) X(convert_base64_decode) X(optional_of)         \
-            X(optional_none) X(optional_of_non_zero) X(optional_has_value) X(optional_value)     \
-                X(optional_or) /* strings.c, format.c */                                         \
-        X(string_contains) X(string_starts_with) X(string_ends_with) X(string_matches)           \
-            X(string_lower_ascii) X(string_upper_ascii) X(string_trim) X(string_reverse)         \
-                X(string_split) X(string_join) X(string_replace) X(string_substring)             \
-                    X(string_index_of) X(string_last_index_of) X(string_char_at) X(string_quote) \
-                        X(string_format) /* math.c */                                            \
-        X(math_greatest) X(math_least) X(math_abs) X(math_ceil) X(math_floor) X(math_round)      \
-            X(math_trunc) X(math_sign) X(math_is_nan) X(math_is_inf) X(math_is_finite)           \
-                X(math_bit_and) X(math_bit_or) X(math_bit_xor) X(math_bit_not)                   \
-                    X(math_bit_shift_left) X(math_bit_shift_right) /* time.c */                  \
-        X(time_full_year) X(time_month) X(time_day_of_month) X(time_date) X(time_day_of_week)    \
-            X(time_day_of_year) X(time_hours) X(time_minutes) X(time_seconds) X(time_milliseconds)
+/* clang-format off */
+#define FUNCTIONS(X) \
+    /* convert.c */ \
+    X(convert_size) X(convert_int) X(convert_uint) X(convert_double) X(convert_string) \
+    X(convert_bool) X(convert_bytes) X(convert_timestamp) X(convert_duration) X(convert_dyn) \
+    X(convert_type) X(convert_base64_encode) X(convert_base64_decode) X(optional_of) X(optional_none) \
+    X(optional_of_non_zero) X(optional_has_value) X(optional_value) X(optional_or) \
+    /* strings.c, format.c */ \
+    X(string_contains) X(string_starts_with) X(string_ends_with) X(string_matches) \
+    X(string_lower_ascii) X(string_upper_ascii) X(string_trim) X(string_reverse) X(string_split) \
+    X(string_join) X(string_replace) X(string_substring) X(string_index_of) \
+    X(string_last_index_of) X(string_char_at) X(string_quote) X(string_format) \
+    /* math.c */ \
+    X(math_greatest) X(math_least) X(math_abs) X(math_ceil) X(math_floor) X(math_round) \
+    X(math_trunc) X(math_sign) X(math_is_nan) X(math_is_inf) X(math_is_finite) X(math_bit_and) \
+    X(math_bit_or) X(math_bit_xor) X(math_bit_not) X(math_bit_shift_left) \
+    X(math_bit_shift_right) \
+    /* time.c */ \
+    X(time_full_year) X(time_month) X(time_day_of_month) X(time_date) X(time_day_of_week) \
+    X(time_day_of_year) X(time_hours) X(time_minutes) X(time_seconds) X(time_milliseconds)
+/* clang-format on */
 #define X(name) bool name(const struct call *c, struct val *ret);
 FUNCTIONS(X)
 #undef X

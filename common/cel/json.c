@@ -151,7 +151,7 @@ static bool to_json(struct eval *ev, const struct val *v, int depth, json_t **re
         *ret = json_string(text);
         break;
     case VAL_DURATION:
-        duration_format(v->i, text);
+        span_format(v->i, text);
         *ret = json_string(text);
         break;
     case VAL_TYPE: *ret = json_string(val_type_name(v->named)); break;

@@ -101,7 +101,7 @@ static bool concat_text(struct eval *ev, uint32_t offset, const struct val *a, c
 {
     struct bytes x = a->text, y = b->text;
     if (!eval_charge_copy(ev, offset, x.len + y.len)) return false;
-    char *joined = arena_alloc(ev->arena, x.len + y.len + 1);
+    char *joined = scope_alloc(ev->scope, x.len + y.len + 1);
     memcpy(joined, x.data, x.len);
     memcpy(joined + x.len, y.data, y.len);
     *ret = (struct val){ .type = a->type, .text = { joined, x.len + y.len } };
@@ -113,10 +113,10 @@ static bool concat_lists(struct eval *ev, uint32_t offset, const struct val *a, 
 {
     size_t x = val_list_size(a), y = val_list_size(b);
     if (!eval_charge(ev, offset, x + y)) return false;
-    struct val *items = arena_alloc(ev->arena, (x + y) * sizeof *items);
+    struct val *items = scope_alloc(ev->scope, (x + y) * sizeof *items);
     for (size_t i = 0; i < x; i++) items[i] = val_list_at(a, i);
     for (size_t i = 0; i < y; i++) items[x + i] = val_list_at(b, i);
-    *ret = val_list_of(ev->arena, items, x + y);
+    *ret = val_list_of(ev->scope, items, x + y);
     return true;
 }
 

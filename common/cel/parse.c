@@ -38,7 +38,7 @@ bool parse_take_char(struct parser *p, char c)
 
 struct node *parse_node(struct parser *p, enum node_kind kind, uint32_t offset)
 {
-    struct node *n = arena_alloc(&p->cel->arena, sizeof *n);
+    struct node *n = scope_alloc(&p->cel->scope, sizeof *n);
     *n = (struct node){ .kind = kind, .offset = offset };
     return n;
 }
@@ -57,7 +57,7 @@ struct node *parse_gather(struct parser *p, struct node *n, size_t base)
     ASSERT(base <= p->stack_len && !n->parts);
     n->count = (uint32_t)(p->stack_len - base);
     if (n->count) {
-        n->parts = arena_alloc(&p->cel->arena, n->count * sizeof *n->parts);
+        n->parts = scope_alloc(&p->cel->scope, n->count * sizeof *n->parts);
         memcpy(n->parts, p->stack + base, n->count * sizeof *n->parts);
     }
     p->stack_len = base;
@@ -68,11 +68,11 @@ struct node *parse_gather(struct parser *p, struct node *n, size_t base)
 
 static void add_name(struct parser *p, struct node *path, struct bytes name)
 {
-    struct arena *a = &p->cel->arena;
+    struct scope *a = &p->cel->scope;
     size_t cap = path->slot; /* the room for names is counted there while it grows */
-    path->names = arena_grow(a, path->names, path->count, &cap, sizeof *path->names);
+    path->names = scope_grow(a, path->names, path->count, &cap, sizeof *path->names);
     path->slot = (uint32_t)cap;
-    path->names[path->count++] = cel_arena_copy(a, name);
+    path->names[path->count++] = scope_copy(a, name);
 }
 
 static void add_path(struct parser *p, struct node *path)
@@ -129,7 +129,7 @@ static bool compile_pattern(struct parser *p, struct node *call)
     struct bytes text = pattern->value.text;
     call->regex = regex_compile(text.data, text.len, error, sizeof error);
     if (!call->regex) return parse_fail(p, pattern->offset, "matches(): in the pattern: %s", error);
-    arena_own(&p->cel->arena, call->regex, release_regex);
+    scope_own(&p->cel->scope, call->regex, release_regex);
     return true;
 }
 
@@ -158,7 +158,7 @@ static struct node *parse_call(struct parser *p, const struct token *name, struc
     }
     struct node *call = parse_node(p, NODE_CALL, name->offset);
     call->function = f;
-    call->name = cel_arena_copy(&p->cel->arena, full_name);
+    call->name = scope_copy(&p->cel->scope, full_name);
     size_t base = p->stack_len;
     if (!parse_list(p, ')', false)) return NULL;
     parse_gather(p, call, base);
@@ -235,7 +235,7 @@ static bool parse_select(struct parser *p, struct member *m)
     }
     parse_push(p, (struct part){ .op = optional ? OP_OPT_SELECT : OP_SELECT,
                                  .offset = name.offset,
-                                 .name = cel_arena_copy(&p->cel->arena, name.text) });
+                                 .name = scope_copy(&p->cel->scope, name.text) });
     return true;
 }
 
@@ -307,7 +307,7 @@ static struct node *parse_literal(struct parser *p, bool negative)
         AUTO_BUF struct buf text = { 0 };
         if (!lex_string(&p->lex, &t, &text)) return NULL;
         v.type = t.bytes ? VAL_BYTES : VAL_STRING;
-        v.text = arena_adopt(&p->cel->arena, &text);
+        v.text = scope_adopt(&p->cel->scope, &text);
         break;
     }
     case TOKEN_TRUE: v = val_bool(true); break;
@@ -343,10 +343,10 @@ static struct node *parse_list_literal(struct parser *p, uint32_t offset)
     if (!constant) return parse_gather(p, parse_node(p, NODE_LIST, offset), base);
     /* `x in ["a", "b"]` is common: the list is made once. */
     size_t count = p->stack_len - base;
-    struct val *items = arena_alloc(&p->cel->arena, count * sizeof *items);
+    struct val *items = scope_alloc(&p->cel->scope, count * sizeof *items);
     for (size_t i = 0; i < count; i++) items[i] = p->stack[base + i].node->value;
     p->stack_len = base;
-    return const_node(p, offset, val_list_of(&p->cel->arena, items, count));
+    return const_node(p, offset, val_list_of(&p->cel->scope, items, count));
 }
 
 static struct node *parse_map_literal(struct parser *p, uint32_t offset)
@@ -571,7 +571,7 @@ static struct cel *compile(struct bytes source, int how, size_t *ret_end, size_t
     }
     if (ret_end) *ret_end = p.lex.token.offset;
     c->source.len = braced ? p.lex.token.offset : source.len;
-    c->source.data = cel_arena_copy(&c->arena, (struct bytes){ source.data, c->source.len });
+    c->source.data = scope_copy(&c->scope, (struct bytes){ source.data, c->source.len });
     return TAKE(c);
 }
 
@@ -595,7 +595,7 @@ struct cel *cel_compile_braced(struct bytes source, size_t *ret_end, size_t *ret
 struct cel *cel_free(struct cel *c)
 {
     if (!c) return NULL;
-    cel_arena_done(&c->arena);
+    scope_done(&c->scope);
     free(c->paths);
     free(c);
     return NULL;

@@ -81,7 +81,7 @@ bool string_matches(const struct call *c, struct val *ret)
     if (!call_charge(c, 1000 + pattern.len)) return false;
     struct regex *r = regex_compile(pattern.data, pattern.len, error, sizeof error);
     if (!r) return eval_fail(c->ev, c->node->offset, "matches(): in the pattern: %s", error);
-    arena_own(c->ev->arena, r, release_regex);
+    scope_own(c->ev->scope, r, release_regex);
     return call_charge(c, regex_size(r)) && search(c, r, text, ret);
 }
 
@@ -91,7 +91,7 @@ static bool map_ascii(const struct call *c, char from, char to, struct val *ret)
 {
     struct bytes text = c->args[0].text;
     if (!call_charge_copy(c, text.len)) return false;
-    char *copy = cel_arena_copy(c->ev->arena, text);
+    char *copy = scope_copy(c->ev->scope, text);
     for (size_t i = 0; i < text.len; i++)
         if (copy[i] >= from && copy[i] <= from + 25) copy[i] = (char)(copy[i] - from + to);
     *ret = val_string((struct bytes){ copy, text.len });
@@ -193,12 +193,12 @@ bool string_split(const struct call *c, struct val *ret)
         /* Splitting nothing by nothing leaves nothing. */
         if (!hit && by.len == 0 && text.len == 0) break;
         if (!call_charge(c, 1)) return false;
-        items = arena_grow(c->ev->arena, items, count, &cap, sizeof *items);
+        items = scope_grow(c->ev->scope, items, count, &cap, sizeof *items);
         items[count++] = val_string((struct bytes){ text.data + at, end - at });
         if (!hit) break;
         at = end + by.len;
     }
-    *ret = val_list_of(c->ev->arena, items, count);
+    *ret = val_list_of(c->ev->scope, items, count);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/cel/check.h"
 #include "common/cel/internal.h"
 
 /* Where template_eval_json has no limit of its caller. */
@@ -300,6 +301,34 @@ struct template *template_compile(const json_t *value, char **ret_pointer, size_
     if (ret_pointer) *ret_pointer = TAKE(pointer);
     if (ret_offset) *ret_offset = offset;
     return NULL;
+}
+
+static bool check_op(const struct template_op *op, size_t *ret_offset, struct err *e)
+{
+    for (size_t i = 0; i < op->piece_count; i++) {
+        const struct piece *piece = &op->pieces[i];
+        CLEANUP(scope_done) struct scope scope = { 0 };
+        const struct type *type;
+        size_t offset;
+        if (!piece->cel || cel_check(piece->cel, NULL, &scope, &type, &offset, e)) continue;
+        *ret_offset = piece->offset + offset;
+        return false;
+    }
+    return true;
+}
+
+bool template_check(const struct template *t, char **ret_pointer, size_t *ret_offset, struct err *e)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const struct template_op *op = &t->ops[i];
+        size_t offset;
+        if (check_op(op, &offset, e)) continue;
+        fail_in(e, op->pointer);
+        if (ret_pointer) *ret_pointer = xstrdup(op->pointer);
+        if (ret_offset) *ret_offset = offset;
+        return false;
+    }
+    return true;
 }
 
 bool template_is_constant(const struct template *t)

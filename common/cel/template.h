@@ -18,6 +18,11 @@ MUST_CHECK struct template *template_compile(const json_t *value, char **ret_poi
 struct template *template_free(struct template *t);
 DEFINE_CLEANUP(struct template *, template_free)
 
+/* cel_check of every expression within, with names that may be anything. On failure as
+ * template_compile has it. */
+MUST_CHECK bool template_check(const struct template *t, char **ret_pointer, size_t *ret_offset,
+                               struct err *e);
+
 bool template_is_constant(const struct template *t);
 
 /* What an evaluation needs beside the names. */

@@ -162,8 +162,7 @@ static bool unit_at(const char **p, const char *end, int64_t *ret_ns)
     return false;
 }
 
-/* A number with its unit at *p, added to *sum, which counts downwards: there is one more negative
- * nanosecond than positive ones. */
+/* A number with its unit at *p, added to *sum. */
 static bool add_part(const char **p, const char *end, int64_t *sum)
 {
     int64_t whole = 0, fraction = 0, scale = 1, unit;
@@ -182,10 +181,10 @@ static bool add_part(const char **p, const char *end, int64_t *sum)
     if (digits == 0 || !unit_at(p, end, &unit) || __builtin_mul_overflow(whole, unit, &whole))
         return false;
     int64_t rest = (int64_t)((__int128)fraction * unit / scale);
-    return !__builtin_sub_overflow(*sum, whole, sum) && !__builtin_sub_overflow(*sum, rest, sum);
+    return !__builtin_add_overflow(*sum, whole, sum) && !__builtin_add_overflow(*sum, rest, sum);
 }
 
-bool cel_duration_parse(struct bytes text, int64_t *ret_ns)
+bool span_parse(struct bytes text, int64_t *ret_ns)
 {
     const char *p = text.data, *end = text.data + text.len;
     bool negative = is_next(&p, end, '-');
@@ -195,13 +194,11 @@ bool cel_duration_parse(struct bytes text, int64_t *ret_ns)
     if (p == end) return false;
     while (p < end)
         if (!add_part(&p, end, ret_ns)) return false;
-    if (negative) return true;
-    if (*ret_ns == INT64_MIN) return false;
-    *ret_ns = -*ret_ns;
+    if (negative) *ret_ns = -*ret_ns;
     return true;
 }
 
-void duration_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX])
+void span_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX])
 {
     char fraction[16];
     int64_t s = ns / NS_PER_S;

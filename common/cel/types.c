@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Types with parameters, after the inference of cel-go's checker: a parameter is bound to the first
- * type that it meets, and to a more general one that it meets later; dyn fits everything.
+ * type that it meets, and to a more general one that it meets later; dyn fits everything, and what
+ * was a part of it is dyn.
  */
 #include "common/cel/types.h"
 
@@ -27,8 +28,8 @@ const struct type *type_simple(enum type_kind kind)
 
 const struct type *type_param(struct typing *t)
 {
-    struct type *type = arena_alloc(t->arena, sizeof *type);
-    t->found = arena_grow(t->arena, t->found, t->count, &t->cap, sizeof *t->found);
+    struct type *type = scope_alloc(t->scope, sizeof *type);
+    t->found = scope_grow(t->scope, t->found, t->count, &t->cap, sizeof *t->found);
     *type = (struct type){ .kind = TYPE_PARAM, .id = (uint32_t)t->count };
     t->found[t->count++] = NULL;
     return type;
@@ -38,7 +39,7 @@ const struct type *type_param(struct typing *t)
 static const struct type *with_params(struct typing *t, const struct type *like,
                                       const struct type *const *params, uint32_t count)
 {
-    struct type *type = arena_alloc(t->arena, sizeof *type);
+    struct type *type = scope_alloc(t->scope, sizeof *type);
     *type = *like;
     type->params = params;
     type->count = count;
@@ -50,7 +51,7 @@ static const struct type *with_params(struct typing *t, const struct type *like,
 
 const struct type *type_of_one(struct typing *t, enum type_kind kind, const struct type *part)
 {
-    const struct type **params = arena_alloc(t->arena, sizeof *params);
+    const struct type **params = scope_alloc(t->scope, sizeof *params);
     params[0] = part;
     return with_params(t, type_simple(kind), params, 1);
 }
@@ -58,7 +59,7 @@ const struct type *type_of_one(struct typing *t, enum type_kind kind, const stru
 const struct type *type_of_two(struct typing *t, enum type_kind kind, const struct type *key,
                                const struct type *value)
 {
-    const struct type **params = arena_alloc(t->arena, 2 * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, 2 * sizeof *params);
     params[0] = key;
     params[1] = value;
     return with_params(t, type_simple(kind), params, 2);
@@ -75,7 +76,7 @@ const struct type *type_final(struct typing *t, const struct type *type)
     type = type_found(t, type);
     if (type->kind == TYPE_PARAM) return type_simple(TYPE_DYN);
     if (type->count == 0) return type;
-    const struct type **params = arena_alloc(t->arena, type->count * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, type->count * sizeof *params);
     for (uint32_t i = 0; i < type->count; i++) params[i] = type_final(t, type->params[i]);
     return with_params(t, type, params, type->count);
 }
@@ -89,7 +90,7 @@ const struct type *type_fresh(struct typing *t, const struct type *type,
         return fresh[type->id];
     }
     if (type->count == 0) return type;
-    const struct type **params = arena_alloc(t->arena, type->count * sizeof *params);
+    const struct type **params = scope_alloc(t->scope, type->count * sizeof *params);
     for (uint32_t i = 0; i < type->count; i++) params[i] = type_fresh(t, type->params[i], fresh);
     return with_params(t, type, params, type->count);
 }
@@ -111,7 +112,7 @@ void type_undo(struct typing *t, size_t mark)
 
 void type_bind(struct typing *t, const struct type *param, const struct type *type)
 {
-    t->trail = arena_grow(t->arena, t->trail, t->trail_len, &t->trail_cap, sizeof *t->trail);
+    t->trail = scope_grow(t->scope, t->trail, t->trail_len, &t->trail_cap, sizeof *t->trail);
     t->trail[t->trail_len++] = (struct type_bound){ param->id, t->found[param->id] };
     t->found[param->id] = type;
 }
@@ -170,12 +171,24 @@ static bool bind(struct typing *t, const struct type *param, const struct type *
     return true;
 }
 
+/* Whatever the parameters in a type stand for may be anything. */
+static void loosen(struct typing *t, const struct type *type)
+{
+    if (type->kind == TYPE_PARAM && type_found(t, type)->kind != TYPE_DYN)
+        type_bind(t, type, type_simple(TYPE_DYN));
+    for (uint32_t i = 0; i < type->count; i++) loosen(t, type->params[i]);
+}
+
 static bool unify(struct typing *t, const struct type *a, const struct type *b, int depth)
 {
     if (depth > DEPTH_MAX) return false;
     if (b->kind == TYPE_PARAM) return bind(t, b, a, depth);
     if (a->kind == TYPE_PARAM) return bind(t, a, b, depth);
-    if (a->kind == TYPE_DYN || b->kind == TYPE_DYN) return true;
+    if (a->kind == TYPE_DYN || b->kind == TYPE_DYN) {
+        loosen(t, a);
+        loosen(t, b);
+        return true;
+    }
     if (a->kind == TYPE_NULL && is_nullable(b)) return true;
     if (b->kind == TYPE_NULL && is_nullable(a)) return true;
     if (!same_head(a, b)) return false;

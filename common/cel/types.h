@@ -8,7 +8,7 @@
 
 /* What the parameters stand for. */
 struct typing {
-    struct arena *arena;
+    struct scope *scope;
     const struct type **found; /* by id; NULL: not known yet */
     size_t count, cap;
     struct type_bound *trail; /* what was bound, to take it back */

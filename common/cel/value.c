@@ -56,11 +56,11 @@ struct val val_of_json(const json_t *j)
     return v;
 }
 
-struct val val_optional(struct arena *a, const struct val *inner)
+struct val val_optional(struct scope *a, const struct val *inner)
 {
     struct val v = { .type = VAL_OPTIONAL };
     if (!inner) return v;
-    struct val *copy = arena_alloc(a, sizeof *copy);
+    struct val *copy = scope_alloc(a, sizeof *copy);
     *copy = *inner;
     v.inner = copy;
     return v;
@@ -68,9 +68,9 @@ struct val val_optional(struct arena *a, const struct val *inner)
 
 /* --- lists --- */
 
-struct val val_list_of(struct arena *a, const struct val *items, size_t count)
+struct val val_list_of(struct scope *a, const struct val *items, size_t count)
 {
-    struct val_list *list = arena_alloc(a, sizeof *list);
+    struct val_list *list = scope_alloc(a, sizeof *list);
     *list = (struct val_list){ .count = count, .items = items };
     return val_list(list);
 }
@@ -115,7 +115,8 @@ static uint64_t key_hash(const struct val *key)
 {
     if (key->type == VAL_STRING) return hash_bytes(key->text);
     uint64_t number = key->type == VAL_BOOL ? key->b : key->u;
-    return (number + 1) * 0x9E3779B97F4A7C15ULL; /* Fibonacci hashing, Knuth 6.4 */
+    number = (number + 1) * 0x9E3779B97F4A7C15ULL; /* Fibonacci hashing, Knuth 6.4 */
+    return number ^ number >> 32;                  /* the upper bits are the good ones */
 }
 
 static bool key_equal(const struct val *a, const struct val *b)
@@ -193,10 +194,10 @@ static void slot_in(struct val_map *map, size_t index)
     map->slots[at] = (uint32_t)index + 1;
 }
 
-void val_map_add(struct arena *a, struct val_map *map, const struct val *key,
+void val_map_add(struct scope *a, struct val_map *map, const struct val *key,
                  const struct val *value)
 {
-    map->entries = arena_grow(a, map->entries, map->count, &map->cap, sizeof *map->entries);
+    map->entries = scope_grow(a, map->entries, map->count, &map->cap, sizeof *map->entries);
     map->entries[map->count++] = (struct val_entry){ *key, *value };
     if (map->count <= MAP_SCAN_MAX) return;
     if (map->count * 2 <= map->slot_count) {
@@ -204,7 +205,7 @@ void val_map_add(struct arena *a, struct val_map *map, const struct val *key,
         return;
     }
     map->slot_count = map->slot_count ? map->slot_count * 2 : 4 * (size_t)MAP_SCAN_MAX;
-    map->slots = arena_alloc(a, map->slot_count * sizeof *map->slots);
+    map->slots = scope_alloc(a, map->slot_count * sizeof *map->slots);
     memset(map->slots, 0, map->slot_count * sizeof *map->slots);
     for (size_t i = 0; i < map->count; i++) slot_in(map, i);
 }

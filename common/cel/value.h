@@ -2,11 +2,11 @@
  *
  * The values of CEL (langdef.md, "Values"). JSON has fewer: lists, maps and strings that come from
  * JSON are views of it, and nothing is converted that is not looked at. A value never changes; what
- * it points to belongs to an arena, or to JSON that somebody holds. */
+ * it points to belongs to a scope, or to JSON that somebody holds. */
 #ifndef TUTTI_CEL_VALUE_H
 #define TUTTI_CEL_VALUE_H
 
-#include "common/cel/arena.h"
+#include "common/cel/scope.h"
 
 /* X(enumerator, name as type() shows it). */
 #define VAL_TYPES(X)                          \
@@ -114,9 +114,9 @@ static inline bool val_is_number(const struct val *v)
 /* A view of a JSON value, which must live as long. */
 struct val val_of_json(const json_t *j);
 /* An optional with a copy of the value, or with none (NULL). */
-struct val val_optional(struct arena *a, const struct val *inner);
-/* A list of items that lie in an arena. */
-struct val val_list_of(struct arena *a, const struct val *items, size_t count);
+struct val val_optional(struct scope *a, const struct val *inner);
+/* A list of items that lie in a scope. */
+struct val val_list_of(struct scope *a, const struct val *items, size_t count);
 
 size_t val_list_size(const struct val *list);
 struct val val_list_at(const struct val *list, size_t index);
@@ -137,7 +137,7 @@ bool val_map_find(const struct val *map, const struct val *key, struct val *ret,
 /* The same of a name, which is NUL-terminated. */
 bool val_map_member(const struct val *map, const char *name, struct val *ret, uint64_t *ret_probes);
 /* Adds an entry whose key is none of the map's; the map is one that is being made. */
-void val_map_add(struct arena *a, struct val_map *map, const struct val *key,
+void val_map_add(struct scope *a, struct val_map *map, const struct val *key,
                  const struct val *value);
 
 const char *val_type_name(enum val_type type);
@@ -157,9 +157,9 @@ MUST_CHECK bool instant_parse(struct bytes text, struct instant *ret);
 void instant_format(struct instant t, char ret[TIME_VALUE_TEXT_MAX]);
 /* As in "1h45m", "-1.5s", "10ms"; units h m s ms us ns. False if the text is none, or longer than
  * 292 years. */
-MUST_CHECK bool cel_duration_parse(struct bytes text, int64_t *ret_ns);
+MUST_CHECK bool span_parse(struct bytes text, int64_t *ret_ns);
 /* Seconds: "3.5s". */
-void duration_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX]);
+void span_format(int64_t ns, char ret[TIME_VALUE_TEXT_MAX]);
 bool instant_in_range(struct instant t);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/cel/cel.h"
 #include "common/cel/template.h"
+#include "common/proto/keys.h"
 #include "common/proto/message.h"
 #include "common/schema/schema.h"
 
@@ -117,8 +118,6 @@ struct choice_def {
     const char *name;
     uint32_t block;
 };
-
-enum priority { PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_LOW };
 
 struct step_def {
     const char *name; /* unique in the definition */

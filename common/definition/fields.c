@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
+#include "common/cel/check.h"
 #include "common/definition/compile.h"
 
 static void release_json(void *p)
@@ -358,6 +359,23 @@ size_t cel_source(struct node *n, struct bytes *ret)
     return ret->data ? unwrap(ret) : 0;
 }
 
+/* Whether the expression may give true or false, as far as that can be told before it runs. */
+static bool check_condition(struct node n, size_t before, const struct cel *cel)
+{
+    CLEANUP(scope_done) struct scope scope = { 0 };
+    const struct type *type;
+    size_t offset;
+    struct err e;
+    if (!cel_check(cel, NULL, &scope, &type, &offset, &e)) {
+        fault_in(n, before + offset, "in the expression: %s", without_position(e.text));
+        return false;
+    }
+    if (type->kind == TYPE_BOOL || type->kind == TYPE_DYN) return true;
+    fault_in(n, before, "the expression must give true or false, but it gives a value of type %s",
+             val_type_name((enum val_type)type->kind));
+    return false;
+}
+
 struct cel *read_cel(struct node n, unsigned roots)
 {
     struct bytes source;
@@ -373,6 +391,7 @@ struct cel *read_cel(struct node n, unsigned roots)
         return NULL;
     }
     memory_own(n.c->memory, cel, release_cel);
+    if (!check_condition(n, before, cel)) return NULL;
     struct use *use = use_add(n, roots);
     use->cel = cel;
     use->offset = before;
@@ -408,12 +427,12 @@ bool check_template(struct node n, unsigned roots)
     size_t offset = 0;
     struct err e;
     struct template *t = template_compile(n.value, &pointer, &offset, &e);
-    if (!t) {
+    if (t) memory_own(&n.c->scratch, t, release_template);
+    if (!t || !template_check(t, &pointer, &offset, &e)) {
         fault_in(node_descend(n, pointer ? pointer : ""), offset, "in the template: %s",
                  without_position(e.text));
         return false;
     }
-    memory_own(&n.c->scratch, t, release_template);
     use_add(n, roots)->template = t;
     return true;
 }

@@ -44,8 +44,10 @@ const struct mock *mocks_find(const struct mocks *m, struct bytes path)
     struct bytes name = name_of(path);
     const struct mock *found = NULL;
     for (size_t i = 0; i < m->count; i++) {
-        if (bytes_is(path, m->list[i].name)) return &m->list[i];
-        if (bytes_is(name, m->list[i].name)) found = &m->list[i];
+        const struct mock *mock = &m->list[i];
+        ASSERT(mock->name);
+        if (bytes_is(path, mock->name)) return mock;
+        if (bytes_is(name, mock->name)) found = mock;
     }
     return found;
 }

@@ -58,6 +58,13 @@ void key_breaker(struct buf *b, const char *prefix, struct bytes dependency)
     buf_add(b, dependency.data, dependency.len);
 }
 
+void key_cache(struct buf *b, const char *prefix, const char *sha256)
+{
+    buf_add_text(b, prefix);
+    buf_add_text(b, ":cache:");
+    buf_add_text(b, sha256);
+}
+
 void key_sys(struct buf *b, const char *prefix)
 {
     buf_add_text(b, prefix);
@@ -71,10 +78,25 @@ void topic_name(struct buf *b, const char *prefix, const char *name)
     buf_add_text(b, name);
 }
 
-void topic_tasks(struct buf *b, const char *prefix, const char *queue)
+static const char *const priority_suffix[PRIORITY_COUNT] = {
+    [PRIORITY_NORMAL] = "",
+    [PRIORITY_HIGH] = ".HIGH",
+    [PRIORITY_LOW] = ".LOW",
+};
+
+void topic_tasks(struct buf *b, const char *prefix, const char *queue, enum priority priority)
 {
     topic_name(b, prefix, "tasks.");
     buf_add_text(b, queue);
+    buf_add_text(b, priority_suffix[priority]);
+}
+
+enum priority topic_priority(const char *topic)
+{
+    const char *dot = strrchr(topic, '.');
+    if (dot && strcmp(dot, priority_suffix[PRIORITY_HIGH]) == 0) return PRIORITY_HIGH;
+    if (dot && strcmp(dot, priority_suffix[PRIORITY_LOW]) == 0) return PRIORITY_LOW;
+    return PRIORITY_NORMAL;
 }
 
 void generation_make(char ret[GENERATION_MAX], const char *server_run_id, struct bytes gen)

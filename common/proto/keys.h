@@ -15,9 +15,12 @@
  *                                        "F|<offset of the failure>" failed, "C" cancelled, of a
  *                                        run; outlives deadlines and leases of its tasks
  *   <prefix>:cb:<dependency>    hash     circuit breaker
+ *   <prefix>:cache:<sha256>     string   an output that tasks alike share (worker/cache.c)
  *   <prefix>:sys                hash     partitions, cluster id, format
  *
- * Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue> */
+ * Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue>, and for steps
+ * with a priority .tasks.<queue>.HIGH and .LOW (names of queues have no capitals, so none can be
+ * meant) */
 #ifndef TUTTI_KEYS_H
 #define TUTTI_KEYS_H
 
@@ -32,10 +35,16 @@ void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
 void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_breaker(struct buf *b, const char *prefix, struct bytes dependency);
+void key_cache(struct buf *b, const char *prefix, const char *sha256);
 void key_sys(struct buf *b, const char *prefix);
-/* "<prefix>.<name>", or "<prefix>.tasks.<queue>". */
+/* What a worker takes first. */
+enum priority { PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_LOW };
+#define PRIORITY_COUNT 3
+/* "<prefix>.<name>", or "<prefix>.tasks.<queue>" with the priority's suffix. */
 void topic_name(struct buf *b, const char *prefix, const char *name);
-void topic_tasks(struct buf *b, const char *prefix, const char *queue);
+void topic_tasks(struct buf *b, const char *prefix, const char *queue, enum priority priority);
+/* Of a topic that topic_tasks made. */
+enum priority topic_priority(const char *topic);
 
 /* The generation of a partition: 12 hex digits of the server's run_id and the `gen` of p:{p} (12
  * hex). */

@@ -337,6 +337,10 @@ bool task_decode(const struct message *m, struct task *ret, struct err *e)
     if (m->header[HEADER_TIMEOUT_MS].data &&
         !need_number(m, HEADER_TIMEOUT_MS, DURATION_MS_MAX, &t.timeout_ms, e))
         return false;
+    t.cache_key = m->header[HEADER_CACHE_KEY];
+    if (m->header[HEADER_CACHE_TTL_MS].data &&
+        !need_number(m, HEADER_CACHE_TTL_MS, DURATION_MS_MAX, &t.cache_ttl_ms, e))
+        return false;
     *ret = t;
     return true;
 }

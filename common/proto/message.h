@@ -24,7 +24,8 @@
  *   child.started      null                                   path, attempt (of the parent's step),
  * child: its run id child.finished     {"status", "output" or "error"}        the same run.expired
  * null                                   - timer.fired        null due-ms task.completed     the
- * output, JSON                       path, attempt, task-id, gen, [usage], [worker] task.failed
+ * output, JSON                       path, attempt, task-id, gen, [usage], [worker], [cached]
+ * task.failed
  * {"type", "message", "retryable", "retry_after_ms", "details"} the same task.lost          null
  * the same owner.claim        null (key: "claim")                    claim (token of the
  * assignment), gen, logic, worker
@@ -33,7 +34,8 @@
  *   task               the task's input, JSON (kind says of what shape)
  *                                                             path, attempt, task-id, kind, uses,
  * reply-to, gen, deadline-ms, timeout-ms, idempotency-key, [secrets], [namespace], [actor],
- *                                                             [traceparent], [cache-ttl-ms]
+ *                                                             [traceparent], [cache-ttl-ms],
+ *                                                             [cache-key]
  * results: one CloudEvent in binary mode a finished run (message_result_headers).
  *
  * clang-format on
@@ -83,6 +85,8 @@
     X(PARENT, "parent")                   \
     X(POLICY, "policy")                   \
     X(CACHE_TTL_MS, "cache-ttl-ms")       \
+    X(CACHE_KEY, "cache-key")             \
+    X(CACHED, "cached")                   \
     X(SIGNAL, "signal")                   \
     X(CHILD, "child")
 
@@ -202,8 +206,10 @@ struct task {
     struct bytes namespace_, actor, traceparent;
     struct bytes secrets; /* undecoded header, or empty */
     uint32_t attempt;
-    int64_t deadline_ms;      /* wall: never start later; 0: none */
-    int64_t timeout_ms;       /* of one call, from its start; 0: the worker's default */
+    int64_t deadline_ms;    /* wall: never start later; 0: none */
+    int64_t timeout_ms;     /* of one call, from its start; 0: the worker's default */
+    int64_t cache_ttl_ms;   /* how long an output is kept for tasks alike; 0: it is not */
+    struct bytes cache_key; /* what makes tasks alike instead of the value; data NULL: the value */
     struct bytes reply_topic; /* reply-to split: "topic/partition" */
     int32_t reply_partition;
     struct bytes value;

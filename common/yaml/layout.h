@@ -16,7 +16,7 @@ struct layout_node {
     bool flow;               /* LIST, MAP: in brackets */
     size_t start, end;       /* bytes of the text; a scalar's without anchor and tag */
     uint32_t line, end_line; /* from 0 */
-    uint32_t column;         /* from 0, in characters */
+    uint32_t column;         /* of the entries of a block, from 0, in characters */
     char *props;             /* "&a !!str", or NULL; owned */
     char *value;             /* ALIAS: its name; block scalar: the value; owned */
     size_t value_len;

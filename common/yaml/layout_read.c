@@ -134,7 +134,8 @@ static struct layout_node *node_new(const struct reader *r, enum layout_kind kin
 static void place(const struct reader *r, struct layout_node *node)
 {
     node->line = line_of(r->l, node->start);
-    node->column = column_of(r->l, node->start);
+    /* Of brackets it means nothing, and a long line may hold many of them. */
+    if (node->kind >= LAYOUT_LIST && !node->flow) node->column = column_of(r->l, node->start);
     size_t last = node->end > node->start ? node->end - 1 : node->end;
     node->end_line = line_of(r->l, last);
 }

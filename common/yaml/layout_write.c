@@ -378,7 +378,7 @@ static void write_map(struct writer *w, const struct layout_node *map, uint32_t 
         end_line(w, key->end);
         w->fresh = true;
         write_list(w, value, indent + INDENT, until, false, true);
-        uint32_t column = value->column + (value->column == key->column);
+        uint32_t column = value->column + (value->column == map->column);
         comments_closing(w, value, column, until, indent + INDENT);
     }
 }

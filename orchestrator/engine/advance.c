@@ -97,9 +97,7 @@ static void set_run(struct fold *f, uint32_t index)
     if (ok && !json_is_object(vars)) ok = err_fail(&e, ERR_INVALID, "vars: not an object");
     if (ok) ok = merge_vars(f, vars, &e);
     if (!ok) {
-        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-        struct failure failure = failure_of(type, index, &e);
-        step_fail_with(f, index, &failure);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     AUTO_BUF struct buf output = { 0 };
@@ -254,13 +252,6 @@ static void parallel_continue(struct fold *f, uint32_t index)
 
 /* --- small kinds --- */
 
-void fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
-{
-    enum error_type type = e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-    struct failure failure = failure_of(type, index, e);
-    step_fail_with(f, index, &failure);
-}
-
 /* The value of a transform; of a return, for which nothing stands for the output of the step
  * before. false: the step has failed. */
 static bool evaluate_value(struct fold *f, uint32_t index, struct buf *ret)
@@ -276,7 +267,7 @@ static bool evaluate_value(struct fold *f, uint32_t index, struct buf *ret)
     struct template_env env = names_env(f, index);
     if (template_eval(d->value, &env, PAYLOAD_BYTES_MAX, ret, &e)) return true;
     err_prefix(&e, d->kind == STEP_RETURN ? "output" : "value");
-    fail_evaluation(f, index, &e);
+    step_fail_evaluation(f, index, &e);
     return false;
 }
 
@@ -305,7 +296,7 @@ static void fail_run(struct fold *f, uint32_t index)
     json_t *value = NULL;
     if (!template_eval_json(f->def->steps[index].value, &env, &value, &e)) {
         err_prefix(&e, "error");
-        fail_evaluation(f, index, &e);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     AUTO_JSON *error = value;

@@ -72,7 +72,7 @@ void child_issue(struct fold *f, uint32_t index)
 {
     struct err e = { 0 };
     if (!step_make_task(f, index, &e)) {
-        fail_evaluation(f, index, &e);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     if (f->read_mutable) step_save_task(f, index);

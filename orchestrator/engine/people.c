@@ -86,7 +86,7 @@ void approval_start(struct fold *f, uint32_t index)
     AUTO_JSON *seen = show;
     AUTO_JSON *names = people;
     if (!ok) {
-        fail_evaluation(f, index, &e);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     ask(f, index, a, 0,

@@ -19,20 +19,6 @@ static bool yields(struct fold *f)
     return true;
 }
 
-static void fail_copy(struct fold *f, uint32_t index, struct bytes error)
-{
-    AUTO_BUF struct buf copy = { 0 };
-    buf_add(&copy, error.data, error.len);
-    step_fail(f, index, buf_bytes(&copy));
-}
-
-static void fail_limit(struct fold *f, uint32_t index, const struct err *e)
-{
-    struct failure failure =
-        failure_of(e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION, index, e);
-    step_fail_with(f, index, &failure);
-}
-
 /* Enters an instance, runs its body, leaves. Its result is copied: the output of the body, or the
  * error of the step that failed. */
 static enum flow instance_run(struct fold *f, uint32_t index, struct scope *scope,
@@ -221,7 +207,7 @@ void map_start(struct fold *f, uint32_t index)
     uint32_t items = 0;
     if (!list_make(f, body, &items, &e)) {
         body_free(f->run, body);
-        fail_limit(f, index, &e);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     body_set_items(f->run, body, items);
@@ -253,7 +239,7 @@ static bool item_run(struct fold *f, uint32_t index, struct body *body, struct s
     err_fail(&e, ERR_LIMIT,
              "the outputs of %u items have more than %d bytes together, which is the limit",
              body->completed + body->failed, PAYLOAD_BYTES_MAX);
-    fail_limit(f, index, &e);
+    step_fail_evaluation(f, index, &e);
     return false;
 }
 
@@ -402,7 +388,7 @@ void loop_continue(struct fold *f, uint32_t index)
         enum flow flow = instance_run(f, index, scope, &result);
         if (f->stop || flow == FLOW_BUSY) return;
         if (flow == FLOW_FAILED) {
-            fail_copy(f, index, buf_bytes(&result));
+            step_fail(f, index, buf_bytes(&result));
             return;
         }
         if (!loop_next(f, index, scope, buf_bytes(&result))) return;

@@ -155,7 +155,7 @@ void wait_start(struct fold *f, uint32_t index)
         ok = end_of_wait(f, index, &at_ms, &e);
     }
     if (!ok)
-        fail_evaluation(f, index, &e);
+        step_fail_evaluation(f, index, &e);
     else if (!d->signal && at_ms <= f->now_ms)
         step_complete(f, index, BYTES_LIT("null"));
     else

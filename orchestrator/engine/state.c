@@ -226,6 +226,7 @@ void fold_release(struct fold *f)
     buf_done(&f->payload);
     buf_done(&f->secrets);
     buf_done(&f->idempotency);
+    buf_done(&f->cache_key);
 }
 
 void fold_end(struct fold *f)

@@ -257,7 +257,7 @@ struct fold {
     json_t *input_json, *vars_json, *run_error_json, *signals_json;
     struct names *names;
     /* The task that is being made. */
-    struct buf payload, secrets, idempotency;
+    struct buf payload, secrets, idempotency, cache_key;
 };
 
 /* --- state.c --- */
@@ -471,6 +471,8 @@ void step_give_up(struct fold *f, uint32_t index, struct bytes error);
 /* The block of the handler that runs for a step; NO_INDEX: none does. */
 uint32_t step_handler(const struct step_def *d, const struct step *s);
 void step_fail_with(struct fold *f, uint32_t index, const struct failure *failure);
+/* What was to be evaluated could not be, or is too large. */
+void step_fail_evaluation(struct fold *f, uint32_t index, const struct err *e);
 /* One attempt has failed: another one follows after a while, or step_fail. */
 void step_attempt_failed(struct fold *f, uint32_t index, const struct failure *failure);
 void step_timed_out(struct fold *f, uint32_t index);
@@ -568,8 +570,6 @@ MUST_CHECK bool merge_vars(struct fold *f, json_t *more, struct err *e);
 void step_sweep(struct fold *f, uint32_t index);
 /* The step fails with what its expression says. */
 void fail_expression(struct fold *f, uint32_t index, const struct err *e);
-/* The same for a template: its value may also be too large. */
-void fail_evaluation(struct fold *f, uint32_t index, const struct err *e);
 bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
                      bool *ret, struct err *e);
 /* Ends all that is open, but for compensations. */

@@ -29,21 +29,21 @@ void step_cancel_task(struct fold *f, uint32_t index)
 
 /* --- what a task is made of --- */
 
-static bool make_idempotency_key(struct fold *f, struct template_env *env, const struct step_def *d,
-                                 struct err *e)
+/* A text that the definition makes of the state; none where template is NULL. */
+static bool make_key(const struct template *template, const char *what, struct template_env *env,
+                     struct buf *ret, struct err *e)
 {
-    if (!d->idempotency_key) return true;
     json_t *value = NULL;
-    if (!template_eval_json(d->idempotency_key, env, &value, e))
-        return err_prefix(e, "idempotency_key");
+    if (!template) return true;
+    if (!template_eval_json(template, env, &value, e)) return err_prefix(e, "%s", what);
     AUTO_JSON *owned = value;
     if (json_is_string(owned))
-        buf_add(&f->idempotency, json_string_value(owned), json_string_length(owned));
+        buf_add(ret, json_string_value(owned), json_string_length(owned));
     else
-        json_write(&f->idempotency, owned);
-    if (f->idempotency.len > IDEMPOTENCY_KEY_MAX)
-        return err_fail(e, ERR_LIMIT, "idempotency_key has %zu bytes, the limit is %d",
-                        f->idempotency.len, IDEMPOTENCY_KEY_MAX);
+        json_write(ret, owned);
+    if (ret->len > IDEMPOTENCY_KEY_MAX)
+        return err_fail(e, ERR_LIMIT, "%s has %zu bytes, the limit is %d", what, ret->len,
+                        IDEMPOTENCY_KEY_MAX);
     return true;
 }
 
@@ -51,7 +51,8 @@ static bool evaluate_task(struct fold *f, uint32_t index, struct err *e)
 {
     const struct step_def *d = &f->def->steps[index];
     struct template_env env = names_env(f, index);
-    if (!make_idempotency_key(f, &env, d, e)) return false;
+    if (!make_key(d->idempotency_key, "idempotency_key", &env, &f->idempotency, e)) return false;
+    if (!make_key(d->cache_key, "cache.key", &env, &f->cache_key, e)) return false;
     if (!d->input) {
         buf_add_text(&f->payload, "null");
         return true;
@@ -107,6 +108,7 @@ bool step_make_task(struct fold *f, uint32_t index, struct err *e)
     buf_reset(&f->payload);
     buf_reset(&f->secrets);
     buf_reset(&f->idempotency);
+    buf_reset(&f->cache_key);
     f->read_mutable = false;
     return s && s->payload ? restore_task(f, s, e) : evaluate_task(f, index, e);
 }
@@ -132,6 +134,16 @@ static struct bytes text_header(struct fold *f, enum run_text which)
 {
     struct bytes text = run_text(f->run, which);
     return text.data ? arena_copy(&f->fx->arena, text) : (struct bytes){ 0 };
+}
+
+/* A task that was stored is without its key: what it was made of may have changed since. Then it is
+ * not cached at all. */
+static void add_cache_headers(struct fold *f, const struct step_def *d, struct bytes *header)
+{
+    if (!d->cache_ttl_ms || (d->cache_key && !f->cache_key.len)) return;
+    header[HEADER_CACHE_TTL_MS] = arena_int(&f->fx->arena, d->cache_ttl_ms);
+    if (d->cache_key)
+        header[HEADER_CACHE_KEY] = arena_copy(&f->fx->arena, buf_bytes(&f->cache_key));
 }
 
 /* The task of a step that is ISSUED, from what make_task has filled. */
@@ -164,7 +176,7 @@ static void emit_task(struct fold *f, uint32_t index)
     header[HEADER_IDEMPOTENCY_KEY] = make_key_header(f, index, arena);
     if (f->secrets.len) header[HEADER_SECRETS] = arena_copy(arena, buf_bytes(&f->secrets));
     if (d->kind == STEP_EMIT) header[HEADER_WORKFLOW] = arena_text(arena, f->def->name);
-    if (d->cache_ttl_ms) header[HEADER_CACHE_TTL_MS] = arena_int(arena, d->cache_ttl_ms);
+    add_cache_headers(f, d, header);
     header[HEADER_NAMESPACE] = text_header(f, TEXT_NAMESPACE);
     header[HEADER_ACTOR] = text_header(f, TEXT_ACTOR);
     header[HEADER_TRACEPARENT] = text_header(f, TEXT_TRACEPARENT);
@@ -208,9 +220,7 @@ void step_issue(struct fold *f, uint32_t index, bool served)
         return;
     }
     if (!step_make_task(f, index, &e)) {
-        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-        struct failure failure = failure_of(type, index, &e);
-        step_fail_with(f, index, &failure);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     if (f->read_mutable) step_save_task(f, index);
@@ -257,9 +267,7 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
                  PAYLOAD_BYTES_MAX);
     }
     if (e.kind != ERR_NONE) {
-        enum error_type type = e.kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
-        struct failure failure = failure_of(type, index, &e);
-        step_fail_with(f, index, &failure);
+        step_fail_evaluation(f, index, &e);
         return;
     }
     bool null = bytes_is(output, "null");
@@ -332,6 +340,13 @@ void step_fail_with(struct fold *f, uint32_t index, const struct failure *failur
     AUTO_BUF struct buf error = { 0 };
     failure_encode(f, &error, &complete);
     step_fail(f, index, buf_bytes(&error));
+}
+
+void step_fail_evaluation(struct fold *f, uint32_t index, const struct err *e)
+{
+    enum error_type type = e->kind == ERR_LIMIT ? ERROR_BAD_REQUEST : ERROR_EXPRESSION;
+    struct failure failure = failure_of(type, index, e);
+    step_fail_with(f, index, &failure);
 }
 
 /* --- failures of an attempt --- */

@@ -15,19 +15,19 @@
 
 /* --- values from JSON --- */
 
-static struct val from_json(struct arena *a, const json_t *value);
+static struct val from_json(struct scope *a, const json_t *value);
 
-static struct val list_from_json(struct arena *a, const json_t *values)
+static struct val list_from_json(struct scope *a, const json_t *values)
 {
     size_t count = json_array_size(values);
-    struct val *items = arena_alloc(a, (count + 1) * sizeof *items);
+    struct val *items = scope_alloc(a, (count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) items[i] = from_json(a, json_array_get(values, i));
     return val_list_of(a, items, count);
 }
 
-static struct val map_from_json(struct arena *a, const json_t *entries)
+static struct val map_from_json(struct scope *a, const json_t *entries)
 {
-    struct val_map *map = arena_alloc(a, sizeof *map);
+    struct val_map *map = scope_alloc(a, sizeof *map);
     *map = (struct val_map){ 0 };
     for (size_t i = 0; i < json_array_size(entries); i++) {
         const json_t *entry = json_array_get(entries, i);
@@ -43,7 +43,7 @@ static struct val object_from_json(const json_t *object)
     struct val v = { .type = VAL_DURATION };
     struct bytes text = bytes_of(json_text(object, "value"));
     if (strcmp(json_text(object, "@type"), TYPE_URL "google.protobuf.Duration") == 0)
-        ASSERT(cel_duration_parse(text, &v.i));
+        ASSERT(span_parse(text, &v.i));
     else {
         v.type = VAL_TIMESTAMP;
         ASSERT(instant_parse(text, &v.time));
@@ -59,7 +59,7 @@ static double double_from_json(const json_t *number)
 }
 
 /* The string of base64 becomes bytes by the engine's own function. */
-static struct val bytes_from_json(struct arena *a, const json_t *text)
+static struct val bytes_from_json(struct scope *a, const json_t *text)
 {
     struct val v;
     struct cel_env env = { 0 };
@@ -70,7 +70,7 @@ static struct val bytes_from_json(struct arena *a, const json_t *text)
     return v;
 }
 
-static struct val from_json(struct arena *a, const json_t *value)
+static struct val from_json(struct scope *a, const json_t *value)
 {
     const char *kind = json_object_iter_key(json_object_iter((json_t *)value));
     const json_t *of = json_object_get(value, kind);
@@ -166,9 +166,7 @@ static json_t *to_json(const struct val *v)
     case VAL_TIMESTAMP:
         instant_format(v->time, text);
         return object_to_json(val_type_name(v->type), text);
-    case VAL_DURATION:
-        duration_format(v->i, text);
-        return object_to_json(val_type_name(v->type), text);
+    case VAL_DURATION: span_format(v->i, text); return object_to_json(val_type_name(v->type), text);
     case VAL_TYPE: return json_pack("{s:s}", "typeValue", val_type_name(v->named));
     default: return json_pack("{s:s}", "unknown", val_type_name(v->type));
     }
@@ -177,7 +175,7 @@ static json_t *to_json(const struct val *v)
 /* --- names --- */
 
 struct world {
-    struct arena arena;
+    struct scope scope;
     const char *container;
     const json_t *bindings;
 };
@@ -206,7 +204,7 @@ static bool resolve(void *user, const char *const *names, size_t count, size_t *
         for (size_t i = 0; i < used; i++) buf_addf(&name, "%s%s", i ? "." : "", names[i]);
         const json_t *found = find(w, name.data);
         if (!found) continue;
-        *ret = from_json(&w->arena, found);
+        *ret = from_json(&w->scope, found);
         *ret_used = used;
         return true;
     }
@@ -242,13 +240,13 @@ static const struct {
 };
 
 /* cel.expr.Type; parameters have the letters T, U and V. */
-static const struct type *type_from_json(struct arena *a, const json_t *type)
+static const struct type *type_from_json(struct scope *a, const json_t *type)
 {
     const char *kind = json_object_iter_key(json_object_iter((json_t *)type));
     const json_t *of = json_object_get(type, kind);
-    struct type *t = arena_alloc(a, sizeof *t);
+    struct type *t = scope_alloc(a, sizeof *t);
     const json_t *params = json_object_get(of, "parameterTypes");
-    const struct type **list = arena_alloc(a, (json_array_size(params) + 2) * sizeof *list);
+    const struct type **list = scope_alloc(a, (json_array_size(params) + 2) * sizeof *list);
     *t = (struct type){ .kind = TYPE_DYN, .params = list };
     if (strcmp(kind, "primitive") == 0) {
         for (size_t i = 0; i < ARRAY_LEN(primitives); i++)
@@ -302,7 +300,7 @@ static json_t *type_to_json(const struct type *t)
 }
 
 struct declared {
-    struct arena arena;
+    struct scope scope;
     const json_t *types; /* the typeEnv of the case */
     struct overload overload;
 };
@@ -318,11 +316,11 @@ static size_t overloads(void *user, const char *function, const struct overload 
             json_array_get(json_object_get(json_object_get(item, "function"), "overloads"), 0);
         const json_t *params = json_object_get(first, "params");
         d->overload.count = json_array_size(params);
-        const struct type **args = arena_alloc(&d->arena, d->overload.count * sizeof *args);
+        const struct type **args = scope_alloc(&d->scope, d->overload.count * sizeof *args);
         for (size_t k = 0; k < d->overload.count; k++)
-            args[k] = type_from_json(&d->arena, json_array_get(params, k));
+            args[k] = type_from_json(&d->scope, json_array_get(params, k));
         d->overload.args = args;
-        d->overload.result = type_from_json(&d->arena, json_object_get(first, "resultType"));
+        d->overload.result = type_from_json(&d->scope, json_object_get(first, "resultType"));
         *ret = &d->overload;
         return 1;
     }
@@ -334,9 +332,9 @@ static bool deduce(const struct cel *c, const json_t *question, json_t *reply, s
     struct declared d = { .types = json_object_get(question, "types") };
     struct check_env env = { .overloads = overloads, .user = &d };
     const struct type *type;
-    bool ok = cel_check(c, &env, &d.arena, &type, NULL, e);
+    bool ok = cel_check(c, &env, &d.scope, &type, NULL, e);
     if (ok) json_object_set_new(reply, "type", type_to_json(type));
-    cel_arena_done(&d.arena);
+    scope_done(&d.scope);
     return ok;
 }
 
@@ -347,12 +345,12 @@ static bool evaluate(const struct cel *c, const json_t *question, json_t *reply,
     struct world w = { .container = json_text(question, "container"),
                        .bindings = json_object_get(question, "bindings") };
     struct cel_env env = { .resolve_value = resolve, .zone = zone, .user = &w };
-    struct arena a = { 0 };
+    struct scope a = { 0 };
     struct val value;
     bool ok = cel_eval_value(c, &env, &a, &value, e);
     if (ok) json_object_set_new(reply, "value", to_json(&value));
-    cel_arena_done(&a);
-    cel_arena_done(&w.arena);
+    scope_done(&a);
+    scope_done(&w.scope);
     return ok;
 }
 

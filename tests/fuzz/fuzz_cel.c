@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/cel/cel.h"
+#include "common/cel/check.h"
 #include "tests/fuzz/fuzz.h"
 
 #define COST_MAX   20000
@@ -58,6 +59,22 @@ static void evaluate(const struct cel *c, struct bytes source, json_t *world, st
     buf_addf(ret, "!%s", e.text);
 }
 
+/* The checker ends, and its errors have a place. */
+static void check_types(const struct cel *c, struct bytes source)
+{
+    struct err e = { 0 };
+    CLEANUP(scope_done) struct scope scope = { 0 };
+    const struct type *type = NULL;
+    size_t offset = 0;
+    int64_t begun = cpu_ms();
+    if (!cel_check(c, NULL, &scope, &type, &offset, &e)) {
+        check_place(source, &e);
+        FUZZ_CHECK(offset <= source.len, "a fault at %zu of %zu", offset, source.len);
+    }
+    FUZZ_CHECK(cpu_ms() - begun < CPU_MS_MAX, "%lld ms of CPU to check types",
+               (long long)(cpu_ms() - begun));
+}
+
 struct paths {
     struct bytes source;
     size_t count, longest;
@@ -90,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_place(source, &e);
         return 0;
     }
+    check_types(c, source);
     struct paths paths = { .source = source };
     cel_paths(c, on_path, &paths);
     const char *const *path = cel_as_path(c, &count);

@@ -2,6 +2,8 @@
  *
  * What bounds an expression, and what its host may ask of it: cost, depth, size, paths, resolvers.
  */
+#include <time.h>
+
 #include "tests/unit/cel/world.h"
 
 /* A source made of `count` times `part` between `head` and `tail`. */
@@ -266,4 +268,88 @@ Test(cel_limits, what_is_not_at_hand_is_never_absorbed)
     expect_steps("later.x == 1 || true", false, "not at hand", ERR_UNAVAILABLE);
     expect_steps("steps.b.output == 1 || true", false, "true", ERR_NONE);
     expect_steps("has(later.x)", false, "not at hand", ERR_UNAVAILABLE);
+}
+
+/* --- hostile expressions --- */
+
+static int64_t cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Each would take hours or gigabytes; each ends at the limit, in a tenth of a second without
+ * sanitizers. `s` is a long text, `l` a long list. */
+Test(cel_limits, hostile_expressions_end_soon)
+{
+    static const char *const bodies[] = {
+        "l.all(a, l.all(b, l.all(c, true)))",
+        "l.all(a, l.exists(b, nobody == 1))",
+        "l.exists(a, l.exists(b, {'x': 1}.y == a))",
+        "l.all(a, s.split('').size() > 0)",
+        "l.all(a, s.replace('', 'aaaa').size() > 0)",
+        "l.all(a, (s + s + s).reverse() != '')",
+        "l.all(a, '%s'.format([l]) != '')",
+        "l.all(a, '%x'.format([s]) != '')",
+        "l.map(a, l.map(b, '%.100f'.format([1e308])))",
+        "l.all(a, '%s'.format([{'a': l, 'b': {'c': l}}]) != '')",
+        "l.exists(a, 'a'.matches('(a{1000}){1000}' + string(a)))",
+        "l.exists(a, 'a'.matches('((a{30}){30}|b)' + string(a)))",
+        "l.exists(a, s.matches('[a-q][^u-z]{13}x' + string(a)))",
+        "l.all(a, s.lastIndexOf('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab') == -1)",
+        "l.all(a, l == l.map(b, b))",
+        "l.all(a, l.transformMap(i, v, v).size() > 0)",
+        "l.all(a, base64.encode(bytes(s)).size() > 0)",
+        "l.all(a, strings.quote(s) != '')",
+        "l.all(a, double(s + '1') > 0.0 || s.trim() == s)",
+        "cel.bind(f, 1 / 0, l.all(a, l.exists(b, f == 1)))",
+        "l.map(a, [s, s, s, s])",
+        "l.map(a, optional.of(l))",
+    };
+    AUTO_FREE char *text = repeated("'", "aaaaaaaaaa", 4000, "'");
+    AUTO_FREE char *list = repeated("[", "1,", 3000, "1]");
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        AUTO_FREE char *source =
+            xasprintf("cel.bind(s, %s, cel.bind(l, %s, %s))", text, list, bodies[i]);
+        int64_t begun = cpu_ms();
+        AUTO_FREE char *got = world_eval(source, strlen(source));
+        cr_expect(strstr(got, "costs more than"), "%s: %.200s", bodies[i], got);
+        cr_expect_lt(cpu_ms() - begun, 5000, "%s: %ld ms", bodies[i], (long)(cpu_ms() - begun));
+    }
+}
+
+/* Keys that share a slot cost each other's probes: whoever chooses them pays. */
+Test(cel_limits, keys_that_collide_are_paid_for)
+{
+    const uint64_t factor =
+        0x9E3779B97F4A7C15ULL; /* of the hash, whose inverse makes keys for it */
+    uint64_t inverse = factor;
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - factor * inverse; /* Newton's iteration modulo 2^64 */
+    cr_assert_eq(factor * inverse, 1);
+    AUTO_BUF struct buf hostile = { 0 }, harmless = { 0 };
+    buf_add_text(&hostile, "size({");
+    buf_add_text(&harmless, "size({");
+    for (uint64_t i = 1; i < 2500; i++) {
+        uint64_t key = (i << 32 | i) * inverse - 1;
+        buf_addf(&hostile, "%s%lluu:1", i > 1 ? "," : "", (unsigned long long)key);
+        buf_addf(&harmless, "%s%llu:1", i > 1 ? "," : "", (unsigned long long)i * 1024);
+    }
+    buf_add_text(&hostile, "})");
+    buf_add_text(&harmless, "})");
+    AUTO_FREE char *got = world_eval(hostile.data, hostile.len);
+    cr_expect(strstr(got, "costs more than"), "%.200s", got);
+    AUTO_FREE char *size = world_eval(harmless.data, harmless.len);
+    cr_expect_str_eq(size, "2499");
+}
+
+/* The text of the result is bounded too, whatever it is made of. */
+Test(cel_limits, a_list_of_lists_of_lists_is_written_out_once_for_each_time_it_stands_there)
+{
+    AUTO_FREE char *word = repeated("'", "0123456789", 100, "'");
+    AUTO_FREE char *source = xasprintf(
+        "cel.bind(a, %s, cel.bind(b, [a, a, a, a], cel.bind(c, [b, b, b, b], [c, c])))", word);
+    AUTO_FREE char *got = world_eval(source, strlen(source));
+    cr_expect_gt(strlen(got), 32 * 1000);
 }

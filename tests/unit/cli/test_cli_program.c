@@ -184,7 +184,8 @@ Test(eval, an_error_says_its_column_and_exits_with_2)
     HAS(syntax.err, "tutti: eval: 1:4:");
     HAS(syntax.err, "\n    1 +\n       ^\n");
     AUTO_OUTCOME second = TUTTI("eval", "[1,\n 'é' + 2]");
-    HAS(second.err, "tutti: eval: 2:6: no such overload: string + int\n     'é' + 2]\n         ^\n");
+    HAS(second.err,
+        "tutti: eval: 2:6: no such overload: string + int\n     'é' + 2]\n         ^\n");
     AUTO_OUTCOME name = TUTTI("eval", "nobody");
     cr_assert_eq(name.code, EXIT_USAGE);
     HAS(name.err, "nobody");

@@ -599,6 +599,12 @@ Test(definition, the_schema_of_the_input_is_compiled_and_its_faults_found)
 Test(references, a_fault_in_an_expression_is_found_at_its_column)
 {
     expect_step_fault("- {name: a, type: task, if: 'input.x +'}\n", "in the expression: ");
+    expect_step_fault("- {name: a, type: task, if: 'input.x || 1 + true == 2'}\n",
+                      "in the expression: no such overload: +(int, bool)");
+    expect_step_fault("- {name: a, type: task, if: '${input.x + 1}'}\n",
+                      "must give true or false, but it gives a value of type int");
+    expect_step_fault("- {name: a, type: task, input: {b: 'x ${size(5)}'}}\n",
+                      ": no such overload: size(int)");
     expect_step_fault("- name: a\n  type: task\n  if: ${ vars.x == 1 }\n", "6:10: no 'set' step");
     expect_step_fault("- name: a\n  type: task\n  input: 'one ${vars.x}'\n", "6:17: no 'set' step");
     expect_step_fault("- name: a\n  type: task\n  input: \"\u20b9\u20b9 ${vars.x}\"\n",

@@ -54,6 +54,7 @@ static const struct {
       "12:20: 'b' reads step 'a' of another branch of 'both'; only steps after 'both'" },
     { "33-schedule.yaml", "4:20: in the schedule: hour: expected a value from 0 to 23" },
     { "34-many-faults.yaml", "1:11: 'workflow' must be a name" },
+    { "35-cel-types.yaml", "6:37: in the expression: no such overload: +(string, int)" },
 };
 
 static char *faults_of(const char *file, size_t *ret_count)

@@ -31,8 +31,14 @@ Test(keys, names_are_what_the_documentation_says)
     buf_reset(&b);
     topic_name(&b, "tutti", "events");
     buf_add_char(&b, ' ');
-    topic_tasks(&b, "tutti", "urgent");
+    topic_tasks(&b, "tutti", "urgent", PRIORITY_NORMAL);
     cr_assert_str_eq(b.data, "tutti.events tutti.tasks.urgent");
+    cr_assert_eq(topic_priority("tutti.tasks.urgent.high"), PRIORITY_NORMAL, "a queue's name");
+    for (unsigned p = 0; p < PRIORITY_COUNT; p++) {
+        buf_reset(&b);
+        topic_tasks(&b, "tutti", "urgent", (enum priority)p);
+        cr_assert_eq(topic_priority(b.data), (enum priority)p);
+    }
 }
 
 Test(keys, a_generation_changes_with_the_server_and_with_its_partition)

@@ -47,6 +47,7 @@ struct fake {
     size_t asked_count;
     char lease[TASKS][16], renew[TASKS][16], mark[TASKS][32], gen[32];
     int64_t log_end; /* of the log that results go to */
+    struct buf stored_name, stored; /* one plain key of the store */
     struct buf value[TASKS], header[TASKS][HEADER_COUNT];
     void (*left)(void *user);
     void *left_user;
@@ -180,8 +181,18 @@ struct script script_make(const char *name, const char *source)
 void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
                    void *user)
 {
-    (void)s, (void)argv, (void)argc, (void)done, (void)user;
-    cr_assert(0, "the worker sends no plain command");
+    struct fake *f = FAKE(s);
+    if (bytes_is(argv[0], "SET")) {
+        cr_assert(argc == 5 && !done && bytes_is(argv[3], "PX"));
+        note(f, "set %.*s", (int)argv[4].len, argv[4].data);
+        buf_reset(&f->stored_name);
+        buf_reset(&f->stored);
+        buf_add(&f->stored_name, argv[1].data, argv[1].len);
+        buf_add(&f->stored, argv[2].data, argv[2].len);
+        return;
+    }
+    cr_assert(argc == 2 && bytes_is(argv[0], "GET"));
+    store_script(s, &(struct script){ .name = "get" }, 1, argv + 1, 1, done, user);
 }
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user)
@@ -218,6 +229,10 @@ static void answer(struct fake *f, struct asked *a)
             note(f, "ask %c", c);
             at[r.count++] = text_reply(f->lease[(int)c][0] ? f->lease[(int)c] : "T");
         }
+    } else if (!strcmp(a->script, "get")) {
+        note(f, "get");
+        if (bytes_equal(buf_bytes(&a->argv[0]), buf_bytes(&f->stored_name)))
+            r = (struct store_reply){ .type = STORE_STRING, .string = buf_bytes(&f->stored) };
     } else if (!strcmp(a->script, "breaker")) {
         at[0] = text_reply("closed");
         at[1] = at[2] = at[3] = (struct store_reply){ .type = STORE_INTEGER };
@@ -278,6 +293,14 @@ void fake_lose_replies(struct fake *f, int count)
 void fake_hold_replies(struct fake *f, bool hold)
 {
     f->hold_replies = hold;
+}
+const char *fake_stored(const struct fake *f)
+{
+    return f->stored.data;
+}
+const char *fake_stored_name(const struct fake *f)
+{
+    return f->stored_name.data ? f->stored_name.data : "";
 }
 void fake_store_up(struct fake *f, bool up)
 {
@@ -413,8 +436,10 @@ void fake_deliver(struct fake *f, const struct fake_task *t)
     if (t->secrets) put(r, HEADER_SECRETS, t->secrets);
     if (t->deadline_ms) put_int(r, HEADER_DEADLINE_MS, t->deadline_ms);
     if (t->timeout_ms) put_int(r, HEADER_TIMEOUT_MS, t->timeout_ms);
+    if (t->cache_ttl_ms) put(r, HEADER_CACHE_TTL_MS, t->cache_ttl_ms);
+    if (t->cache_key) put(r, HEADER_CACHE_KEY, t->cache_key);
     buf_add_text(&r->value, t->value ? t->value : "{\"x\":1}");
-    struct bus_record record = { .topic = "tutti.tasks.default",
+    struct bus_record record = { .topic = t->topic ? t->topic : "tutti.tasks.default",
                                  .partition = t->partition,
                                  .offset = t->offset,
                                  .owner = r,
@@ -556,6 +581,8 @@ void fake_free(struct fake *f)
         buf_done(&f->values[i]);
     }
     buf_done(&f->journal);
+    buf_done(&f->stored);
+    buf_done(&f->stored_name);
     buf_done(&f->url);
     buf_done(&f->body);
     free(f);

@@ -2,7 +2,7 @@
  *
  * A bus, a store and an HTTP pool that a test holds in its hands, behind the headers of common/io.
  * What the worker does is written to a journal, in order: "ask ID", "send TYPE ID", "ack ID",
- * "done ID", "release ID", "renew ID", "commit OFFSET", "leave". Replies come when fake_turn runs.
+ * "done ID", "get", "set TTL", "release ID", "renew ID", "commit OFFSET", "leave". Replies come when fake_turn runs.
  */
 #ifndef TUTTI_FAKE_IO_H
 #define TUTTI_FAKE_IO_H
@@ -37,6 +37,8 @@ struct fake_task {
     int64_t deadline_ms, timeout_ms;
     bool broken; /* without the header `kind`: cannot be decoded */
     int32_t partition;
+    const char *topic; /* tutti.tasks.default */
+    const char *cache_ttl_ms, *cache_key;
 };
 void fake_deliver(struct fake *f, const struct fake_task *t);
 
@@ -45,6 +47,9 @@ void fake_lease_verdict(struct fake *f, char task, const char *verdict);
 void fake_renew_verdict(struct fake *f, char task, const char *verdict);
 const char *fake_mark(const struct fake *f, char task); /* what done.lua was told; "" for nothing */
 void fake_gen(struct fake *f, const char *gen);         /* what p:{p} holds; "" for none */
+/* What Redis holds beside scripts; NULL: nothing was stored. The name is that of the last SET. */
+const char *fake_stored(const struct fake *f);
+const char *fake_stored_name(const struct fake *f);
 void fake_store_up(struct fake *f, bool up);
 void fake_lose_replies(struct fake *f, int count); /* the next ones; the connection stays */
 /* While held, Redis does not answer, and the connection stays. */

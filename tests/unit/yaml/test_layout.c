@@ -123,6 +123,17 @@ Test(layout, what_is_no_yaml_is_refused_with_its_place)
     cr_assert(strncmp(e.text, "3:", 2) == 0 || strncmp(e.text, "2:", 2) == 0, "%s", e.text);
 }
 
+Test(layout, a_line_of_many_items_takes_time_in_proportion, .timeout = 60)
+{
+    AUTO_BUF struct buf text = { 0 }, once = { 0 };
+    struct err e = { 0 };
+    buf_add_text(&text, "a: [1");
+    for (int i = 0; i < 100000; i++) buf_add_text(&text, ",1");
+    buf_add_text(&text, "]\n");
+    cr_assert(yaml_format(buf_bytes(&text), &once, &e), "%s", e.text);
+    cr_assert(strncmp(once.data, "a:\n  - 1\n  - 1\n", 15) == 0);
+}
+
 /* --- properties --- */
 
 static size_t comments_of(const struct buf *text)
