@@ -14,7 +14,7 @@ from .base import SLOW, Process, clean_env, no_core, program, until
 from .topics import Topics
 
 PARTITIONS = 4
-ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled", "rolled_back")
 
 
 class Result:
@@ -197,7 +197,7 @@ class Installation:
         assert len(results) == 1, f"{len(results)} results"
         tasks = {}
         for queue in self.queues:
-            for record in self.topics.of(f"tasks.{queue}", run_id=run):
+            for record in self.topics.seen(f"tasks.{queue}", run_id=run):  # older than the result
                 tasks.setdefault(record.headers["task-id"], []).append(record)
         for same in tasks.values():
             shapes = {(r.value, tuple(sorted((k, v) for k, v in r.headers.items() if k != "gen")))

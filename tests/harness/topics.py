@@ -72,6 +72,10 @@ class Topics:
     def of(self, topic, **headers):
         """Records of <prefix>.<topic>; task_id stands for the header task-id."""
         self.read()
+        return self.seen(topic, **headers)
+
+    def seen(self, topic, **headers):
+        """The same of what has been read already."""
         wanted = {k if k.startswith("ce_") else k.replace("_", "-"): v for k, v in headers.items()}
         return [r for r in self.records if r.topic == f"{self.prefix}.{topic}"
                 and all(r.headers.get(k) == v for k, v in wanted.items())]
