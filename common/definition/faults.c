@@ -154,6 +154,7 @@ void fault_in(struct node n, size_t offset, const char *fmt, ...)
 const char *did_you_mean(struct compiler *c, const char *name, const char *const *names,
                          size_t count)
 {
+    if (c->faults->count == FAULTS_MAX) return ""; /* nobody will see it */
     const char *nearest = nearest_name(name, names, count);
     return nearest ? scratch_text(c, "; did you mean '%s'?", nearest) : "";
 }

@@ -7,15 +7,8 @@
 #include "common/base/limits.h"
 #include "common/definition/compile.h"
 
-/* The step of that name in the block, or NO_INDEX. */
-static uint32_t find_in(const struct compiler *c, const struct block_def *b, const char *name)
-{
-    for (uint32_t i = 0; i < b->count; i++)
-        if (strcmp(c->steps[b->steps[i]].name, name) == 0) return b->steps[i];
-    return NO_INDEX;
-}
-
-static uint32_t read_need(struct node n, const struct block_def *b, const struct step_def *s)
+/* The step that an entry of `needs` of s names, or NO_INDEX after a fault. */
+static uint32_t read_need(struct node n, const struct step_def *s)
 {
     struct compiler *c = n.c;
     const char *name = json_string_value(n.value);
@@ -23,27 +16,27 @@ static uint32_t read_need(struct node n, const struct block_def *b, const struct
         fault(n, "'needs' names steps of the same list");
         return NO_INDEX;
     }
-    uint32_t found = find_in(c, b, name);
-    if (found == s->index)
-        fault(n, "step '%s' needs itself", s->name);
-    else if (found != NO_INDEX)
-        return found;
-    else if (map_get(&c->names, bytes_of(name)))
-        fault(n, "'%s' is a step of another list; 'needs' names steps of the same list", name);
-    else
+    uintptr_t found = (uintptr_t)map_get(&c->names, bytes_of(name));
+    if (!found)
         fault(n, "no step is called '%.100s'%s", name,
               did_you_mean(c, name, step_names(c), c->step_count));
+    else if (found - 1 == s->index)
+        fault(n, "step '%s' needs itself", s->name);
+    else if (c->steps[found - 1].block != s->block)
+        fault(n, "'%s' is a step of another list; 'needs' names steps of the same list", name);
+    else
+        return (uint32_t)(found - 1);
     return NO_INDEX;
 }
 
-static void read_needs(struct node n, const struct block_def *b, struct step_def *s)
+static void read_needs(struct node n, struct step_def *s)
 {
     if (!is_array(n, "'needs'")) return;
     size_t count = json_array_size(n.value);
     uint32_t *needs = memory_own(n.c->memory, xcalloc(count + 1, sizeof *needs), free);
     uint32_t made = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t need = read_need(node_at(n, i), b, s);
+    for (size_t i = 0; i < count && n.c->faults->count < FAULTS_MAX; i++) {
+        uint32_t need = read_need(node_at(n, i), s);
         bool twice = false;
         for (uint32_t k = 0; k < made; k++) twice = twice || needs[k] == need;
         if (need != NO_INDEX && !twice) needs[made++] = need;
@@ -107,7 +100,7 @@ void compile_needs(struct node list, uint32_t block)
         struct node needs = node_get(node_at(list, i), "needs");
         if (!needs.value) continue;
         b->graph = true;
-        read_needs(needs, b, &c->steps[b->steps[i]]);
+        read_needs(needs, &c->steps[b->steps[i]]);
     }
     if (b->graph) check_cycles(list, b);
 }

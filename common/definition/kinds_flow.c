@@ -153,15 +153,34 @@ void compile_conditional(struct node n, struct step_def *s)
 
 /* --- map and loop: their bodies are scopes --- */
 
+/* What the item is called: a name of its own, and nothing that expressions read otherwise. */
+static void read_as(struct node n, struct step_def *s)
+{
+    static const char *const taken[] = { "input",   "vars",  "steps",   "run",    "error", "output",
+                                         "secrets", "event", "results", "signal", "index" };
+    s->as = "item";
+    (void)read_text(n, "as", &s->as);
+    struct node as = node_get(n, "as");
+    if (!is_identifier(s->as)) {
+        fault(as, "'as' has letters, digits and _, so that expressions can use it");
+        return;
+    }
+    size_t count = 0;
+    struct err e;
+    CLEANUP(cel_free_p) struct cel *name = cel_compile(bytes_of(s->as), NULL, &e);
+    bool free_name = name && cel_as_path(name, &count);
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+        free_name = free_name && strcmp(taken[i], s->as) != 0;
+    if (!free_name)
+        fault(as, "'as' cannot be '%s', which means something else in expressions", s->as);
+}
+
 /* The list `steps` as the body of the step, which repeats it. */
 static void compile_body(struct node n, struct step_def *s)
 {
     struct compiler *c = n.c;
     struct node steps = node_get(n, "steps");
-    s->as = "item";
-    (void)read_text(n, "as", &s->as);
-    if (!is_identifier(s->as))
-        fault(node_get(n, "as"), "'as' has letters, digits and _, so that expressions can use it");
+    read_as(n, s);
     if (!steps.value) {
         fault(n, "a step of type %s needs 'steps'", step_kind_name(s->kind));
         return;

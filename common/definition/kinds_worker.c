@@ -108,7 +108,10 @@ void compile_webhook(struct node n, struct step_def *s)
     set_part(object, "endpoint", text_part(n, "endpoint", ROOT_SECRETS));
     set_part(object, "headers", texts(n, "headers", ROOT_SECRETS));
     set_part(object, "body", part(n, "body", ROOT_SECRETS));
-    if (secret.value && check_name(secret, "'secret'"))
+    if (secret.value && check_name(secret, "'secret'") &&
+        !is_identifier(json_string_value(secret.value)))
+        fault(secret, "'secret' has letters, digits and _, as in ${secrets.NAME}");
+    else if (json_is_string(secret.value))
         json_object_set_new(object, "secret",
                             json_sprintf("${secrets.%s}", json_string_value(secret.value)));
     if (n.c->faults->count == faults) s->input = build_template(n.c, object);

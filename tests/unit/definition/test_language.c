@@ -385,3 +385,63 @@ Test(scopes, a_path_through_many_maps_has_a_limit)
     for (int i = 0; i < 12; i++) buf_add_text(&text, "}]");
     expect_fault(text.data, "the path of this step has up to 1093 bytes, the limit is 1024");
 }
+
+/* --- files that are out to break something --- */
+
+Test(hostile, names_that_no_template_can_hold_are_faults)
+{
+    expect_step_fault(
+        "- {name: m, type: map, over: [1], as: 'in', steps: [{name: a, type: task}]}\n",
+        "4:39: 'as' cannot be 'in', which means something else in expressions");
+    expect_step_fault(
+        "- {name: m, type: map, over: [1], as: 'null', steps: [{name: a, type: task}]}\n",
+        "'as' cannot be 'null'");
+    expect_step_fault("- {name: l, type: loop, until: 'true', max_iterations: 1, as: while, "
+                      "steps: [{name: a, type: task}]}\n",
+                      "'as' cannot be 'while'");
+    expect_step_fault(
+        "- {name: m, type: map, over: [1], as: input, steps: [{name: a, type: task}]}\n",
+        "'as' cannot be 'input'");
+    expect_step_fault(
+        "- {name: m, type: map, over: [1], as: index, steps: [{name: a, type: task}]}\n",
+        "'as' cannot be 'index'");
+    expect_step_fault("- {name: h, type: webhook, endpoint: x, secret: A-B}\n",
+                      "4:49: 'secret' has letters, digits and _");
+    AUTO_DEFINITION *d = define_steps("- {name: in, type: task}\n- {name: 'true', type: task}\n"
+                                      "- {name: 'null', type: task}\n- {name: b, type: task}\n"
+                                      "- {name: c, type: task, needs: [b]}\n");
+    cr_expect_eq(d->step_count, 5);
+    AUTO_DEFINITION *graph =
+        define_steps("- {name: in, type: task}\n- {name: 'true', type: task}\n"
+                     "- {name: c, type: task, needs: [in, 'true']}\n");
+    cr_expect_not_null(step(graph, "c")->input);
+}
+
+/* A hundred thousand names that are nearly right: suggestions for faults that nobody will see would
+ * take minutes, and gigabytes. */
+Test(hostile, endless_lists_of_wrong_names_are_refused_at_once, .timeout = 30)
+{
+    AUTO_BUF struct buf steps = { 0 };
+    for (int i = 0; i < 900; i++) buf_addf(&steps, "- {name: step_number_%d, type: task}\n", i);
+    buf_add_text(&steps, "- {name: z, type: task, needs: [");
+    for (int i = 0; i < 100000; i++) buf_add_text(&steps, "sx, ");
+    buf_add_text(&steps, "sx]}\n");
+    expect_step_fault(steps.data, "no step is called 'sx'");
+}
+
+/* Half of the file is a dense graph, the other half reads across it. */
+Test(hostile, reads_across_a_dense_graph_are_checked_at_once, .timeout = 30)
+{
+    AUTO_BUF struct buf steps = { 0 };
+    buf_add_text(&steps, "- {name: s0, type: task}\n");
+    for (int i = 1; i < 300; i++) {
+        buf_addf(&steps, "- {name: s%d, type: task, needs: [", i);
+        for (int k = 0; k < i; k++) buf_addf(&steps, "%ss%d", k ? "," : "", k);
+        buf_add_text(&steps, "]}\n");
+    }
+    buf_add_text(&steps, "- {name: z, type: task, needs: [s299], input: \"");
+    for (int i = 0; i < 12000; i++) buf_add_text(&steps, "${steps.s0.status}");
+    buf_add_text(&steps, "\"}\n");
+    AUTO_DEFINITION *d = define_steps(steps.data);
+    cr_expect_eq(d->step_count, 301);
+}
