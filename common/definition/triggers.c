@@ -44,6 +44,9 @@ static void read_topic(struct node n, struct trigger_def *ret)
     read_policy(policy, policies, ret);
     if (policy.value && !key.value)
         fault_key(policy, "'on_conflict' is about runs with the same key: it needs a 'key'");
+    else if (ret->policy != START_REJECT)
+        fault(policy, "'on_conflict: %s' is not supported by this version; it knows 'reject'",
+              start_policy_name(ret->policy));
 }
 
 static void read_cron(struct node n, struct schedule_def *ret)
@@ -83,6 +86,7 @@ static void read_schedule(struct node n, struct trigger_def *ret)
     struct schedule_def *s = memory_own(n.c->memory, xcalloc(1, sizeof *s), free);
     struct node input = node_get(n, "input"), catch_up = node_get(n, "catch_up");
     struct node paused = node_get(n, "paused");
+    size_t faults = n.c->faults->count;
     check_members(n, "a trigger of a schedule", names, ARRAY_LEN(names), NULL, 0);
     read_cron(node_get(n, "schedule"), s);
     read_zone(node_get(n, "timezone"), s);
@@ -96,6 +100,10 @@ static void read_schedule(struct node n, struct trigger_def *ret)
     s->paused = json_is_true(paused.value);
     if (input.value) ret->input = read_template(input, ROOT_EVENT);
     ret->schedule = s;
+    if (n.c->faults->count == faults)
+        fault_key(node_get(n, "schedule"),
+                  "a schedule is read and checked, but this version does not start runs by it yet; "
+                  "let a cron job call tutti start");
 }
 
 static void read_trigger(struct node n, struct trigger_def *ret)

@@ -95,10 +95,9 @@ static bool end_of_wait(struct fold *f, uint32_t index, int64_t *ret, struct err
     const struct step_def *d = &f->def->steps[index];
     struct template_env env = names_env(f, index);
     const char *name = d->wait_for ? "for" : "until";
-    json_t *value = NULL;
+    AUTO_JSON *value = NULL;
     if (!template_eval_json(d->wait_for ? d->wait_for : d->wait_until, &env, &value, e))
         return err_prefix(e, "%s", name);
-    AUTO_JSON *owned = value;
     if (d->wait_for) {
         if (!read_duration(value, ret))
             return err_fail(e, ERR_INVALID, "for: the value is no duration, such as 90s or 90");

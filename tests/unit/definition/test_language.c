@@ -337,26 +337,30 @@ Test(kinds, faults)
 
 /* --- the workflow's own --- */
 
-Test(workflow, attributes_and_schedules_compile)
+Test(workflow, attributes_and_keyed_triggers_compile)
 {
     AUTO_DEFINITION *d = define("workflow: w\nversion: '1'\nattributes: {tier: '${input.tier}', "
                                 "size: '${size(input.items)}'}\n"
-                                "triggers:\n- {schedule: '0 9 * * mon-fri', timezone: Europe/Oslo, "
-                                "overlap: queue, catch_up: last, "
-                                "input: {at: '${event.time}'}}\n"
-                                "- {topic: orders, key: '${event.data.id}', on_conflict: replace}\n"
+                                "triggers:\n"
+                                "- {topic: orders, key: '${event.data.id}', on_conflict: reject}\n"
                                 "steps: [{name: a, type: task}]\n");
-    cr_assert_eq(d->trigger_count, 2);
-    cr_expect_null(d->triggers[0].topic);
-    cr_expect_str_eq(d->triggers[0].schedule->timezone, "Europe/Oslo");
-    cr_expect_eq(d->triggers[0].schedule->catch_up, CATCH_UP_LAST);
-    cr_expect_eq(d->triggers[0].policy, START_QUEUE);
-    cr_expect_eq(d->triggers[1].policy, START_REPLACE);
+    cr_assert_eq(d->trigger_count, 1);
+    cr_expect_eq(d->triggers[0].policy, START_REJECT);
     cr_expect_not_null(d->attributes);
     cr_expect_eq(d->max_steps, 1000);
     AUTO_DEFINITION *m =
         define_steps("- {name: m, type: map, over: [1], steps: [{name: a, type: task}]}\n");
     cr_expect_eq(m->max_steps, 1000000);
+}
+
+/* What would be ignored at run time is refused here. */
+Test(workflow, what_the_orchestrator_does_not_do_yet_is_refused)
+{
+    expect_fault("triggers: [{schedule: '0 9 * * mon-fri', timezone: Europe/Oslo, overlap: queue, "
+                 "catch_up: last, input: {at: '${event.time}'}}]\n",
+                 "does not start runs by it yet");
+    expect_fault("triggers: [{topic: t, key: '${event.data.id}', on_conflict: replace}]\n",
+                 "'on_conflict: replace' is not supported by this version");
 }
 
 Test(workflow, faults_of_attributes_and_triggers)

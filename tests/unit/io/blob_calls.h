@@ -26,7 +26,8 @@ static inline void outcome_done(struct outcome *o)
     buf_done(&o->data);
     free(o->runs);
 }
-#define AUTO_OUTCOME CLEANUP(outcome_done) struct outcome
+/* clang calls a variable unused that is only released at the end of its block */
+#define AUTO_OUTCOME UNUSED CLEANUP(outcome_done) struct outcome
 
 static inline void on_outcome(void *outcome, const struct blob_result *r)
 {

@@ -46,7 +46,7 @@ struct fake {
     struct asked asked[QUEUE];
     size_t asked_count;
     char lease[TASKS][16], renew[TASKS][16], mark[TASKS][32], gen[32];
-    int64_t log_end; /* of the log that results go to */
+    int64_t log_end;                /* of the log that results go to */
     struct buf stored_name, stored; /* one plain key of the store */
     struct buf value[TASKS], header[TASKS][HEADER_COUNT];
     void (*left)(void *user);

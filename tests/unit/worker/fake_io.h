@@ -2,7 +2,8 @@
  *
  * A bus, a store and an HTTP pool that a test holds in its hands, behind the headers of common/io.
  * What the worker does is written to a journal, in order: "ask ID", "send TYPE ID", "ack ID",
- * "done ID", "get", "set TTL", "release ID", "renew ID", "commit OFFSET", "leave". Replies come when fake_turn runs.
+ * "done ID", "get", "set TTL", "release ID", "renew ID", "commit OFFSET", "leave". Replies come
+ * when fake_turn runs.
  */
 #ifndef TUTTI_FAKE_IO_H
 #define TUTTI_FAKE_IO_H
