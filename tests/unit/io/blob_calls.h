@@ -27,7 +27,9 @@ static inline void outcome_done(struct outcome *o)
     free(o->runs);
 }
 /* clang calls a variable unused that is only released at the end of its block */
-#define AUTO_OUTCOME UNUSED CLEANUP(outcome_done) struct outcome
+#define AUTO_OUTCOME             \
+    UNUSED CLEANUP(outcome_done) \
+    struct outcome
 
 static inline void on_outcome(void *outcome, const struct blob_result *r)
 {
