@@ -259,7 +259,3 @@ SCENARIO(fail_is_a_failure_like_any_other,
                   "- {name: g, type: fail, error: 'enough of ${steps.f.error.message}'}\n",
          "start {\"who\":\"ann\"} -> result failed\n"
          "error {\"type\":\"rejected\",\"message\":\"enough of no ann\",\"step\":\"g\"}\n")
-
-SCENARIO(a_kind_that_cannot_be_run_fails_its_step,
-         WORKFLOW "steps:\n- {name: s, type: wait, for: 1s}\n",
-         "start {} -> result failed\nerror {\"type\":\"internal\",\"message\":\"type wait\"}\n")
