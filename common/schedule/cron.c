@@ -89,7 +89,7 @@ static bool read_part(const struct field *f, const char **p, uint64_t *bits, str
     } else if (!range) {
         to = from;
     }
-    for (unsigned n = from; n <= to; n += step) *bits |= UINT64_C(1) << n;
+    for (unsigned n = from; n <= to && n < 64; n += step) *bits |= UINT64_C(1) << n;
     return true;
 }
 

@@ -11,7 +11,21 @@ import yaml
 from harness.base import ROOT, program
 from harness.installation import run_program
 
-EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.yaml") if not p.name.endswith(".test.yaml"))
+# These run to their end on answers that simulate makes up; those below branch on what their tools say.
+PLAIN = [ROOT / "examples" / f"{name}.yaml" for name in
+         ("exec_tool", "fan_out", "hello", "http_tool", "investor_summary", "order_trigger")]
+BRANCHING = {
+    "content_moderation": {"content_id": "p-1", "text": "Hello."},
+    "csv_pipeline": {"file": "customers.csv"},
+    "customer_service": {"message": "Where is it?", "order_id": "o-1", "email": "a@example.org"},
+    "e_commerce_order": {"order_id": "o-1", "email": "a@example.org", "items": [{"sku": "tea", "count": 2}]},
+    "financial_transaction": {"id": "x-1", "source": "acc-1", "target": "acc-2", "amount": 10000.01,
+                              "email": "a@example.org"},
+    "hybrid_search": {"query": "refund", "wanted": 1},
+    "map_reduce": {"file": "articles.csv"},
+    "support_router": {"question": "Where is my parcel?", "order_id": "o-1", "email": "a@example.org"},
+    "urgent_ticket": {"id": "t-1", "text": "The shop is down"},
+}
 BROKEN = sorted((ROOT / "tests/data/broken").glob("*.yaml"))
 INPUT = json.dumps({"name": "Ada", "text": "a b c", "item": "tea", "ticket": 3, "document": "a report",
                     "order_id": "o-1", "amount": 2000, "source": "/partners/x"})
@@ -37,7 +51,7 @@ def workflow(tmp_path, *steps, **more):
     return write(tmp_path / "w.yaml", {"workflow": "mine", "version": "1.0.0", "steps": list(steps), **more})
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PLAIN, ids=lambda p: p.stem)
 def test_an_example_survives_many_faults(path, tmp_path):
     mocks = write(tmp_path / "mocks.yaml", ANSWERS.get(path.stem, {}))
     said = numbers(path, "--input", INPUT, "--mocks", mocks, "--faults", "many", "--seeds", "40")
@@ -48,7 +62,20 @@ def test_an_example_survives_many_faults(path, tmp_path):
     assert all("simulated fault" in f["message"] for f in said["failures"]), said["failures"]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_every_example_is_simulated():
+    names = {p.stem for p in (ROOT / "examples").glob("*.yaml") if not p.stem.endswith(".test")}
+    assert names == {p.stem for p in PLAIN} | set(BRANCHING)
+
+
+@pytest.mark.parametrize("name", BRANCHING)
+def test_an_example_that_branches_keeps_every_promise(name):
+    said = numbers(ROOT / f"examples/{name}.yaml", "--input", json.dumps(BRANCHING[name]), "--faults", "many", "--seeds", "40")
+    assert said["violations"] == 0 and said["found"] == []
+    assert said["seeds"] == 40 and said["runs"] <= 200 and said["faults"] > 200
+    assert said["completed"] + said["failed"] + said["cancelled"] + said["unfinished"] == said["runs"]
+
+
+@pytest.mark.parametrize("path", PLAIN, ids=lambda p: p.stem)
 def test_without_faults_every_run_completes_and_no_call_is_made_twice(path, tmp_path):
     mocks = write(tmp_path / "mocks.yaml", ANSWERS.get(path.stem, {}))
     said = numbers(path, "--input", INPUT, "--mocks", mocks, "--faults", "none", "--seeds", "20", "--runs", "7")
