@@ -153,7 +153,7 @@ static void approve(struct fold *f, uint32_t index, const json_t *state, const j
 static bool ask_next(struct fold *f, uint32_t index, const struct approval_def *a, json_t *state)
 {
     struct err e;
-    json_t *people;
+    json_t *people = NULL;
     if (a->on_timeout != ON_TIMEOUT_ESCALATE || json_int(state, "round", 1) > 1 ||
         !read_people(f, index, a->escalate_to, &people, &e))
         return false;

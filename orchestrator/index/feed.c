@@ -451,8 +451,11 @@ bool feed_at_end(const struct feed *f)
 {
     for (size_t k = 0; k < SOURCE_COUNT; k++) {
         const struct source *s = &f->sources[k];
-        /* Nothing has ever happened between start and end where there is no such topic. */
-        if (!s->parts && s->kind != SOURCE_LIFECYCLE) return false;
+        if (!s->parts) {
+            /* Nothing has ever happened between start and end where there is no such topic. */
+            if (s->kind == SOURCE_LIFECYCLE) continue;
+            return false;
+        }
         for (int32_t i = 0; i < s->count; i++)
             if (!s->parts[i].at_end || s->parts[i].new || s->parts[i].first) return false;
     }
