@@ -11,11 +11,11 @@
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
- *   <prefix>:tk:{<p>}:<id>      hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
- *                                        "F|<offset of the failure>" failed, "C" cancelled, of a
- *                                        run; outlives deadlines and leases of its tasks
- *   <prefix>:cb:<dependency>    hash     circuit breaker
- *   <prefix>:sys                hash     partitions, cluster id, format
+ *   <prefix>:tk:{<p>}:<n>       hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
+ *                                        "F|<offset of the failure>" failed, "C" cancelled, of all
+ *                                        runs whose deadline / MARKS_SPAN_MS is n (header "marks"
+ * of a task); outlives deadlines and leases of these tasks <prefix>:cb:<dependency>    hash circuit
+ * breaker <prefix>:sys                hash     partitions, cluster id, format
  *
  * Topics: <prefix>.events, .results, .definitions, .dlq, .snapshots, .tasks.<queue> */
 #ifndef TUTTI_KEYS_H
@@ -30,7 +30,7 @@ void key_finished(struct buf *b, const char *prefix, int32_t p);
 void key_snapshots(struct buf *b, const char *prefix, int32_t p);
 void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
-void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
+void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes marks);
 void key_breaker(struct buf *b, const char *prefix, struct bytes dependency);
 void key_sys(struct buf *b, const char *prefix);
 /* "<prefix>.<name>", or "<prefix>.tasks.<queue>". */

@@ -67,7 +67,7 @@ struct effect {
     enum effect_kind kind;
     char task_id[TASK_ID_MAX];         /* TASK, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
-    struct bytes header[HEADER_COUNT]; /* TASK: our headers; CANCEL, SETTLE: the run id alone */
+    struct bytes header[HEADER_COUNT]; /* TASK: our headers; CANCEL, SETTLE: "marks" alone */
     const struct ce_header {
         const char *name;
         struct bytes value;
