@@ -19,12 +19,17 @@ PEER = "cel-go"
 
 
 def build_peer():
+    """The program that runs cel-go; exit code 3 where there is none."""
     go = shutil.which("go")
-    if not go:
-        sys.exit("bench cel: the peer is cel-go: install Go (1.22 or newer) and run this again")
     program = ROOT / "build" / "bench" / "cel_go"
-    subprocess.run([go, "build", "-o", str(program), "."], cwd=ROOT / "bench" / "cel_go", check=True)
-    return program
+    if not go:
+        why = "Go is not installed"
+    elif subprocess.run([go, "build", "-o", str(program), "."], cwd=ROOT / "bench" / "cel_go").returncode != 0:
+        why = "it does not build here (see above)"
+    else:
+        return program
+    print(f"bench cel: the peer is cel-go, and {why}: install Go 1.22 or newer and run this again", file=sys.stderr)
+    sys.exit(3)
 
 
 def turn(program, seconds):
