@@ -3,33 +3,15 @@
  * Reading a user's workflow, and bending what a seed draws to it. */
 #include "sim/user.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/file.h"
 #include "common/base/limits.h"
 #include "sim/world.h"
 
 #define FILE_BYTES_MAX (64 * MIB)
 #define SEED_STEPS_MAX 20000 /* of all runs: a seed takes seconds then, and is no hang */
 #define RETENTION_MS   5000  /* shorter: a doubled start may come after the run has left */
-
-bool user_file_read(const char *path, struct buf *ret, struct err *e)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return err_fail(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, "%s: %s", path,
-                        strerror(errno));
-    char chunk[16 * KIB];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0 && ret->len <= FILE_BYTES_MAX)
-        buf_add(ret, chunk, n);
-    bool ok = !ferror(file) || err_fail(e, ERR_INVALID, "%s: cannot be read", path);
-    if (ok && ret->len > FILE_BYTES_MAX)
-        ok = err_fail(e, ERR_LIMIT, "%s: is larger than %d bytes", path, FILE_BYTES_MAX);
-    fclose(file);
-    return ok;
-}
 
 /* --- the definition --- */
 
@@ -59,7 +41,7 @@ static struct definition *without_triggers(struct definition *def, const char *p
 static bool definition_read(struct sim_user *u, const char *path, struct err *e)
 {
     AUTO_BUF struct buf text = { 0 };
-    if (!user_file_read(path, &text, e)) return false;
+    if (!file_read(path, FILE_BYTES_MAX, &text, e)) return false;
     u->def = parse(path, buf_bytes(&text), e);
     u->triggers = u->def && u->def->trigger_count > 0;
     if (u->triggers) u->def = without_triggers(u->def, path, e);
@@ -94,7 +76,7 @@ static bool mocks_file_read(struct sim_user *u, const char *path, struct err *e)
     AUTO_BUF struct buf text = { 0 };
     CLEANUP(positions_free_p) struct positions *positions = NULL;
     uint32_t line = 0, column = 0;
-    if (!user_file_read(path, &text, e)) return false;
+    if (!file_read(path, FILE_BYTES_MAX, &text, e)) return false;
     AUTO_JSON *value = yaml_parse(buf_bytes(&text), &positions, &line, &column, e);
     if (!value) return err_prefix(e, "%s:%u:%u", path, line, column);
     struct mocks_place at = { path, positions };
@@ -107,7 +89,7 @@ static bool input_read(struct sim_user *u, const char *path, struct err *e)
 {
     if (!path)
         buf_add_text(&u->input, "{}");
-    else if (!user_file_read(path, &u->input, e))
+    else if (!file_read(path, FILE_BYTES_MAX, &u->input, e))
         return false;
     if (u->input.len > PAYLOAD_BYTES_MAX)
         return err_fail(e, ERR_LIMIT, "the input has %zu bytes, the limit is %d", u->input.len,

@@ -36,6 +36,4 @@ void user_done(struct sim_user *u);
 /* What the seed drew is bent to the user's work; user is a struct sim_user. */
 void user_adjust(struct options *o, const void *user);
 
-MUST_CHECK bool user_file_read(const char *path, struct buf *ret, struct err *e);
-
 #endif

@@ -29,6 +29,10 @@ struct http_job {
 
 /* What every call of a workflow's own is held to: sizes, times, redirects, addresses. */
 void http_job_limits(struct tools *t, struct http_job *j);
+/* A new job and the task's value with its secrets (released by the caller). NULL where the value
+ * could not be made: ret_now says why. */
+struct http_job *http_job_new(struct tools *t, const struct tool_input *in, json_t **ret_value,
+                              struct outcome *ret_now);
 /* Gives up a job that was not started: *ret_now is a bad_request of e's text. Returns NULL. */
 struct tool_call *http_job_refuse(struct http_job *j, const struct err *e, struct outcome *ret_now);
 /* Starts a prepared job (allocated by the caller, who gives it away). NULL: over, see ret_now. */

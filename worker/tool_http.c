@@ -40,6 +40,17 @@ static bool header_view(struct http_step *c, const char *name, struct bytes valu
     return http_step_header(c, name, text, e);
 }
 
+struct http_job *http_job_new(struct tools *t, const struct tool_input *in, json_t **ret_value,
+                              struct outcome *ret_now)
+{
+    struct http_job *j = xcalloc(1, sizeof *j);
+    *ret_value = tool_value(t, in->task, &j->job.used, ret_now);
+    if (*ret_value) return j;
+    used_secrets_done(&j->job.used);
+    free(j);
+    return NULL;
+}
+
 struct tool_call *http_job_refuse(struct http_job *j, const struct err *e, struct outcome *ret_now)
 {
     outcome_fail(ret_now, ERROR_BAD_REQUEST, "%s", e->text);
@@ -53,14 +64,10 @@ struct tool_call *http_job_refuse(struct http_job *j, const struct err *e, struc
 struct tool_call *tool_http_start(struct tools *t, const struct tool_input *in,
                                   struct outcome *ret_now)
 {
-    struct http_job *j = xcalloc(1, sizeof *j);
     struct err e;
-    AUTO_JSON *value = tool_value(t, in->task, &j->job.used, ret_now);
-    if (!value) {
-        used_secrets_done(&j->job.used);
-        free(j);
-        return NULL;
-    }
+    AUTO_JSON *value = NULL;
+    struct http_job *j = http_job_new(t, in, &value, ret_now);
+    if (!j) return NULL;
     if (!http_step_encode(value, &j->call, &e) ||
         !header_view(&j->call, "idempotency-key", in->task->idempotency_key, &e))
         return http_job_refuse(j, &e, ret_now);
@@ -98,14 +105,10 @@ static bool handler_call(const struct handler *h, const struct tool_input *in, c
 struct tool_call *tool_http_handler_start(struct tools *t, const struct handler *h,
                                           const struct tool_input *in, struct outcome *ret_now)
 {
-    struct http_job *j = xcalloc(1, sizeof *j);
     struct err e;
-    AUTO_JSON *value = tool_value(t, in->task, &j->job.used, ret_now);
-    if (!value) {
-        used_secrets_done(&j->job.used);
-        free(j);
-        return NULL;
-    }
+    AUTO_JSON *value = NULL;
+    struct http_job *j = http_job_new(t, in, &value, ret_now);
+    if (!j) return NULL;
     if (!handler_call(h, in, value, &j->call, &e)) return http_job_refuse(j, &e, ret_now);
     http_job_limits(t, j);
     j->request.private_allowed = true; /* the operator wrote the URL, not a workflow */

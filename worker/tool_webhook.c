@@ -80,14 +80,10 @@ static bool add_headers(struct tools *t, const struct task *task, const json_t *
 struct tool_call *tool_webhook_start(struct tools *t, const struct tool_input *in,
                                      struct outcome *ret_now)
 {
-    struct http_job *j = xcalloc(1, sizeof *j);
     struct err e;
-    AUTO_JSON *value = tool_value(t, in->task, &j->job.used, ret_now);
-    if (!value) {
-        used_secrets_done(&j->job.used);
-        free(j);
-        return NULL;
-    }
+    AUTO_JSON *value = NULL;
+    struct http_job *j = http_job_new(t, in, &value, ret_now);
+    if (!j) return NULL;
     AUTO_JSON *request = as_http(value);
     if (!http_step_encode(request, &j->call, &e) || !add_headers(t, in->task, value, &j->call, &e))
         return http_job_refuse(j, &e, ret_now);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Reading a file of cases and the workflow that it is about. */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/trial/parts.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/limits.h"
 
 #define SUITE_BYTES_MAX (8 * MIB)
@@ -54,23 +53,6 @@ static char *workflow_path_of(const char *path, const char *name)
     if (!name) return workflow_path_by_name(path);
     if (*name == '/' || !slash) return xstrdup(name);
     return xasprintf("%.*s/%s", (int)(slash - path), path, name);
-}
-
-static bool read_file(const char *path, size_t bytes_max, struct buf *ret, struct err *e)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return err_fail(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, "%s: %s", path,
-                        strerror(errno));
-    char chunk[16 * KIB];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0 && ret->len <= bytes_max)
-        buf_add(ret, chunk, n);
-    bool ok = !ferror(file) || err_fail(e, ERR_INVALID, "%s: cannot be read", path);
-    if (ok && ret->len > bytes_max)
-        ok = err_fail(e, ERR_LIMIT, "%s: is larger than %zu bytes", path, bytes_max);
-    fclose(file);
-    return ok;
 }
 
 /* --- values --- */
@@ -161,7 +143,7 @@ static bool read_workflow(struct trial_suite *s, struct faults *ret_faults, stru
 {
     AUTO_BUF struct buf text = { 0 };
     s->workflow_path = workflow_path_of(s->path, json_text(s->value, "workflow"));
-    if (!read_file(s->workflow_path, DEFINITION_BYTES_MAX, &text, e))
+    if (!file_read(s->workflow_path, DEFINITION_BYTES_MAX, &text, e))
         return err_prefix(e, "%s: its workflow", s->path);
     s->def = definition_parse(buf_bytes(&text), ret_faults);
     return s->def != NULL;
@@ -174,7 +156,7 @@ bool trial_suite_read(const char *path, struct trial_suite *ret, struct faults *
     uint32_t line = 0, column = 0;
     *ret = (struct trial_suite){ .path = xstrdup(path) };
     const struct reader r = { .suite = ret, .e = e };
-    if (!read_file(path, SUITE_BYTES_MAX, &text, e)) return false;
+    if (!file_read(path, SUITE_BYTES_MAX, &text, e)) return false;
     ret->value = yaml_parse(buf_bytes(&text), &ret->positions, &line, &column, e);
     if (!ret->value) return err_prefix(e, "%s:%u:%u", path, line, column);
     if (!suite_members(&r, ret->value, "", "workflow description mocks cases")) return false;
