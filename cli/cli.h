@@ -37,6 +37,7 @@ struct cli_config {
     char *input, *input_json, *input_text, *document, *key;
     bool wait, watch;
     bool all;                                /* dlq */
+    char *on_conflict; /* start */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
     char *test_case; /* test */

@@ -175,6 +175,13 @@ static const struct option start_options[] = {
       .value_name = "KEY",
       .help = "Start key: the same key of the same workflow starts one run only; the id of that "
               "run is printed." },
+    { .name = "on_conflict",
+      .type = OPTION_ENUM,
+      AT(on_conflict),
+      .choices = "reject|queue|replace|allow",
+      .help = "With --key: what to do where other runs have it. reject (the default) starts "
+              "nothing, also where that run has ended; the others look at unfinished runs only: "
+              "queue begins when they have ended, replace cancels them, allow runs beside them." },
     { .name = "wait",
       .short_flag = 'w',
       .type = OPTION_BOOL,

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 #include "common/proto/keys.h"
+#include "common/proto/ledger.h"
 
 #define POLL_MS 50
 
@@ -65,6 +66,27 @@ bool runs_fetch(struct client *c, const char *id, int32_t partition, const char 
     for (size_t i = 0; i < name_count; i++) argv[2 + i] = bytes_of(names[i]);
     struct fetching f = { .names = names, .ret = ret };
     return client_command(c, argv, 2 + name_count, on_fields, &f, e);
+}
+
+static void on_line(void *user, const struct store_reply *reply)
+{
+    struct buf *line = user;
+    struct bytes text = store_string(reply);
+    buf_add(line, text.data, text.len);
+}
+
+bool runs_line(struct client *c, const char *id, int32_t partition, json_t *ret, struct err *e)
+{
+    char name[LINE_NAME_LEN], run[RUN_ID_MAX];
+    AUTO_BUF struct buf key = { 0 }, line = { 0 };
+    key_ledger(&key, c->cli->config->prefix, partition);
+    struct bytes argv[] = { BYTES_LIT("HGET"), buf_bytes(&key), line_name(bytes_of(id), name) };
+    if (!client_command(c, argv, ARRAY_LEN(argv), on_line, &line, e)) return false;
+    for (size_t i = 0; i < line_count(buf_bytes(&line)); i++) {
+        place_run_id(bytes_of(id), line_place(buf_bytes(&line), i), run);
+        json_array_append_new(ret, json_string(run));
+    }
+    return true;
 }
 
 /* --- a view --- */

@@ -110,35 +110,68 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
 /* The start's key becomes the run's if it is free, unless the run is there already and was started
  * without one; false: it is not the run's. It goes with the batch either way, which writes what it
  * holds, because the commit is what lets it leave memory. */
-static bool take_key(struct batch *b, const struct entry *entry)
+static bool take_key(struct batch *b, const struct entry *entry, struct start_key *key)
 {
-    struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
     bool wants = !entry->run || run_key(entry->run).data;
-    if (wants && !key->run_id[0]) memcpy(key->run_id, entry->id, RUN_ID_MAX);
-    bool fits = batch_touch_key(b, key);
-    ASSERT(fits); /* at most one key a touched run */
+    bool taken = turns_taken(&b->part->ledger, bytes_of(entry->id));
+    if (wants && !key->run_id[0] && !taken) memcpy(key->run_id, entry->id, RUN_ID_MAX);
     return strcmp(key->run_id, entry->id) == 0;
 }
 
-static void start_run(struct batch *b, struct entry *entry, const struct item *item,
+/* Whether a start begins a run, as far as its key has a say. It is asked in a replay too where the
+ * run itself is ahead. */
+static enum turn start_turn(struct batch *b, const struct entry *entry, const struct item *item,
+                            struct effects *fx)
+{
+    if (!item->ev.key.data) return TURN_NOW;
+    struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
+    bool fits = batch_touch_key(b, key);
+    ASSERT(fits); /* at most one key a touched run */
+    if (item->ev.policy == START_REJECT) /* taken: the start asks for the run that has it */
+        return take_key(b, entry, key) ? TURN_NOW : TURN_NONE;
+    if (entry->run && run_start_off(entry->run) != item->offset)
+        return TURN_NONE; /* the same start again */
+    return turns_start(&b->part->ledger, &item->ev, bytes_of(key->run_id), fx);
+}
+
+/* What the event means to the ledger. */
+static enum turn fold_ledger(struct batch *b, const struct entry *entry, const struct item *item,
+                             struct effects *fx)
+{
+    struct ledger *ledger = &b->part->ledger;
+    switch (item->ev.type) {
+    case EVENT_RUN_START: return start_turn(b, entry, item, fx);
+    case EVENT_RUN_BEGIN: turns_begun(ledger, item->ev.run_id); break;
+    case EVENT_KEY_RELEASED: turns_released(ledger, item->ev.run_id, fx); break;
+    default: break;
+    }
+    return TURN_NONE;
+}
+
+static void start_run(struct batch *b, struct entry *entry, const struct item *item, enum turn turn,
                       const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
-    if (item->ev.key.data && !take_key(b, entry))
-        return;             /* the key stands for another run: this start asks for that one */
-    if (entry->run) return; /* the same start again */
+    if (turn == TURN_NONE || entry->run) return; /* it may be the same start again */
     char sha[SHA256_HEX];
     memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
     sha[SHA256_HEX - 1] = '\0';
     const struct definition *def = catalogue_find(part->shard->catalogue, sha);
     ASSERT(def); /* the batch was cut before a start whose definition is unknown */
-    entry->run = engine_start(def, &item->ev, cx, fx);
+    if (turn == TURN_WAIT)
+        entry->run = engine_start_waiting(def, &item->ev, cx, fx);
+    else if (turn == TURN_FULL)
+        entry->run = engine_start_refused(
+            def, &item->ev,
+            "too many unfinished runs have its start key: 1000 may wait, and 1000 may run", cx, fx);
+    else
+        entry->run = engine_start(def, &item->ev, cx, fx);
 }
 
 static void delete_run(struct batch *b, struct entry *entry)
 {
     struct partition *part = b->part;
-    if (run_key(entry->run).data) {
+    if (run_key(entry->run).data && run_policy(entry->run) == START_REJECT) {
         struct bytes route = { entry->id, ROUTE_HEX };
         struct start_key *key = map_get(&part->keys, route);
         if (!key) {
@@ -157,7 +190,7 @@ static void delete_run(struct batch *b, struct entry *entry)
 }
 
 static void fold_event(struct batch *b, struct entry *entry, const struct item *item,
-                       const struct fold_context *cx, struct effects *fx)
+                       enum turn turn, const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
     fold_probe(&item->ev);
@@ -165,9 +198,11 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
     if (item->ev.type == EVENT_RUN_EXPIRED && part->expiring > 0) part->expiring--;
     if (item->ev.type == EVENT_TIMER_FIRED) entry->retime = true;
     if (item->ev.type == EVENT_RUN_START)
-        start_run(b, entry, item, cx, fx);
+        start_run(b, entry, item, turn, cx, fx);
     else if (entry->run && engine_apply(entry->run, &item->ev, cx, fx) == ENGINE_DELETED)
         delete_run(b, entry);
+    if (!entry->run || run_state_terminal(run_state_of(entry->run)))
+        turns_over(&part->ledger, item->ev.run_id, fx);
 }
 
 /* What is no event of ours goes to the dead-letter topic. */
@@ -275,6 +310,15 @@ static void note_folded(struct partition *part, const struct entry *entry, const
     recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
 }
 
+/* The ledger and the keys are where the log is, even where the run is ahead: the end of an older run
+ * may have freed its key. */
+static void fold_item(struct batch *b, struct entry *entry, const struct item *item,
+                      const struct fold_context *cx, struct effects *fx)
+{
+    enum turn turn = fold_ledger(b, entry, item, fx);
+    if (!below_snapshot(b->part, item)) fold_event(b, entry, item, turn, cx, fx);
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -301,10 +345,8 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         } else {
             if (caution_quarantines(part, item->offset))
                 caution_quarantine(b, entry, item, &cx, fx);
-            else if (!below_snapshot(part, item))
-                fold_event(b, entry, item, &cx, fx);
-            else if (names_key(item))
-                (void)take_key(b, entry); /* the end of an older run may have freed it */
+            else
+                fold_item(b, entry, item, &cx, fx);
             if (part->recovery) note_folded(part, entry, item);
         }
         if (silent) keep_marks(b, fx);

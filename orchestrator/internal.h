@@ -142,6 +142,49 @@ struct bytes *args_views(const struct args *a);
 /* The same into an array with room for them; returns how many. */
 size_t args_view(const struct args *a, struct bytes *ret);
 
+/* --- ledger.c: what is folded beside the runs --- */
+
+struct ledger_entry {
+    char *name;
+    struct buf value; /* empty: it goes with the next commit */
+    bool changed;
+    struct ledger_entry *next_changed;
+};
+struct ledger {
+    struct map entries;
+    struct ledger_entry *changed;
+};
+/* NULL: there is none of that name. */
+struct ledger_entry *ledger_find(const struct ledger *l, struct bytes name);
+struct ledger_entry *ledger_make(struct ledger *l, struct bytes name);
+/* To be called wherever the value changes. */
+void ledger_touch(struct ledger *l, struct ledger_entry *entry);
+/* Appends what changed since the last call: names with values, and the names of what is gone. */
+void ledger_changes(struct ledger *l, struct args *sets, struct args *deletes);
+void ledger_done(struct ledger *l);
+
+/* --- turns.c: start keys with a policy --- */
+
+enum turn {
+    TURN_NONE, /* nothing is started */
+    TURN_NOW,
+    TURN_WAIT, /* the run begins with its run.begin */
+    TURN_FULL, /* too many runs have the key */
+};
+/* A run.start with a key and a policy, which is not one that was folded before. holder: the run
+ * that the key stands for (that of a start without policy), or empty. fx gets events. */
+enum turn turns_start(struct ledger *l, const struct event *ev, struct bytes holder,
+                      struct effects *fx);
+/* Whether unfinished runs with a policy have the key of this run. */
+bool turns_taken(const struct ledger *l, struct bytes run_id);
+/* The events run.begin and key.released. */
+void turns_begun(struct ledger *l, struct bytes run_id);
+void turns_released(struct ledger *l, struct bytes run_id, struct effects *fx);
+/* The run is over, or there is none of that id: fx gets its key.released if it has a place. */
+void turns_over(const struct ledger *l, struct bytes run_id, struct effects *fx);
+/* Behind a recovery: every event that has not been answered, once more. */
+void turns_resend(const struct ledger *l, struct effects *fx);
+
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
 /* Batches of all partitions that were folded in one turn. The next wave is folded when fewer than
@@ -260,6 +303,7 @@ struct partition {
     struct map runs, keys; /* cached: by run id, by route */
     uint32_t load_round;   /* raised when what was asked for is to be asked for again */
     struct timers timers;
+    struct ledger ledger;
     struct batch *batches, *batches_last; /* in order */
     size_t batch_count;
     bool commits_fail; /* the oldest commit was refused or lost, and is asked again */

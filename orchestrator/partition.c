@@ -165,6 +165,7 @@ static void drop_memory(struct partition *part)
     recovery_free(part);
     cache_drop_partition(part);
     timers_done(&part->timers);
+    ledger_done(&part->ledger);
     args_done(&part->doubtful);
     part->checking = part->waits_for_definition = part->trying = part->commits_fail = false;
     part->expiring = 0;

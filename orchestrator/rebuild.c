@@ -300,7 +300,7 @@ static bool add_run(struct partition *part, const struct subject *s, struct args
     args_add(values, bytes_of(s->id));
     args_add_int(values, live);
     args_add_int(values, run_due_ms(run));
-    args_add_int(values, run_key(run).data != NULL);
+    args_add_int(values, run_key(run).data && run_policy(run) == START_REJECT);
     args_add(values, bytes_of(entry));
     args_add_int(values, (int64_t)count);
     for (size_t i = 0; i < count; i++) {
@@ -383,6 +383,22 @@ static void finish(struct partition *part)
     partition_read_index(part);
 }
 
+/* Lines of the manifest that begin with '=': "=<name> <value>". */
+static void floor_ledger(const struct version *floor, struct args *ret)
+{
+    const char *at = floor ? floor->value.data : NULL, *end = at ? at + floor->value.len : NULL;
+    while (at && at < end) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end) line_end = end;
+        const char *space = memchr(at, ' ', (size_t)(line_end - at));
+        if (*at == '=' && space) {
+            args_add(ret, (struct bytes){ at + 1, (size_t)(space - at - 1) });
+            args_add(ret, (struct bytes){ space + 1, (size_t)(line_end - space - 1) });
+        }
+        at = line_end + 1;
+    }
+}
+
 static void pump(struct partition *part)
 {
     struct rebuild *rb = part->rebuilding;
@@ -401,8 +417,12 @@ static void pump(struct partition *part)
         return;
     }
     rb->placing = true;
-    struct args none = { 0 };
-    restore(part, &none, &none, 0, true);
+    struct args key = { 0 }, entries = { 0 };
+    args_add_key(&key, part, key_ledger);
+    floor_ledger(rb->floor, &entries);
+    restore(part, &key, &entries, 0, true);
+    args_done(&key);
+    args_done(&entries);
 }
 
 static void on_value(void *user, const struct bus_record *r)
@@ -512,10 +532,10 @@ static void on_scan(void *user, enum store_status status, const struct store_rep
 }
 
 /* Everything under the partition's tag except p:{p} itself and the tasks' marks (which a live call
- * renews): run, key, fin, snap and tm. */
+ * renews): run, key, ledger, fin, snap and tm. */
 static void ask_scan(struct partition *part, struct bytes cursor)
 {
-    AUTO_FREE char *pattern = xasprintf("%s:[rkfst][unemi]*:{%d}*", part->shard->prefix, part->id);
+    AUTO_FREE char *pattern = xasprintf("%s:[rklfst][unemi]*:{%d}*", part->shard->prefix, part->id);
     struct bytes argv[] = { BYTES_LIT("SCAN"),  cursor,
                             BYTES_LIT("MATCH"), bytes_of(pattern),
                             BYTES_LIT("COUNT"), BYTES_LIT(SCAN_PAGE) };
@@ -541,6 +561,7 @@ static void ask_indexes(struct partition *part)
     args_add_key(&args, part, key_timers);
     args_add_key(&args, part, key_finished);
     args_add_key(&args, part, key_snapshots);
+    args_add_key(&args, part, key_ledger);
     AUTO_FREE struct bytes *argv = args_views(&args);
     store_command(part->shard->store, argv, args.count, on_indexes, ask_new(part));
     args_done(&args);

@@ -191,17 +191,6 @@ struct step_def {
     uint32_t rollback_to; /* undo what was completed behind this step; NO_INDEX: everything */
 };
 
-/* What a start does where an unfinished run has its key. */
-#define START_POLICIES(X) \
-    X(REJECT, "reject") X(QUEUE, "queue") X(REPLACE, "replace") X(ALLOW, "allow")
-enum start_policy {
-#define X(name, text) START_##name,
-    START_POLICIES(X)
-#undef X
-        START_POLICY_COUNT
-};
-const char *start_policy_name(enum start_policy policy);
-
 /* Which of the firings that were missed are made up for. */
 enum catch_up { CATCH_UP_NONE, CATCH_UP_LAST, CATCH_UP_ALL };
 struct schedule_def {

@@ -8,28 +8,22 @@
 #include "common/definition/compile.h"
 #include "common/schedule/cron.h"
 
-static const char *const policies[] = {
-#define X(name, text) [START_##name] = text,
-    START_POLICIES(X)
-#undef X
-};
-
-const char *start_policy_name(enum start_policy policy)
-{
-    ASSERT(policy < START_POLICY_COUNT);
-    return policies[policy];
-}
-
-static void read_policy(struct node n, const char *const *words, struct trigger_def *ret)
+/* Words stand in the order of enum start_policy. */
+static void read_policy(struct node n, const char *const *words, unsigned count,
+                        enum start_policy *ret)
 {
     if (!n.value) return;
-    unsigned chosen = read_word(n, words, START_POLICY_COUNT);
-    if (chosen < START_POLICY_COUNT) ret->policy = (enum start_policy)chosen;
+    unsigned chosen = read_word(n, words, count);
+    if (chosen < count) *ret = (enum start_policy)chosen;
 }
 
 static void read_topic(struct node n, struct trigger_def *ret)
 {
     static const char *const names[] = { "topic", "filter", "input", "key", "on_conflict" };
+    static const char *const policies[] = { [START_REJECT] = "reject",
+                                            [START_QUEUE] = "queue",
+                                            [START_REPLACE] = "replace",
+                                            [START_ALLOW] = "allow" };
     check_members(n, "a trigger of a topic", names, ARRAY_LEN(names), NULL, 0);
     struct node filter = node_get(n, "filter"), input = node_get(n, "input");
     struct node key = node_get(n, "key"), topic = node_get(n, "topic");
@@ -41,12 +35,9 @@ static void read_topic(struct node n, struct trigger_def *ret)
         fault(key, "'key': expected a text");
     else if (key.value)
         ret->key = read_template(key, ROOT_EVENT);
-    read_policy(policy, policies, ret);
+    read_policy(policy, policies, ARRAY_LEN(policies), &ret->policy);
     if (policy.value && !key.value)
         fault_key(policy, "'on_conflict' is about runs with the same key: it needs a 'key'");
-    else if (ret->policy != START_REJECT)
-        fault(policy, "'on_conflict: %s' is not supported by this version; it knows 'reject'",
-              start_policy_name(ret->policy));
 }
 
 static void read_cron(struct node n, struct schedule_def *ret)
@@ -90,7 +81,8 @@ static void read_schedule(struct node n, struct trigger_def *ret)
     check_members(n, "a trigger of a schedule", names, ARRAY_LEN(names), NULL, 0);
     read_cron(node_get(n, "schedule"), s);
     read_zone(node_get(n, "timezone"), s);
-    read_policy(node_get(n, "overlap"), overlaps, ret);
+    read_policy(node_get(n, "overlap"), overlaps, ARRAY_LEN(overlaps), &ret->policy);
+    if (ret->policy == START_REJECT) ret->policy = START_SKIP;
     if (catch_up.value) {
         unsigned chosen = read_word(catch_up, catches, ARRAY_LEN(catches));
         s->catch_up = chosen < ARRAY_LEN(catches) ? (enum catch_up)chosen : CATCH_UP_NONE;

@@ -76,6 +76,9 @@ static void encode_head(const struct run *run, struct buf *b)
         buf_addf(b, ",\"detached\":%s,\"depth\":%u", run->aside->detached ? "true" : "false",
                  run->aside->depth);
     }
+    if (run->aside && run->aside->policy)
+        buf_addf(b, ",\"policy\":\"%s\",\"start_off\":%lld", start_policy_name(run->aside->policy),
+                 (long long)run->aside->start_off);
     buf_add_char(b, '}');
 }
 

@@ -194,6 +194,8 @@ struct aside {
     char *parent;   /* of a child run: see children.c; NULL: it is none */
     bool detached;  /* its parent does not wait for it */
     uint32_t depth; /* generations above it */
+    enum start_policy policy;
+    int64_t start_off; /* with a policy: where its start stands */
     struct closed { /* children that were told to end */
         int64_t off;
         char id[RUN_ID_MAX];
@@ -411,7 +413,6 @@ void queue_remove(struct run *run, struct step *s);
 void queue_serve(struct fold *f);
 
 /* --- effects.c --- */
-struct effect *effect_new(struct effects *fx, enum effect_kind kind);
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms);
 void effect_result(struct fold *f);
 
