@@ -59,24 +59,6 @@ static void on_answer(void *user, const struct store_reply *reply)
     a->text[len] = '\0';
 }
 
-static bool nothing(void *user)
-{
-    (void)user;
-    return false;
-}
-
-/* Whether the event that was appended last has been folded. */
-static bool folded(struct client *c, int32_t partition, bool *ret, struct err *e)
-{
-    AUTO_BUF struct buf key = { 0 };
-    struct answer off = { 0 };
-    key_partition(&key, c->cli->config->prefix, partition);
-    struct bytes argv[] = { BYTES_LIT("HGET"), buf_bytes(&key), BYTES_LIT("off") };
-    if (!client_command(c, argv, ARRAY_LEN(argv), on_answer, &off, e)) return false;
-    *ret = strtoll(off.text, NULL, 10) > c->sent_offset;
-    return true;
-}
-
 /* Replaces id by the id of the run that the key stands for; of unfinished ones that were started
  * with --on-conflict, by the first. */
 static bool run_of_key(struct client *c, char id[RUN_ID_MAX], int32_t partition, struct err *e)
@@ -95,22 +77,6 @@ static bool run_of_key(struct client *c, char id[RUN_ID_MAX], int32_t partition,
                         "another run had the key, and has ended since: start it again");
     memcpy(id, found.text, RUN_ID_MAX);
     return true;
-}
-
-static bool wait_for_key(struct client *c, char id[RUN_ID_MAX], int32_t partition, struct err *e)
-{
-    if (!client_store(c, e)) return false;
-    uint64_t end_ms = loop_now_ms(c->loop) + KEY_WAIT_MS;
-    while (loop_now_ms(c->loop) < end_ms && !(c->stop && *c->stop)) {
-        bool done = false;
-        if (!folded(c, partition, &done, e)) return false;
-        if (done) return run_of_key(c, id, partition, e);
-        client_wait(c, nothing, NULL, 50);
-    }
-    return err_fail(e, ERR_TIMEOUT,
-                    "run %s: the start is in Kafka, but no orchestrator took it up within %d s; it "
-                    "will run once one is up",
-                    id, KEY_WAIT_MS / 1000);
 }
 
 static bool resolve(struct client *c, const char *target, struct definition **ret, int *ret_exit)
@@ -184,7 +150,9 @@ int cmd_start(struct cli *cli)
         return cli_fail(cli, "start", &e);
     memcpy(started, id, sizeof(id));
     bool rejects = key && (!policy || strcmp(policy, start_policy_name(START_REJECT)) == 0);
-    if (rejects && !wait_for_key(&client, id, partition, &e)) return cli_fail(cli, "start", &e);
+    if (rejects && (!runs_wait_folded(&client, partition, KEY_WAIT_MS, &e) ||
+                    !run_of_key(&client, id, partition, &e)))
+        return cli_fail(cli, "start", &e);
     bool existed = strcmp(started, id) != 0;
     if (!cli->config->wait && !cli->config->watch) return print_started(cli, def, id, existed);
     if (existed)

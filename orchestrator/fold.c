@@ -126,7 +126,7 @@ static enum turn start_turn(struct batch *b, const struct entry *entry, const st
     if (!item->ev.key.data) return TURN_NOW;
     struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
     bool fits = batch_touch_key(b, key);
-    ASSERT(fits); /* at most one key a touched run */
+    ASSERT(fits);                        /* at most one key a touched run */
     if (item->ev.policy == START_REJECT) /* taken: the start asks for the run that has it */
         return take_key(b, entry, key) ? TURN_NOW : TURN_NONE;
     if (entry->run && run_start_off(entry->run) != item->offset)
@@ -140,7 +140,10 @@ static enum turn fold_ledger(struct batch *b, const struct entry *entry, const s
 {
     struct ledger *ledger = &b->part->ledger;
     switch (item->ev.type) {
-    case EVENT_RUN_START: return start_turn(b, entry, item, fx);
+    case EVENT_RUN_START:
+        return schedules_start(ledger, &item->ev) ? start_turn(b, entry, item, fx) : TURN_NONE;
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED: schedules_control(ledger, &item->ev, item->record_ms); break;
     case EVENT_RUN_BEGIN: turns_begun(ledger, item->ev.run_id); break;
     case EVENT_KEY_RELEASED: turns_released(ledger, item->ev.run_id, fx); break;
     default: break;
@@ -158,7 +161,10 @@ static void start_run(struct batch *b, struct entry *entry, const struct item *i
     sha[SHA256_HEX - 1] = '\0';
     const struct definition *def = catalogue_find(part->shard->catalogue, sha);
     ASSERT(def); /* the batch was cut before a start whose definition is unknown */
-    if (turn == TURN_WAIT)
+    if (item->ev.refused.data) {
+        AUTO_FREE char *why = xstrndup(item->ev.refused.data, item->ev.refused.len);
+        entry->run = engine_start_refused(def, &item->ev, why, cx, fx);
+    } else if (turn == TURN_WAIT)
         entry->run = engine_start_waiting(def, &item->ev, cx, fx);
     else if (turn == TURN_FULL)
         entry->run = engine_start_refused(
@@ -310,8 +316,8 @@ static void note_folded(struct partition *part, const struct entry *entry, const
     recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
 }
 
-/* The ledger and the keys are where the log is, even where the run is ahead: the end of an older run
- * may have freed its key. */
+/* The ledger and the keys are where the log is, even where the run is ahead: the end of an older
+ * run may have freed its key. */
 static void fold_item(struct batch *b, struct entry *entry, const struct item *item,
                       const struct fold_context *cx, struct effects *fx)
 {

@@ -185,6 +185,18 @@ void turns_over(const struct ledger *l, struct bytes run_id, struct effects *fx)
 /* Behind a recovery: every event that has not been answered, once more. */
 void turns_resend(const struct ledger *l, struct effects *fx);
 
+/* --- schedules.c --- */
+
+/* A run.start: whether it may be one, as far as its schedule has a say. */
+bool schedules_start(struct ledger *l, const struct event *ev);
+/* The events schedule.paused and schedule.resumed. */
+void schedules_control(struct ledger *l, const struct event *ev, int64_t record_ms);
+/* The catalogue changed. */
+void schedules_update(struct shard *shard);
+void schedules_close(struct shard *shard);
+/* Appends the starts that are due, of the schedules that lie in the partition. */
+void schedules_fire(struct partition *part);
+
 /* --- batch.c: what is folded together, produced, and committed by one script --- */
 
 /* Batches of all partitions that were folded in one turn. The next wave is folded when fewer than
@@ -474,6 +486,8 @@ const struct definition *catalogue_find(struct catalogue *c, const char *sha256)
 /* The definition of that name and version; version empty: the latest. NULL: there is none. */
 const struct definition *catalogue_resolve(const struct catalogue *c, struct bytes name,
                                            struct bytes version);
+/* When it was deployed, by the clock of the log. */
+int64_t catalogue_deployed_ms(const struct catalogue *c, const struct definition *def);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
 const struct queue *catalogue_queue(const struct catalogue *c, const char *name,
@@ -545,6 +559,7 @@ struct shard {
     struct bus_group *group;
     struct catalogue *catalogue;
     struct triggers *triggers;
+    struct schedule **schedules; /* by partition */
     char *events_topic, *results_topic, *definitions_topic, *dlq_topic, *snapshots_topic;
     int32_t results_partitions, dlq_partitions;
     struct partition **partitions; /* by id; NULL where not assigned */

@@ -67,8 +67,8 @@ static void read_zone(struct node n, struct schedule_def *ret)
 
 static void read_schedule(struct node n, struct trigger_def *ret)
 {
-    static const char *const names[] = { "schedule", "timezone", "overlap",
-                                         "catch_up", "paused",   "input" };
+    static const char *const names[] = { "name",     "schedule",     "timezone", "overlap",
+                                         "catch_up", "max_catch_up", "paused",   "input" };
     static const char *const overlaps[] = { [START_REJECT] = "skip",
                                             [START_QUEUE] = "queue",
                                             [START_REPLACE] = "replace",
@@ -77,7 +77,6 @@ static void read_schedule(struct node n, struct trigger_def *ret)
     struct schedule_def *s = memory_own(n.c->memory, xcalloc(1, sizeof *s), free);
     struct node input = node_get(n, "input"), catch_up = node_get(n, "catch_up");
     struct node paused = node_get(n, "paused");
-    size_t faults = n.c->faults->count;
     check_members(n, "a trigger of a schedule", names, ARRAY_LEN(names), NULL, 0);
     read_cron(node_get(n, "schedule"), s);
     read_zone(node_get(n, "timezone"), s);
@@ -91,11 +90,28 @@ static void read_schedule(struct node n, struct trigger_def *ret)
         fault(paused, "'paused' must be true or false");
     s->paused = json_is_true(paused.value);
     if (input.value) ret->input = read_template(input, ROOT_EVENT);
+    s->catch_up_max = 100;
+    (void)read_u32(n, "max_catch_up", 1, SCHEDULE_CATCH_UP_MAX, &s->catch_up_max);
     ret->schedule = s;
-    if (n.c->faults->count == faults)
-        fault_key(node_get(n, "schedule"),
-                  "a schedule is read and checked, but this version does not start runs by it yet; "
-                  "let a cron job call tutti start");
+}
+
+/* A schedule without a name is known by its number among the workflow's schedules. */
+static void name_schedules(struct node triggers, struct trigger_def *list, size_t count)
+{
+    struct compiler *c = triggers.c;
+    uint32_t number = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].schedule) continue;
+        struct schedule_def *s = (struct schedule_def *)(uintptr_t)list[i].schedule;
+        struct node name = node_get(node_at(triggers, i), "name");
+        number++;
+        s->name = name.value && check_name(name, "the name of a schedule")
+                      ? json_string_value(name.value)
+                      : memory_own(c->memory, xasprintf("%u", number), free);
+        for (size_t k = 0; k < i; k++)
+            if (name.value && list[k].schedule && strcmp(list[k].schedule->name, s->name) == 0)
+                fault(name, "another schedule has the name '%s'", s->name);
+    }
 }
 
 static void read_trigger(struct node n, struct trigger_def *ret)
@@ -121,6 +137,7 @@ void read_triggers(struct node root)
     size_t count = json_array_size(n.value);
     struct trigger_def *list = memory_own(root.c->memory, xcalloc(count + 1, sizeof *list), free);
     for (size_t i = 0; i < count; i++) read_trigger(node_at(n, i), &list[i]);
+    name_schedules(n, list, count);
     d->triggers = list;
     d->trigger_count = (uint32_t)count;
 }

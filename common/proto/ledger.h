@@ -4,7 +4,9 @@
  *
  *   k:<route>   the unfinished runs that were started with a key and a policy, in the order of
  *               their starts: for each a place of 25 characters, its state (enum place_state) and
- *               the unique part of its run id */
+ *               the unique part of its run id
+ *   s:<id>      a schedule: "<planned time that was fired last, ms> <-|p|r>": as its definition
+ *               says, paused or resumed by hand */
 #ifndef TUTTI_LEDGER_TEXT_H
 #define TUTTI_LEDGER_TEXT_H
 
@@ -33,5 +35,20 @@ size_t line_count(struct bytes line);
 const struct place *line_place(struct bytes line, size_t i);
 /* The id of the run at a place. */
 void place_run_id(struct bytes route, const struct place *place, char ret[RUN_ID_MAX]);
+
+/* "<workflow>/<name>" as a name; appended. */
+void schedule_name(struct buf *ret, struct bytes id);
+enum schedule_paused {
+    SCHEDULE_BY_DEFINITION = '-',
+    SCHEDULE_PAUSED = 'p',
+    SCHEDULE_RESUMED = 'r',
+};
+struct schedule_state {
+    int64_t last_ms; /* 0: none yet */
+    enum schedule_paused paused;
+};
+void schedule_encode(struct buf *ret, const struct schedule_state *state);
+/* Of an empty text, or none of ours: nothing has happened yet. */
+struct schedule_state schedule_decode(struct bytes text);
 
 #endif

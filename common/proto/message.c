@@ -240,6 +240,24 @@ static bool decode_policy(const struct message *m, struct event *ev, struct err 
                     "the header 'key'");
 }
 
+/* The id of a schedule stands in texts that blanks and newlines divide. */
+static bool need_schedule(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->schedule = m->header[HEADER_SCHEDULE];
+    bool good = short_text(ev->schedule, 2 * NAME_BYTES_MAX + 1);
+    for (size_t i = 0; good && i < ev->schedule.len; i++)
+        good = (unsigned char)ev->schedule.data[i] > ' ';
+    return good || missing(e, HEADER_SCHEDULE);
+}
+
+static bool decode_firing(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->refused = m->header[HEADER_REFUSED];
+    if (ev->refused.data && !short_text(ev->refused, KIB)) return missing(e, HEADER_REFUSED);
+    if (!m->header[HEADER_SCHEDULE].data) return true;
+    return need_schedule(m, ev, e) && need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
+}
+
 static bool decode_start(const struct message *m, struct event *ev, struct err *e)
 {
     ev->definition = m->header[HEADER_DEFINITION];
@@ -252,7 +270,8 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
     if (!optional_text(ev->actor)) return missing(e, HEADER_ACTOR);
     if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
-    return decode_policy(m, ev, e) && decode_parent(m, ev, e) && decode_value(ev, "input", e);
+    return decode_policy(m, ev, e) && decode_firing(m, ev, e) && decode_parent(m, ev, e) &&
+           decode_value(ev, "input", e);
 }
 
 static bool decode_by_type(const struct message *m, struct event *ev, struct err *e)
@@ -285,6 +304,8 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_TASK_COMPLETED:
     case EVENT_TASK_FAILED:
     case EVENT_TASK_LOST: return decode_result(m, ev, e);
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED: return need_schedule(m, ev, e);
     case EVENT_RUN_EXPIRED:
     case EVENT_RUN_RESUME:
     case EVENT_RUN_RETRY:

@@ -191,6 +191,8 @@ static void apply_live(struct fold *f, const struct event *ev)
     case EVENT_KEY_ASKED:
     case EVENT_KEY_RELEASED:
     case EVENT_RUN_SKIPPED:
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED:
     case EVENT_RUN_START:
     case EVENT_RUN_EXPIRED:
     case EVENT_RUN_RETRY:

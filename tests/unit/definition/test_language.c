@@ -355,14 +355,6 @@ Test(workflow, attributes_and_keyed_triggers_compile)
     cr_expect_eq(m->max_steps, 1000000);
 }
 
-/* What would be ignored at run time is refused here. */
-Test(workflow, what_the_orchestrator_does_not_do_yet_is_refused)
-{
-    expect_fault("triggers: [{schedule: '0 9 * * mon-fri', timezone: Europe/Oslo, overlap: queue, "
-                 "catch_up: last, input: {at: '${event.time}'}}]\n",
-                 "does not start runs by it yet");
-}
-
 Test(workflow, faults_of_attributes_and_triggers)
 {
     expect_fault("attributes: {x: '${steps.a.output}'}\nworkflow: w\nversion: '1'\nsteps: [{name: "
@@ -377,6 +369,11 @@ Test(workflow, faults_of_attributes_and_triggers)
     expect_fault("triggers: [{topic: t, on_conflict: queue}]\n", "it needs a 'key'");
     expect_fault("triggers: [{topic: t, key: x, on_conflict: skip}]\n",
                  "expected reject, queue, replace or allow, found 'skip'");
+    expect_fault("triggers: [{schedule: '0 9 * * *', max_catch_up: 1001}]\n", "max_catch_up");
+    expect_fault("triggers: [{schedule: '0 9 * * *', name: a/b}]\n",
+                 "the name of a schedule must be a name");
+    expect_fault("triggers: [{schedule: '@daily', name: a}, {schedule: '@daily', name: a}]\n",
+                 "another schedule has the name 'a'");
     expect_fault("triggers: [{}]\n", "a trigger needs a 'topic' or a 'schedule'");
 }
 
