@@ -69,9 +69,11 @@ static bool names_run(const struct item *item)
     return item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM;
 }
 
-static bool names_key(const struct item *item)
+/* Amid a rebuild a run that has expired may be gone already, but for its key. */
+static bool names_key(const struct partition *part, const struct item *item)
 {
-    return item->ev.type == EVENT_RUN_START && item->ev.key.data;
+    return (item->ev.type == EVENT_RUN_START && item->ev.key.data) ||
+           (item->ev.type == EVENT_RUN_EXPIRED && part->recovery && part->rebuild);
 }
 
 void fold_prepare(struct partition *part)
@@ -82,7 +84,7 @@ void fold_prepare(struct partition *part)
         if (part->prepared > 0 && caution_holds(part, item->offset)) break;
         if (!names_run(item)) continue;
         (void)want_run(part, &want, item->ev.run_id);
-        if (names_key(item)) want_key(part, &want, run_id_route(item->ev.run_id));
+        if (names_key(part, item)) want_key(part, &want, run_id_route(item->ev.run_id));
     }
     want_send(part, &want);
 }
@@ -98,8 +100,9 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
         if (!names_run(item)) continue;
         const struct entry *entry = cache_find(part, item->ev.run_id);
         const struct start_key *key = NULL;
-        if (names_key(item)) key = map_get(&part->keys, run_id_route(item->ev.run_id));
-        *ret_gone = !entry || (names_key(item) && !key);
+        bool named = names_key(part, item);
+        if (named) key = map_get(&part->keys, run_id_route(item->ev.run_id));
+        *ret_gone = !entry || (named && !key);
         if (*ret_gone || entry->loading || (key && key->loading)) return i;
     }
     return count;
@@ -174,10 +177,11 @@ static void start_run(struct batch *b, struct entry *entry, const struct item *i
         entry->run = engine_start(def, &item->ev, cx, fx);
 }
 
-static void delete_run(struct batch *b, struct entry *entry)
+static void delete_run(struct batch *b, struct entry *entry, int64_t offset)
 {
     struct partition *part = b->part;
     if (run_key(entry->run).data && run_policy(entry->run) == START_REJECT) {
+        snapshot_note_freed(part, entry->id, offset);
         struct bytes route = { entry->id, ROUTE_HEX };
         struct start_key *key = map_get(&part->keys, route);
         if (!key) {
@@ -195,6 +199,16 @@ static void delete_run(struct batch *b, struct entry *entry)
     entry->deleted = true;
 }
 
+/* A rebuild has put back the key of a run that expired while its snapshot was being made. */
+static void free_key_of_gone(struct batch *b, const struct entry *entry)
+{
+    struct start_key *key = map_get(&b->part->keys, (struct bytes){ entry->id, ROUTE_HEX });
+    if (!key || strcmp(key->run_id, entry->id) != 0) return;
+    key->run_id[0] = '\0';
+    bool fits = batch_touch_key(b, key);
+    ASSERT(fits);
+}
+
 static void fold_event(struct batch *b, struct entry *entry, const struct item *item,
                        enum turn turn, const struct fold_context *cx, struct effects *fx)
 {
@@ -206,7 +220,9 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
     if (item->ev.type == EVENT_RUN_START)
         start_run(b, entry, item, turn, cx, fx);
     else if (entry->run && engine_apply(entry->run, &item->ev, cx, fx) == ENGINE_DELETED)
-        delete_run(b, entry);
+        delete_run(b, entry, item->offset);
+    else if (!entry->run && names_key(part, item))
+        free_key_of_gone(b, entry);
     if (!entry->run || run_state_terminal(run_state_of(entry->run)))
         turns_over(&part->ledger, item->ev.run_id, fx);
 }

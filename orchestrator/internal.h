@@ -144,21 +144,21 @@ size_t args_view(const struct args *a, struct bytes *ret);
 
 /* --- ledger.c: what is folded beside the runs --- */
 
-struct ledger_entry {
+struct ledger_item {
     char *name;
     struct buf value; /* empty: it goes with the next commit */
     bool changed;
-    struct ledger_entry *next_changed;
+    struct ledger_item *next_changed;
 };
 struct ledger {
     struct map entries;
-    struct ledger_entry *changed;
+    struct ledger_item *changed;
 };
 /* NULL: there is none of that name. */
-struct ledger_entry *ledger_find(const struct ledger *l, struct bytes name);
-struct ledger_entry *ledger_make(struct ledger *l, struct bytes name);
+struct ledger_item *ledger_find(const struct ledger *l, struct bytes name);
+struct ledger_item *ledger_make(struct ledger *l, struct bytes name);
 /* To be called wherever the value changes. */
-void ledger_touch(struct ledger *l, struct ledger_entry *entry);
+void ledger_touch(struct ledger *l, struct ledger_item *entry);
 /* Appends what changed since the last call: names with values, and the names of what is gone. */
 void ledger_changes(struct ledger *l, struct args *sets, struct args *deletes);
 void ledger_done(struct ledger *l);
@@ -334,6 +334,11 @@ struct partition {
     size_t quarantined_count;
 
     struct round *round; /* of snapshots; NULL between them */
+    struct freed {       /* runs that have expired and had a start key until then; see snapshot.c */
+        int64_t off;
+        char id[RUN_ID_MAX];
+    } * freed;
+    size_t freed_count, freed_cap;
     uint64_t round_due_ms;
     int64_t floor; /* that the last one reached; -1: unknown */
 };
@@ -406,6 +411,8 @@ void rebuild_abandon(struct partition *part);
 
 /* Begins or goes on with a round of snapshots; called every tick. */
 void snapshot_tick(struct partition *part);
+/* The event at that offset frees the start key of the run. */
+void snapshot_note_freed(struct partition *part, const char *run_id, int64_t offset);
 void snapshot_abandon(struct partition *part);
 
 /* --- caution.c --- */

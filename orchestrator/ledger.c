@@ -9,14 +9,14 @@
 
 #include "orchestrator/internal.h"
 
-struct ledger_entry *ledger_find(const struct ledger *l, struct bytes name)
+struct ledger_item *ledger_find(const struct ledger *l, struct bytes name)
 {
     return l->entries.count ? map_get(&l->entries, name) : NULL;
 }
 
-struct ledger_entry *ledger_make(struct ledger *l, struct bytes name)
+struct ledger_item *ledger_make(struct ledger *l, struct bytes name)
 {
-    struct ledger_entry *entry = ledger_find(l, name);
+    struct ledger_item *entry = ledger_find(l, name);
     if (entry) return entry;
     entry = xcalloc(1, sizeof *entry);
     entry->name = xstrndup(name.data, name.len);
@@ -24,7 +24,7 @@ struct ledger_entry *ledger_make(struct ledger *l, struct bytes name)
     return entry;
 }
 
-void ledger_touch(struct ledger *l, struct ledger_entry *entry)
+void ledger_touch(struct ledger *l, struct ledger_item *entry)
 {
     if (entry->changed) return;
     entry->changed = true;
@@ -32,7 +32,7 @@ void ledger_touch(struct ledger *l, struct ledger_entry *entry)
     l->changed = entry;
 }
 
-static void entry_free(struct ledger_entry *entry)
+static void entry_free(struct ledger_item *entry)
 {
     free(entry->name);
     buf_done(&entry->value);
@@ -42,7 +42,7 @@ static void entry_free(struct ledger_entry *entry)
 void ledger_changes(struct ledger *l, struct args *sets, struct args *deletes)
 {
     while (l->changed) {
-        struct ledger_entry *entry = l->changed;
+        struct ledger_item *entry = l->changed;
         l->changed = entry->next_changed;
         entry->changed = false;
         if (entry->value.len) {
@@ -59,7 +59,7 @@ void ledger_changes(struct ledger *l, struct args *sets, struct args *deletes)
 void ledger_done(struct ledger *l)
 {
     size_t pos = 0;
-    for (struct ledger_entry *entry; (entry = map_next(&l->entries, &pos));) entry_free(entry);
+    for (struct ledger_item *entry; (entry = map_next(&l->entries, &pos));) entry_free(entry);
     map_done(&l->entries);
     *l = (struct ledger){ 0 };
 }

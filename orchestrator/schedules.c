@@ -32,14 +32,14 @@ struct schedule {
 
 /* --- the fold --- */
 
-static struct ledger_entry *state_find(struct ledger *l, struct bytes id, bool make)
+static struct ledger_item *state_find(struct ledger *l, struct bytes id, bool make)
 {
     AUTO_BUF struct buf name = { 0 };
     schedule_name(&name, id);
     return make ? ledger_make(l, buf_bytes(&name)) : ledger_find(l, buf_bytes(&name));
 }
 
-static void state_set(struct ledger *l, struct ledger_entry *entry,
+static void state_set(struct ledger *l, struct ledger_item *entry,
                       const struct schedule_state *state)
 {
     buf_reset(&entry->value);
@@ -50,7 +50,7 @@ static void state_set(struct ledger *l, struct ledger_entry *entry,
 bool schedules_start(struct ledger *l, const struct event *ev)
 {
     if (!ev->schedule.data) return true;
-    struct ledger_entry *entry = state_find(l, ev->schedule, true);
+    struct ledger_item *entry = state_find(l, ev->schedule, true);
     struct schedule_state state = schedule_decode(buf_bytes(&entry->value));
     if (ev->due_ms <= state.last_ms) return false; /* it was fired already */
     state.last_ms = ev->due_ms;
@@ -60,7 +60,7 @@ bool schedules_start(struct ledger *l, const struct event *ev)
 
 void schedules_control(struct ledger *l, const struct event *ev, int64_t record_ms)
 {
-    struct ledger_entry *entry = state_find(l, ev->schedule, true);
+    struct ledger_item *entry = state_find(l, ev->schedule, true);
     struct schedule_state state = schedule_decode(buf_bytes(&entry->value));
     bool pause = ev->type == EVENT_SCHEDULE_PAUSED;
     state.paused = pause ? SCHEDULE_PAUSED : SCHEDULE_RESUMED;
@@ -151,7 +151,7 @@ static bool append(struct partition *part, const struct schedule *s, int64_t pla
 
 static void fire(struct partition *part, struct schedule *s, int64_t now_ms)
 {
-    const struct ledger_entry *entry = state_find(&part->ledger, bytes_of(s->id), false);
+    const struct ledger_item *entry = state_find(&part->ledger, bytes_of(s->id), false);
     struct schedule_state state = schedule_decode(entry ? buf_bytes(&entry->value) : BYTES_LIT(""));
     bool paused = state.paused == SCHEDULE_BY_DEFINITION ? s->trigger->schedule->paused
                                                          : state.paused == SCHEDULE_PAUSED;

@@ -21,24 +21,24 @@
 #define WAITING_MAX 1000 /* of one key */
 #define RUNNING_MAX 1000 /* the same: one that began, or is to end */
 
-static struct ledger_entry *line_find(const struct ledger *l, struct bytes run_id)
+static struct ledger_item *line_find(const struct ledger *l, struct bytes run_id)
 {
     char name[LINE_NAME_LEN];
     return ledger_find(l, line_name(run_id, name));
 }
 
-static size_t count_of(const struct ledger_entry *line)
+static size_t count_of(const struct ledger_item *line)
 {
     return line ? line_count(buf_bytes(&line->value)) : 0;
 }
 
-static struct place *place_at(struct ledger_entry *line, size_t i)
+static struct place *place_at(struct ledger_item *line, size_t i)
 {
     return (struct place *)(uintptr_t)line_place(buf_bytes(&line->value), i);
 }
 
 /* NULL: the run has no place. */
-static struct place *place_find(struct ledger_entry *line, struct bytes run_id)
+static struct place *place_find(struct ledger_item *line, struct bytes run_id)
 {
     for (size_t i = 0; i < count_of(line); i++)
         if (memcmp(place_at(line, i)->unique, run_id.data + ROUTE_HEX + 1, UNIQUE_HEX) == 0)
@@ -46,7 +46,7 @@ static struct place *place_find(struct ledger_entry *line, struct bytes run_id)
     return NULL;
 }
 
-static void place_add(struct ledger *l, struct ledger_entry *line, struct bytes run_id,
+static void place_add(struct ledger *l, struct ledger_item *line, struct bytes run_id,
                       enum place_state state)
 {
     buf_add_char(&line->value, (char)state);
@@ -54,7 +54,7 @@ static void place_add(struct ledger *l, struct ledger_entry *line, struct bytes 
     ledger_touch(l, line);
 }
 
-static size_t count_waiting(struct ledger_entry *line)
+static size_t count_waiting(struct ledger_item *line)
 {
     size_t n = 0;
     for (size_t i = 0; i < count_of(line); i++) n += place_at(line, i)->state == PLACE_WAITS;
@@ -93,7 +93,7 @@ static void tell_place(struct effects *fx, struct bytes route, const struct plac
     }
 }
 
-static void replace_all(struct ledger *l, struct ledger_entry *line, struct bytes by,
+static void replace_all(struct ledger *l, struct ledger_item *line, struct bytes by,
                         struct effects *fx)
 {
     for (size_t i = 0; i < count_of(line); i++) {
@@ -109,7 +109,7 @@ static void replace_all(struct ledger *l, struct ledger_entry *line, struct byte
 
 /* A run that might have had to wait is told to begin all the same: whoever reads the log (the
  * index) knows then that it did not. One that is skipped is told of for the same reason. */
-static enum turn line_start(struct ledger *l, struct ledger_entry *line, const struct event *ev,
+static enum turn line_start(struct ledger *l, struct ledger_item *line, const struct event *ev,
                             struct effects *fx)
 {
     size_t count = count_of(line), waiting = count_waiting(line);
@@ -131,7 +131,7 @@ enum turn turns_start(struct ledger *l, const struct event *ev, struct bytes hol
 {
     char name[LINE_NAME_LEN];
     ASSERT(ev->policy != START_REJECT);
-    struct ledger_entry *line = ledger_make(l, line_name(ev->run_id, name));
+    struct ledger_item *line = ledger_make(l, line_name(ev->run_id, name));
     if (place_find(line, ev->run_id)) return TURN_NONE; /* the same start again */
     bool judges = ev->policy == START_QUEUE || ev->policy == START_REPLACE;
     if (judges && holder.len && !place_find(line, holder)) {
@@ -153,7 +153,7 @@ bool turns_taken(const struct ledger *l, struct bytes run_id)
 
 void turns_begun(struct ledger *l, struct bytes run_id)
 {
-    struct ledger_entry *line = line_find(l, run_id);
+    struct ledger_item *line = line_find(l, run_id);
     struct place *place = place_find(line, run_id);
     if (!place || place->state != PLACE_BEGINS) return;
     place->state = PLACE_RUNS;
@@ -162,7 +162,7 @@ void turns_begun(struct ledger *l, struct bytes run_id)
 
 void turns_released(struct ledger *l, struct bytes run_id, struct effects *fx)
 {
-    struct ledger_entry *line = line_find(l, run_id);
+    struct ledger_item *line = line_find(l, run_id);
     struct place *place = place_find(line, run_id);
     if (!place) return;
     size_t rest = line->value.len - (size_t)((char *)(place + 1) - line->value.data);
@@ -180,7 +180,7 @@ void turns_over(const struct ledger *l, struct bytes run_id, struct effects *fx)
         tell(fx, EVENT_KEY_RELEASED, run_id, (struct bytes){ 0 });
 }
 
-static void resend_line(struct ledger_entry *line, struct effects *fx)
+static void resend_line(struct ledger_item *line, struct effects *fx)
 {
     struct bytes route = { .data = line->name + 2, .len = ROUTE_HEX };
     char by[RUN_ID_MAX] = "another";
@@ -194,6 +194,6 @@ static void resend_line(struct ledger_entry *line, struct effects *fx)
 void turns_resend(const struct ledger *l, struct effects *fx)
 {
     size_t pos = 0;
-    for (struct ledger_entry *entry; (entry = map_next(&l->entries, &pos));)
+    for (struct ledger_item *entry; (entry = map_next(&l->entries, &pos));)
         if (strncmp(entry->name, "k:", 2) == 0) resend_line(entry, fx);
 }

@@ -45,7 +45,7 @@ static struct run *run_started(const struct definition *def, const struct event 
     run->input_len = (uint32_t)input.len;
     run->changed = RUN_NEW | RUN_SKELETON;
     run_set_parent(run, ev);
-    if (ev->policy != START_REJECT) {
+    if (ev->key.data) {
         run_aside(run)->policy = ev->policy;
         run->aside->start_off = cx->offset;
     }

@@ -138,7 +138,8 @@ enum run_state run_state_of(const struct run *run);
 const char *run_definition(const struct run *run); /* sha256 */
 struct bytes run_key(const struct run *run);       /* start key, data NULL: none */
 enum start_policy run_policy(const struct run *run);
-/* Where its start stands in the log; -1: not known, for only runs with a policy remember it. */
+/* Where its start stands in the log; 0: there, or not known, for only runs with a start key
+ * remember it. */
 int64_t run_start_off(const struct run *run);
 /* The earliest moment at which time alone changes the run: backoff, backstops, run timeout; for a
  * finished run when it expires. */

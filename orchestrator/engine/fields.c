@@ -76,9 +76,8 @@ static void encode_head(const struct run *run, struct buf *b)
         buf_addf(b, ",\"detached\":%s,\"depth\":%u", run->aside->detached ? "true" : "false",
                  run->aside->depth);
     }
-    if (run->aside && run->aside->policy)
-        buf_addf(b, ",\"policy\":\"%s\",\"start_off\":%lld", start_policy_name(run->aside->policy),
-                 (long long)run->aside->start_off);
+    if (run_start_off(run) > 0) buf_addf(b, ",\"start_off\":%lld", (long long)run_start_off(run));
+    if (run_policy(run)) add_member(b, "policy", bytes_of(start_policy_name(run_policy(run))));
     buf_add_char(b, '}');
 }
 

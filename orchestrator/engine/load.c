@@ -439,12 +439,15 @@ static bool load_run(struct run *run, const json_t *skeleton, const struct field
 
 static bool policy_load(struct run *run, const json_t *head, struct err *e)
 {
-    const char *policy = json_text(head, "policy");
-    if (!policy) return true;
-    struct aside *a = run_aside(run);
-    a->start_off = json_int(head, "start_off", -1);
-    return start_policy_find(bytes_of(policy), &a->policy) ||
-           err_fail(e, ERR_INVALID, "field h is damaged");
+    const char *text = json_text(head, "policy");
+    enum start_policy policy = START_REJECT;
+    if (text && !start_policy_find(bytes_of(text), &policy))
+        return err_fail(e, ERR_INVALID, "field h is damaged");
+    int64_t start_off = json_int(head, "start_off", 0);
+    if (policy == START_REJECT && start_off == 0) return true;
+    run_aside(run)->policy = policy;
+    run->aside->start_off = start_off;
+    return true;
 }
 
 struct run *run_load(const struct definition *def, const char *id, const struct field *fields,

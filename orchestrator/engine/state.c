@@ -369,7 +369,7 @@ enum start_policy run_policy(const struct run *run)
 
 int64_t run_start_off(const struct run *run)
 {
-    return run_policy(run) == START_REJECT ? -1 : run->aside->start_off;
+    return run->aside ? run->aside->start_off : 0;
 }
 
 int64_t run_due_ms(const struct run *run)

@@ -184,7 +184,7 @@ struct run {
 /* Whether a run as a whole undoes what it has done, and what it is then. */
 enum undo_level { UNDO_NONE, UNDO_ERROR, UNDO_CANCEL };
 
-/* What most runs do not have: steps that wait for a slot, and what repeats. */
+/* What most runs do not have: a start key, steps that wait for a slot, and what repeats. */
 struct aside {
     struct queued *queue, *queue_end; /* first come, first served */
     size_t repeated_bytes;            /* of all bodies and what is in them */
@@ -195,8 +195,8 @@ struct aside {
     bool detached;  /* its parent does not wait for it */
     uint32_t depth; /* generations above it */
     enum start_policy policy;
-    int64_t start_off; /* with a policy: where its start stands */
-    struct closed { /* children that were told to end */
+    int64_t start_off; /* of one with a start key: where its start stands; 0: not known, or there */
+    struct closed {    /* children that were told to end */
         int64_t off;
         char id[RUN_ID_MAX];
     } * closed;

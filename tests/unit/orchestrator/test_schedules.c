@@ -20,7 +20,7 @@ static void control(struct ledger *l, enum event_type type, int64_t record_ms)
 
 static void expect_state(struct ledger *l, const char *wanted)
 {
-    const struct ledger_entry *e = ledger_find(l, BYTES_LIT("s:w/1"));
+    const struct ledger_item *e = ledger_find(l, BYTES_LIT("s:w/1"));
     cr_assert_not_null(e);
     cr_assert(bytes_is(buf_bytes(&e->value), wanted), "%.*s", (int)e->value.len, e->value.data);
 }

@@ -42,7 +42,7 @@ static void store_and_load(struct world *w)
     args_done(&deletes);
     struct ledger loaded = { 0 };
     size_t pos = 0;
-    for (struct ledger_entry *e; (e = map_next(&w->ledger.entries, &pos));)
+    for (struct ledger_item *e; (e = map_next(&w->ledger.entries, &pos));)
         buf_add(&ledger_make(&loaded, bytes_of(e->name))->value, e->value.data, e->value.len);
     ledger_done(&w->ledger);
     w->ledger = loaded;
@@ -107,7 +107,7 @@ static const char *line(struct world *w)
 {
     static char text[400];
     char name[LINE_NAME_LEN];
-    const struct ledger_entry *e = ledger_find(&w->ledger, line_name(run(0), name));
+    const struct ledger_item *e = ledger_find(&w->ledger, line_name(run(0), name));
     size_t len = 0;
     text[0] = '\0';
     for (size_t i = 0; e && i < line_count(buf_bytes(&e->value)); i++) {
