@@ -17,7 +17,7 @@
 
 #define KAFKA_PRODUCER_SETTINGS                                                                   \
     { "enable.idempotence", "true" },                                                             \
-        { "linger.ms", "0" }, /* batches form while the previous one is under way */              \
+        { "max.in.flight.requests.per.connection", "3" }, { "linger.ms", "0" }, \
         { "queue.buffering.max.messages", "100000" }, { "queue.buffering.max.kbytes", "262144" }, \
         { "partitioner", "murmur2_random" },                                                      \
     {                                                                                             \

@@ -103,7 +103,7 @@ Test(batch, a_deleted_run_leaves_the_indexes_and_gives_its_bytes_back)
 {
     struct world *w = world_new();
     struct entry *entry = deleted_run(w, RUN);
-    timers_set(&w->part.timers, entry->id, 500);
+    timers_set(&w->part.timers, entry->id, 500)->stored = true;
     batch_seal(w->batch);
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN
                            " / 10 11 12 1 - - -700 0 0 0 1 0 1 " RUN " " RUN " -1 0");
