@@ -129,7 +129,8 @@ static bool reach_claim(struct partition *part)
     }
     fold_close(part);
     struct recovery *rec = part->recovery;
-    rec->last = batch_new(part, part->fold_off, NULL);
+    rec->last = batch_new(part, part->fold_off);
+    outputs_open(rec->last, NULL);
     rec->last->to = part->fold_off = part->epoch + 1;
     rec->last->recovered = rec->last->has_claim = true;
     memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);

@@ -28,7 +28,7 @@ static struct world *world_new(void)
         (struct partition){ .shard = &w->shard, .id = 3, .epoch = 10, .state = PARTITION_RUNNING };
     snprintf(w->part.gen, sizeof w->part.gen, "gen");
     snprintf(w->part.fold_gen, sizeof w->part.fold_gen, "folded");
-    w->batch = batch_new(&w->part, 11, NULL);
+    w->batch = batch_new(&w->part, 11);
     w->batch->to = 12;
     return w;
 }
@@ -91,7 +91,7 @@ Test(batch, only_the_last_of_a_recovery_ends_the_replay_and_names_the_generation
     batch_seal(w->batch);
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 0 - - 0 0 0 0 0 0 0");
     batch_free(w->batch);
-    w->batch = batch_new(&w->part, 12, NULL);
+    w->batch = batch_new(&w->part, 12);
     w->batch->to = 20;
     w->batch->recovered = w->batch->has_claim = true;
     batch_seal(w->batch);
@@ -154,7 +154,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
 {
     struct world *w = world_new();
     struct entry *first = NULL;
-    for (unsigned i = 0; i < REPLAY_RUNS_MAX; i++) {
+    for (unsigned i = 0; i < COMMIT_RUNS_MAX; i++) {
         char id[RUN_ID_MAX];
         snprintf(id, sizeof id, "%016x-%024x", i, i);
         struct entry *entry = deleted_run(w, id);
@@ -165,7 +165,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
     cr_assert_not(batch_touch(w->batch, more));
     cr_assert(batch_touch(w->batch, first));
     cr_assert_eq(more->pins, 0);
-    for (size_t i = 0; i < REPLAY_RUNS_MAX; i++) let_go(w->batch->touched[i]);
+    for (size_t i = 0; i < COMMIT_RUNS_MAX; i++) let_go(w->batch->touched[i]);
     world_free(w);
 }
 
@@ -178,7 +178,7 @@ Test(batch, a_freed_one_is_used_again_and_starts_empty)
     old->failed = old->recovered = true;
     batch_seal(old);
     batch_free(old);
-    w->batch = batch_new(&w->part, 12, NULL);
+    w->batch = batch_new(&w->part, 12);
     cr_assert_eq(w->batch, old);
     cr_assert_not(old->failed || old->sealed);
     batch_seal(w->batch);
