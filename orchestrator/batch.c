@@ -135,7 +135,7 @@ void batch_mark(struct batch *b, const struct effect *effect)
 {
     struct shard *shard = b->part->shard;
     AUTO_BUF struct buf key = { 0 };
-    key_marks(&key, shard->prefix, b->part->id, effect->header[HEADER_RUN_ID]);
+    key_marks(&key, shard->prefix, b->part->id, effect->header[HEADER_MARKS]);
     args_add(&b->mark_keys, buf_bytes(&key));
     args_add(&b->marks, bytes_of(effect->task_id));
     args_add(&b->marks, bytes_of(effect->kind == EFFECT_CANCEL ? "C" : "D"));

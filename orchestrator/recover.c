@@ -333,7 +333,7 @@ static void ask_marks(struct partition *part)
     for (size_t i = 0; i < rec->fx.count; i++) {
         if (rec->fx.list[i].kind != EFFECT_TASK) continue;
         buf_reset(&key);
-        key_marks(&key, shard->prefix, part->id, rec->fx.list[i].header[HEADER_RUN_ID]);
+        key_marks(&key, shard->prefix, part->id, rec->fx.list[i].header[HEADER_MARKS]);
         args_add(&args, buf_bytes(&key));
     }
     size_t keys = args.count;

@@ -72,8 +72,8 @@ struct effect {
     char task_id[TASK_ID_MAX];         /* TASK, START, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
     enum priority priority;            /* TASK */
-    struct bytes header[HEADER_COUNT]; /* TASK, START, EVENT: our headers; CANCEL, SETTLE: the run
-                                          id alone */
+    struct bytes header[HEADER_COUNT]; /* TASK, START, EVENT: our headers; CANCEL, SETTLE: "marks"
+                                          alone */
     const struct ce_header {
         const char *name;
         struct bytes value;

@@ -120,10 +120,10 @@ Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
     struct start_key gone = { .route = "bbbbbbbbbbbbbbbb" };
     struct entry *entry = deleted_run(w, RUN);
     struct effect mark = { .kind = EFFECT_CANCEL, .task_id = "c" };
-    mark.header[HEADER_RUN_ID] = BYTES_LIT("r1");
+    mark.header[HEADER_MARKS] = BYTES_LIT("r1");
     batch_mark(w->batch, &mark);
     mark = (struct effect){ .kind = EFFECT_SETTLE, .task_id = "s" };
-    mark.header[HEADER_RUN_ID] = BYTES_LIT("r2");
+    mark.header[HEADER_MARKS] = BYTES_LIT("r2");
     batch_mark(w->batch, &mark);
     cr_assert(batch_touch_key(w->batch, &set) && batch_touch_key(w->batch, &gone));
     batch_seal(w->batch);
