@@ -162,8 +162,11 @@ static void follow(struct entry *entry)
 {
     struct partition *part = entry->part;
     cache_account(entry);
-    if (entry->run && !run_state_terminal(run_state_of(entry->run)))
-        timers_set(&part->timers, entry->id, run_due_ms(entry->run));
+    if (!entry->run || run_state_terminal(run_state_of(entry->run))) return;
+    int64_t due_ms = run_due_ms(entry->run);
+    if (entry->watched_ms == due_ms && !entry->retime) return;
+    entry->watched_ms = due_ms;
+    timers_set(&part->timers, entry->id, due_ms);
 }
 
 static void fold_event(struct batch *b, struct entry *entry, const struct item *item,

@@ -86,6 +86,7 @@ struct entry {
     bool in_batch;         /* touched by the batch that is being folded */
     bool deleted;          /* by the batch that is being folded */
     bool retime;           /* its timer fired: the index is to be corrected */
+    int64_t watched_ms;    /* its due time as the timers have it; 0: none */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
     char id[RUN_ID_MAX];
 };

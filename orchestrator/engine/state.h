@@ -148,7 +148,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 struct transition {
     struct transition *next;
     uint32_t number, len;
-    char text[];
+    char text[]; /* record ms,offset,[moves] */
 };
 
 struct run {
