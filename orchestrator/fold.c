@@ -351,7 +351,7 @@ static struct batch *batch_under_way(struct partition *part)
     return b;
 }
 
-/* Between two events of a partition that is quiet, as a part of commit.interval. */
+/* Between two events of a partition that is quiet, as a part of `gather`. */
 #define QUIET_PART 10
 
 uint64_t fold_due_ms(const struct partition *part)
