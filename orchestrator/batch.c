@@ -11,7 +11,7 @@
 #include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
-#define VALUES_KEPT_MAX (2 * MIB)
+#define VALUES_KEPT_MAX MIB
 
 struct batch *batch_new(struct partition *part, int64_t from)
 {

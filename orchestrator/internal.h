@@ -528,7 +528,7 @@ struct shard {
     struct cache cache;
     struct batch *spare; /* batches to use again, with their memory */
     size_t spare_count;
-    struct args values[4]; /* the same of their largest part */
+    struct args values[2]; /* the same of their largest part */
     size_t values_count;
     struct effects effects; /* of the fold that is going on */
     struct fields fields;

@@ -21,7 +21,7 @@ static const struct option options[] = {
       .fallback = "1000", .value_name = "MICROSECONDS", .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
               "it is handled as one batch. A quiet loop answers at once." },
     { .name = "gather", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, commit_ms), .min = 0,
-      .max = 10 * SECOND_MS, .fallback = "250ms", .help = "How long a busy partition gathers changes for one commit to Redis; one that is quiet "
+      .max = 10 * SECOND_MS, .fallback = "200ms", .help = "How long a busy partition gathers changes for one commit to Redis; one that is quiet "
               "for a tenth of it commits at once. Tasks and results do not wait for it. So much is folded again after a crash, and so old may be "
               "what status shows. 0: every fold is committed by itself." },
     { .name = "snapshot.interval", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, snapshot_ms), .min = SECOND_MS,
