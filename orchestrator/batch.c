@@ -113,7 +113,7 @@ bool batch_touch(struct batch *b, struct entry *entry)
     }
     b->touched[b->touched_count++] = entry;
     entry->in_batch = true;
-    entry->pins++;
+    cache_pin(entry);
     return true;
 }
 
@@ -283,7 +283,7 @@ static void batch_release(struct batch *b)
     struct partition *part = b->part;
     for (size_t i = 0; i < b->touched_count; i++) {
         struct entry *entry = b->touched[i];
-        entry->pins--;
+        cache_unpin(entry);
         /* A finished run is of little use in memory, and what does not exist is of none. */
         if (entry->pins == 0 && !entry->loading &&
             (!entry->run || run_state_terminal(run_state_of(entry->run))))

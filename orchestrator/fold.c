@@ -360,7 +360,7 @@ uint64_t fold_due_ms(const struct partition *part)
     const struct shard *shard = part->shard;
     /* While the commit before it is on its way it costs nothing to wait for more. */
     if (!b || part->state != PARTITION_RUNNING || part->batches != b) return UINT64_MAX;
-    if (shard->cache.memory > shard->cache.memory_max) return 0; /* it pins what could leave */
+    if (shard->cache.pinned > shard->cache.memory_max) return 0;
     uint64_t due_ms = b->opened_ms + shard->options.commit_ms;
     if (part->inbox_count > 0 || b->acks_missing > 0) return due_ms;
     return MIN(due_ms, part->folded_ms + shard->options.commit_ms / QUIET_PART);

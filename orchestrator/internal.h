@@ -78,7 +78,7 @@ struct entry {
     struct partition *part;
     struct entry *older, *newer; /* by last use, over all partitions of the shard */
     size_t memory;
-    uint32_t pins; /* uncommitted batches and recoveries that hold it */
+    uint32_t pins; /* uncommitted batches and recoveries that hold it (cache_pin) */
     bool loading;
     bool large;            /* it is being read in pieces */
     uint32_t asked;        /* in which load_round */
@@ -99,10 +99,13 @@ struct start_key {
 struct cache {
     struct entry *oldest, *newest;
     size_t memory, memory_max, count;
+    size_t pinned; /* of memory: what cannot leave now */
 };
 struct entry *cache_find(struct partition *part, struct bytes id);
 /* A new entry that is loading. */
 struct entry *cache_add(struct partition *part, struct bytes id);
+void cache_pin(struct entry *entry); /* it stays until it is unpinned as often */
+void cache_unpin(struct entry *entry);
 void cache_use(struct entry *entry);     /* marks as used last */
 void cache_account(struct entry *entry); /* after its state changed */
 void cache_drop(struct entry *entry);    /* not pinned */

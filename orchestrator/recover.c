@@ -262,7 +262,7 @@ static bool results_known(struct partition *part)
 
 static void page_release(struct recovery *rec)
 {
-    for (size_t i = 0; i < rec->page_count; i++) rec->page[i]->pins--;
+    for (size_t i = 0; i < rec->page_count; i++) cache_unpin(rec->page[i]);
     rec->next += rec->page_count;
     rec->page_count = 0;
     effects_reset(&rec->fx);
@@ -364,7 +364,7 @@ static bool page_fill(struct partition *part)
                                .gen = part->gen };
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = cache_find(part, ids[i]);
-        entry->pins++;
+        cache_pin(entry);
         rec->page[rec->page_count++] = entry;
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));

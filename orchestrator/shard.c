@@ -397,7 +397,6 @@ static void fold_wave(struct shard *shard)
 static void commit_due(struct shard *shard)
 {
     uint64_t now = loop_now_ms(shard->loop), next = UINT64_MAX;
-    cache_trim(&shard->cache); /* what is above the bound after it is pinned by open batches */
     for (int32_t p = 0; p < shard->options.partitions; p++) {
         struct partition *part = shard->partitions[p];
         uint64_t due_ms = part ? fold_due_ms(part) : UINT64_MAX;

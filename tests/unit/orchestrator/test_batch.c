@@ -73,7 +73,7 @@ static struct entry *deleted_run(struct world *w, const char *id)
 /* Nothing commits it here. */
 static void let_go(struct entry *entry)
 {
-    entry->pins--;
+    cache_unpin(entry);
 }
 
 Test(batch, one_that_changes_nothing_moves_the_place)
