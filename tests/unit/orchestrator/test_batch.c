@@ -185,3 +185,69 @@ Test(batch, a_freed_one_is_used_again_and_starts_empty)
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 12 12 1 - - 0 0 0 0 0 0 0");
     world_free(w);
 }
+
+/* Opened and last folded into at the world's time; nothing is queued or unacknowledged. */
+static struct world *gathering(uint64_t *ret_now)
+{
+    struct world *w = world_new();
+    w->shard.options.commit_ms = 200;
+    w->shard.cache.memory_max = 1000;
+    *ret_now = loop_now_ms(w->shard.loop);
+    batch_link(w->batch);
+    w->part.folded_ms = *ret_now;
+    return w;
+}
+
+Test(batch, an_open_one_is_due_when_its_partition_is_quiet_for_a_moment)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    cr_assert_eq(fold_due_ms(&w->part), now + 20);
+    w->part.folded_ms += 15;
+    cr_assert_eq(fold_due_ms(&w->part), now + 35);
+    w->part.folded_ms = now + 190;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200, "it waits no longer than it gathers");
+    world_free(w);
+}
+
+Test(batch, an_open_one_gathers_while_something_is_queued_or_unacknowledged)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    w->part.inbox_count = 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200);
+    w->part.inbox_count = 0;
+    w->batch->acks_missing = 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200);
+    w->batch->acks_missing = 0;
+    world_free(w);
+}
+
+Test(batch, an_open_one_waits_for_the_commit_before_it_and_a_sealed_one_for_nothing)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    struct batch *next = batch_new(&w->part, 12);
+    batch_seal(w->batch);
+    cr_assert_eq(fold_due_ms(&w->part), UINT64_MAX);
+    batch_link(next);
+    cr_assert_eq(fold_due_ms(&w->part), UINT64_MAX);
+    w->part.batches = next;
+    cr_assert_eq(fold_due_ms(&w->part), now + 20);
+    batch_free(next);
+    world_free(w);
+}
+
+Test(batch, an_open_one_is_due_at_once_when_it_pins_more_than_the_cache_may_hold)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    struct entry *idle = cache_add(&w->part, bytes_of(RUN));
+    w->shard.cache.memory_max = idle->memory - 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 20, "what can leave is no reason");
+    cache_pin(idle);
+    cr_assert_eq(fold_due_ms(&w->part), 0);
+    cache_unpin(idle);
+    cr_assert_eq(w->shard.cache.pinned, 0);
+    world_free(w);
+}
