@@ -30,6 +30,7 @@
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define REPLAY_PIPELINE_MAX 2     /* the same of a replay, whose batches are large */
 #define LOAD_PAGE           64    /* runs read by one script */
+#define COMMITS_MAX         4     /* of a shard under way at once */
 #define SPARE_MAX           64    /* batches kept for reuse */
 #define WAVE_MS             50    /* a wave that takes longer does not hold the next one back */
 #define HALT_MS             10000 /* before a halted partition is looked at again */
@@ -541,6 +542,7 @@ struct shard {
     bool turn_used;
     struct loop_timer tick, setup_timer;
     struct loop_timer commit_timer; /* the next open batch is due, or the stop takes too long */
+    int32_t commit_turn;            /* the partition that is first to be looked at for it */
     uint64_t leave_ms;              /* when a stop waits no longer; 0: it has left */
     char run_id[64];                /* of the Redis server last seen */
     char cluster_id[64];            /* of the brokers; "" where they have none */

@@ -28,7 +28,7 @@ static const struct option options[] = {
       .max = 24LL * 3600 * SECOND_MS, .fallback = "10m", .help = "How often the states of runs that changed are written to the topic snapshots. "
               "After a loss of Redis so much of the log is folded again; the retention of events must be much longer." },
     { .name = "cache.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, cache_bytes), .min = MIB,
-      .max = 1LL << 40, .fallback = "32MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
+      .max = 1LL << 40, .fallback = "24MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
               "when an event names them." },
     { .name = "retention.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, retention_bytes), .min = MIB,
       .max = 1LL << 50, .fallback = "1GiB", .help = "What finished runs may hold in Redis, all partitions together. Beyond it the oldest "

@@ -393,17 +393,34 @@ static void fold_wave(struct shard *shard)
     wave_leave(wave);
 }
 
-/* Commits the open batches that are due; the timer makes a turn when the next one is. */
+/* Encoded and not answered yet. */
+static bool committing(const struct partition *part)
+{
+    return part && part->state == PARTITION_RUNNING && part->batches && part->batches->sealed;
+}
+
+/* Commits the open batches that are due, a few at a time: together they would hold up Redis for
+ * what workers ask it, and hold as much memory as they write. An answer makes a turn for the next;
+ * the timer makes one when the next is due. */
 static void commit_due(struct shard *shard)
 {
     uint64_t now = loop_now_ms(shard->loop), next = UINT64_MAX;
-    for (int32_t p = 0; p < shard->options.partitions; p++) {
+    int32_t count = shard->options.partitions, under_way = 0;
+    for (int32_t p = 0; p < count; p++) under_way += committing(shard->partitions[p]);
+    for (int32_t i = 0; i < count; i++) {
+        int32_t p = (shard->commit_turn + i) % count;
         struct partition *part = shard->partitions[p];
         uint64_t due_ms = part ? fold_due_ms(part) : UINT64_MAX;
-        if (due_ms <= now)
-            fold_close(part);
-        else
+        if (due_ms > now) {
             next = MIN(next, due_ms);
+            continue;
+        }
+        if (under_way >= COMMITS_MAX) {
+            shard->commit_turn = p;
+            break;
+        }
+        fold_close(part);
+        under_way++;
     }
     struct loop_timer *timer = &shard->commit_timer;
     if (next == UINT64_MAX)

@@ -300,7 +300,7 @@ static void transition_changes(struct run *run, struct fields *ret)
     run->unsaved_bytes = 0;
     buf_add_char(&value, ']');
     fields_append(ret, arena_copy(&ret->arena, buf_bytes(&name)),
-              arena_copy(&ret->arena, buf_bytes(&value)));
+                  arena_copy(&ret->arena, buf_bytes(&value)));
 }
 
 /* No expression is evaluated in a run that has ended. Once its payloads are handed to the store,
