@@ -148,7 +148,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 struct transition {
     struct transition *next;
     uint32_t number, len;
-    char text[];
+    char text[]; /* record ms,offset,[moves] */
 };
 
 struct run {
@@ -413,6 +413,8 @@ void queue_remove(struct run *run, struct step *s);
 void queue_serve(struct fold *f);
 
 /* --- effects.c --- */
+/* Which hash of marks the run's tasks are in. */
+struct bytes marks_header(struct fold *f);
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms);
 void effect_result(struct fold *f);
 
