@@ -176,7 +176,7 @@ static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
 bool client_send(struct client *c, const struct bus_message *m, struct err *e)
 {
     if (!client_bus(c, e)) return false;
-    struct ticket *t = xcalloc(1, sizeof(*t)), answer;
+    struct ticket *t = xcalloc(1, sizeof(*t)), answer = { 0 };
     t->waiter.done = on_delivery;
     if (!bus_send(c->bus, m, &t->waiter, e)) {
         free(t);

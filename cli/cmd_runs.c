@@ -28,8 +28,8 @@ static void print_error_of(struct buf *text, const struct term *t, const json_t 
     buf_add_char(text, '\n');
 }
 
-/* What a run that has not begun waits for: the unfinished runs with its key that were started before
- * it. */
+/* What a run that has not begun waits for: the unfinished runs with its key that were started
+ * before it. */
 static bool add_line_before(struct client *c, struct view *v, struct err *e)
 {
     if (strcmp(runs_status(v->run), run_state_name(RUN_INITIALIZING)) != 0) return true;

@@ -296,7 +296,7 @@ static bool read_time(const char *option, const char *text, int64_t *ret, struct
 /* Every planned time from..to, both included, in order. */
 static bool backfill_all(struct client *c, const struct scheduled *s, json_t *ret, struct err *e)
 {
-    int64_t from, to, times[BACKFILL_MAX];
+    int64_t from = 0, to = 0, times[BACKFILL_MAX];
     size_t count = 0;
     if (!read_time("--from", c->cli->config->from, &from, e) ||
         !read_time("--to", c->cli->config->to, &to, e))
@@ -344,6 +344,7 @@ int cmd_schedule(struct cli *cli)
         return cli_fail(cli, "schedule", &e);
     if (lists) return list(&client);
     if (!find_schedule(&client, &all, &s, &e)) return cli_fail(cli, "schedule", &e);
+    ASSERT(s.trigger);
     if (strcmp(verb, "trigger") == 0) return trigger(&client, &s);
     if (strcmp(verb, "backfill") == 0) return backfill(&client, &s);
     return control(&client, &s, strcmp(verb, "pause") == 0);

@@ -37,6 +37,7 @@ static int64_t oldest_of_newest(const struct cron *cron, const struct zone *zone
                                 int64_t now_ms, uint32_t max)
 {
     int64_t ring[SCHEDULE_CATCH_UP_MAX];
+    ASSERT(max > 0 && max <= ARRAY_LEN(ring));
     for (int64_t span = (int64_t)max * 60 * SECOND_MS;; span *= 2) {
         int64_t from = MAX(base_ms, now_ms - span);
         uint64_t count = 0;

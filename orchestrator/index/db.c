@@ -24,18 +24,18 @@ static const char *const texts[] = {
     [SQL_SET_META] = "INSERT INTO meta VALUES (?1, ?2)",
     [SQL_OFFSET] = "SELECT next FROM offsets WHERE topic = ?1 AND partition = ?2",
     [SQL_SET_OFFSET] =
-        "INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition) DO UPDATE SET "
-        "next = ?3",
+        ("INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition) DO UPDATE SET "
+         "next = ?3"),
     /* A run of which a change was seen first has started = 0 and no attributes. */
     [SQL_START] =
-        "INSERT INTO runs (id, workflow, version, state, started, finished, off, key, actor, "
-        "namespace, attributes) VALUES (?1, ?2, ?3, ?9, ?4, 0, -1, ?5, ?6, ?7, ?8) ON "
-        "CONFLICT (id) DO UPDATE SET started = ?4, key = ?5, actor = ?6, namespace = ?7, "
-        "attributes = ?8 WHERE started = 0 RETURNING n",
+        ("INSERT INTO runs (id, workflow, version, state, started, finished, off, key, actor, "
+         "namespace, attributes) VALUES (?1, ?2, ?3, ?9, ?4, 0, -1, ?5, ?6, ?7, ?8) ON "
+         "CONFLICT (id) DO UPDATE SET started = ?4, key = ?5, actor = ?6, namespace = ?7, "
+         "attributes = ?8 WHERE started = 0 RETURNING n"),
     [SQL_CHANGE] =
-        "INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
-        "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
-        "WHERE off < ?6",
+        ("INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
+         "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
+         "WHERE off < ?6"),
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
     [SQL_FIND] = "SELECT n FROM runs WHERE id = ?1",

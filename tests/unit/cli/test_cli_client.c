@@ -198,7 +198,8 @@ Test(client, a_start_is_an_event_on_the_partition_of_its_route_with_the_input_as
     cr_assert(reader, "%s", e.text);
     cr_assert(client_wait(&f.client, is_seen, &seen, 10000));
     bus_reader_close(reader);
-    cr_assert(runs_start(&f.client, def, input, "order-7", NULL, again, &partition, &e), "%s", e.text);
+    cr_assert(runs_start(&f.client, def, input, "order-7", NULL, again, &partition, &e), "%s",
+              e.text);
     cr_assert_eq(strncmp(id, again, ROUTE_HEX), 0);
     cr_assert_str_neq(id, again);
 }

@@ -121,14 +121,12 @@ static bool play_control(struct player *p, const char *word, char *rest)
         const char *word;
         enum event_type type;
         bool path;
-    } words[] = { { "pause", EVENT_RUN_PAUSE, false },
-                  { "resume", EVENT_RUN_RESUME, false },
-                  { "begin", EVENT_RUN_BEGIN, false },
-                  { "asked", EVENT_KEY_ASKED, false },
-                  { "released", EVENT_KEY_RELEASED, false },
-                  { "terminate", EVENT_RUN_TERMINATE, false },
-                  { "vars", EVENT_RUN_SET_VARS, false },
-                  { "skip", EVENT_STEP_SKIP, true } };
+    } words[] = {
+        { "pause", EVENT_RUN_PAUSE, false },       { "resume", EVENT_RUN_RESUME, false },
+        { "begin", EVENT_RUN_BEGIN, false },       { "asked", EVENT_KEY_ASKED, false },
+        { "released", EVENT_KEY_RELEASED, false }, { "terminate", EVENT_RUN_TERMINATE, false },
+        { "vars", EVENT_RUN_SET_VARS, false },     { "skip", EVENT_STEP_SKIP, true }
+    };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(word, words[i].word) != 0) continue;
         struct event ev = { .type = words[i].type };
