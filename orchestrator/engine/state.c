@@ -443,9 +443,6 @@ void run_set_signals(struct fold *f, struct bytes value)
 {
     struct aside *a = run_aside(f->run);
     free(a->signals);
-    free(a->parent);
-    free(a->closed);
-    free(a->undo);
     a->signals = bytes_dup(value);
     a->signals_len = (uint32_t)value.len;
     f->run->changed |= RUN_SIGNALS;
