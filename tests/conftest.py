@@ -191,7 +191,7 @@ def shared(session_broker, shared_redis, shared_fake, workspace):
                                      queues=("default", "python"),
                                      triggers=("plain", "orders", "odd"))
     one.fake = shared_fake
-    one.orchestrator(wait=False)
+    one.orchestrator("--lifecycle", "runs", wait=False)
     one.worker(*worker_args(shared_fake), "--breaker-calls-min", "600", "--breaker-window", "600",
                "--lease", "6s",  # renewed every 2 s: so soon a cancelled call is aborted
                queues=("default",))
