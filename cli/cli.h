@@ -36,6 +36,7 @@ struct cli_config {
     /* start, dev */
     char *input, *input_json, *input_text, *document, *key;
     bool wait, watch;
+    bool strict;                             /* validate */
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
