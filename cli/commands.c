@@ -70,10 +70,7 @@ static const struct option init_options[] = {
 };
 
 static const struct option validate_options[] = {
-    { .name = "strict",
-      .type = OPTION_BOOL,
-      AT(strict),
-      .help = "Take warnings as faults." },
+    { .name = "strict", .type = OPTION_BOOL, AT(strict), .help = "Take warnings as faults." },
     JSON_OPTION,
 };
 
@@ -291,6 +288,13 @@ static const struct option control_options[] = {
 
 static const struct option answer_options[] = {
     AS_OPTION,
+    { .name = "role",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(role),
+      .value_name = "NAME,...",
+      .help =
+          "Roles that you have: one of them is asked where a step's approvers have role:NAME." },
     { .name = "comment",
       .short_flag = 'c',
       .type = OPTION_TEXT,

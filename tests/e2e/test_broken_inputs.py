@@ -220,7 +220,7 @@ def test_a_wrong_option_is_named(name, args, word):
 @pytest.mark.parametrize("flag, value", [
     ("--commands", '{"x": {"command": "relative"}}'), ("--commands", "[1"),
     ("--models", '{"m": {}}'), ("--handlers", '{"h": {"what": {}}}'),
-    ("--http-allow-private", '{"a": 1}'), ("--queues", ",")])
+    ("--http-allow-private", '{"a": 1}'), ("--queues", ","), ("--queues", "default,gpu.HIGH"), ("--queues", "a/b")])
 def test_wrong_values_in_the_workers_configuration_are_named(steady, flag, value):
     done = run_program("tutti-worker", flag, value, "--group", "none", env=steady.env)
     assert done.code != 0 and flag.strip("-").split("-")[0] in done.err, (flag, done)
