@@ -47,7 +47,7 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
-    char *as, *role, *comment, *values, *output, *json_data;             /* answer, signal, skip */
+    char *as, *role, *comment, *values, *output, *json_data;      /* answer, signal, skip */
     bool compensate;                                              /* cancel */
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
