@@ -11,6 +11,7 @@ from harness.base import ROOT, clean_env, until
 
 CLIENTS = ROOT / "tests/clients"
 ENDED = "io.tutti.run.completed"
+MODES = ("binary", "structured", "json")
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def shop(steady):
         "workflow": name,
         "triggers": [{"topic": steady.triggers["shop"], "key": "${event.data.order}",
                       "filter": f'event.data.shop == "{name}"',
-                      "input": {"order": "${event.data.order}",
+                      "input": {"order": "${event.data.order}", "customer": "${event.key}",
                                 "id": "${has(event.id) ? event.id : 'none'}",
                                 "subject": "${has(event.subject) ? event.subject : 'none'}"}}],
         "steps": [{"name": "pack", "type": "task", "uses": "noop", "input": "${input}"}]})
@@ -74,14 +75,13 @@ def outputs(steady, shop):
 
 def test_the_cloudevents_sdk_starts_runs_in_every_mode_and_reads_what_became_of_them(steady, shop, outputs, node):
     brokers, topic = steady.broker.brokers, steady.triggers["shop"]
-    for mode in ("binary", "structured", "json"):
+    for mode in MODES:
         order = json.dumps({"shop": shop, "order": mode})
         for _ in range(2):  # as a producer that tries again does
             node("produce", brokers, topic, mode, "customer-1", f"id of {mode}", order)
     assert outputs(3) == {
-        "binary": {"order": "binary", "id": "id of binary", "subject": "none"},
-        "structured": {"order": "structured", "id": "id of structured", "subject": "none"},
-        "json": {"order": "json", "id": "none", "subject": "none"}}
+        mode: {"order": mode, "customer": "customer-1", "id": "none" if mode == "json" else f"id of {mode}", "subject": "none"}
+        for mode in MODES}
     found = results(steady, shop)
     assert len(found) == 3, "the same order twice is one run"
     one = found[0]
@@ -96,11 +96,12 @@ def test_the_cloudevents_sdk_starts_runs_in_every_mode_and_reads_what_became_of_
 
 def test_kcat_starts_a_run_and_reads_its_result(steady, shop, outputs, kcat):
     brokers, topic = steady.broker.brokers, steady.triggers["shop"]
-    headers = ["ce_specversion=1.0", "ce_id=1", "ce_source=/shell", "ce_type=order.paid", "content-type=application/json"]
+    headers = ["ce_specversion=1.0", "ce_id=1", "ce_source=/shell", "ce_type=order.paid", "content-type=application/json",
+               "ce_subject"]  # one without a value
     order = json.dumps({"shop": shop, "order": "17"})
     for _ in range(2):
         kcat("-P", "-b", brokers, "-t", topic, "-k", "customer-1", *(x for h in headers for x in ("-H", h)), stdin=order)
-    assert outputs(1) == {"17": {"order": "17", "id": "1", "subject": "none"}}
+    assert outputs(1) == {"17": {"order": "17", "customer": "customer-1", "id": "1", "subject": "none"}}
     text = kcat("-C", "-b", brokers, "-t", f"{steady.prefix}.results", "-o", "beginning", "-e", "-q", "-f", "%h\t%k\t%s\n")
     mine = [line.split("\t") for line in text.splitlines() if f"ce_workflow={shop}," in line]
     assert len(mine) == 1, mine
