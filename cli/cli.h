@@ -36,6 +36,7 @@ struct cli_config {
     /* start, dev */
     char *input, *input_json, *input_text, *document, *key;
     bool wait, watch;
+    bool strict;                             /* validate */
     bool all;                                /* dlq */
     char *on_conflict;                       /* start */
     char *from, *to;                         /* schedule */
@@ -48,7 +49,7 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
-    char *as, *comment, *values, *output, *json_data;             /* answer, signal, skip */
+    char *as, *role, *comment, *values, *output, *json_data;      /* answer, signal, skip */
     bool compensate;                                              /* cancel */
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
