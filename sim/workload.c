@@ -121,6 +121,7 @@ struct sending {
     const struct definition *def;
     char run_id[RUN_ID_MAX];
     char key[16];
+    enum start_policy policy;
     bool cancel;
 };
 
@@ -147,6 +148,7 @@ static void send_now(void *user)
             header[HEADER_WORKFLOW] = bytes_of(s->def->name);
             header[HEADER_VERSION] = bytes_of(s->def->version);
             if (s->key[0]) header[HEADER_KEY] = bytes_of(s->key);
+            if (s->policy) header[HEADER_POLICY] = bytes_of(start_policy_name(s->policy));
         }
         log_append(w, events_of(w, s->run_id),
                    record_new(&(struct bus_message){
@@ -184,6 +186,12 @@ static void draw_run(struct workload *load, uint32_t number)
     if (prng_chance(p, w->options.keyed_ppm)) {
         /* A user's runs are as many as were asked for: they share no key. */
         uint32_t shared = user ? number : (uint32_t)prng_below(p, 1 + number / 2);
+        /* A third of the keys knows no policy. Of two others every start has one of its own. */
+        if (!user && shared % 3) {
+            shared = 1 + shared % 2;
+            s.def = shape(shared);
+            s.policy = (enum start_policy)(random[0] % START_POLICY_COUNT);
+        }
         snprintf(s.key, sizeof s.key, "k%u", (unsigned)shared);
         run_id_route_by_key(s.run_id, bytes_of(s.def->name), bytes_of(s.key));
     }
