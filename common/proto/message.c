@@ -218,6 +218,9 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
     ev->policy = m->header[HEADER_POLICY];
     if (ev->policy.data && !short_text(ev->policy, 32)) return missing(e, HEADER_POLICY);
+    ev->forked_from = m->header[HEADER_FORKED_FROM];
+    if (ev->forked_from.data && !run_id_check(ev->forked_from))
+        return missing(e, HEADER_FORKED_FROM);
     return decode_parent(m, ev, e) && decode_value(ev, "input", e);
 }
 
@@ -252,6 +255,8 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_TASK_FAILED:
     case EVENT_TASK_LOST: return decode_result(m, ev, e);
     case EVENT_RUN_EXPIRED:
+        return !m->header[HEADER_DUE_MS].data ||
+               need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
     case EVENT_RUN_RESUME:
     case EVENT_RUN_RETRY:
     case EVENT_TYPE_COUNT: break;

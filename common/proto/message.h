@@ -10,7 +10,8 @@
  * events (key: the routing part of the run id; partition: murmur2 of it)
  *   type               value                                  headers besides v, type, run-id
  *   run.start          the input, JSON                        definition, workflow, version, [key],
- * [policy], [namespace], [actor], [traceparent]; of a child run: parent, path, attempt run.cancel
+ * [policy], [namespace], [actor], [traceparent]; of a child run: parent, path, attempt; of a fork:
+ * forked-from, and the value is {"input", "vars", "outputs"} run.cancel
  * {"reason", "compensate"} or null       [actor] run.terminate      {"reason"} or null [actor]
  *   run.pause          {"reason"} or null                     [actor]
  *   run.resume         null                                   [actor]
@@ -88,7 +89,8 @@
     X(CACHE_KEY, "cache-key")             \
     X(CACHED, "cached")                   \
     X(SIGNAL, "signal")                   \
-    X(CHILD, "child")
+    X(CHILD, "child")                     \
+    X(FORKED_FROM, "forked-from")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -155,9 +157,10 @@ struct event {
     struct bytes child;  /* child.*: the child's run id; run.start of a child: "attached" or
                             "detached", and its generation */
     struct bytes signal; /* signal: its name */
+    struct bytes forked_from; /* run.start of a fork: the run id it was made of; data NULL: no fork */
     struct bytes claim;  /* owner.claim: the token */
     uint32_t logic;      /* owner.claim */
-    int64_t due_ms;      /* timer.fired */
+    int64_t due_ms;      /* timer.fired; run.expired: when the end it is about was due, 0: any */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */

@@ -93,6 +93,8 @@ static void result_headers(const struct run *run, void **arena, struct ce_header
     time_format(run->finished_ms, time);
     AUTO_BUF struct buf b = { 0 };
     buf_addf(&b, "%s/%s", run->id, status);
+    /* Another end, that nobody takes for the first. */
+    if (run_lives(run)) buf_addf(&b, "/%u", run_lives(run));
     struct bytes id = arena_copy(arena, buf_bytes(&b));
     buf_reset(&b);
     buf_addf(&b, "/tutti/%s", run->def->name);

@@ -105,7 +105,8 @@ enum engine_verdict {
  * NULL. */
 struct run *engine_start(const struct definition *def, const struct event *ev,
                          const struct fold_context *cx, struct effects *fx);
-/* Any later event. A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
+/* Any later event. A run that has ended takes a run.retry or run.rerun, if it can go on, and is live
+ * once more; a run.expired deletes it only if it is of the end that the run has (due_ms). A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
  * are to be done whatever the verdict: a late result of a run that has ended changes nothing, but
  * may have to be marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
@@ -152,19 +153,23 @@ uint32_t run_visited(const struct run *run);
  *
  *   c         children that were told to end: see children.c
  *
+ *   k         of a fork: outputs that it was given: see seeds.c
+ *
  *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
  *             of a map, there until the run goes
  *
  *   q:<path>  what an issued task is made of, where it could not be made again from the state (it
- *             read something mutable); the list of a map, likewise; what the iteration before gave
+ *             read something mutable); the list of a map, likewise; what the iteration before gave;
+ *             both also where the map or loop failed
  *
  *   l         attempts that were not answered when their item or iteration went (late.c)
  *
- *   m:<path>:<n>  page n of a map that goes on: 256 items each, which have ended, and the steps
- *             of those that are live
+ *   m:<path>:<n>  page n of a map that goes on, or failed: 256 items each, which have ended, and
+ *             the steps of those that are live, or were
  *
  *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
- *             path "" is the run itself; the error type is there only where one was the reason
+ *             path "" is the run itself; the error type is there only where one was the reason, or
+ *             "seeded" where a fork has taken the step's output over
  */
 struct field {
     struct bytes name, value; /* value.data NULL: delete the field */

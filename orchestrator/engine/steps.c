@@ -206,6 +206,18 @@ static bool budget_spent(const struct run *run, struct err *e)
     return false;
 }
 
+bool step_spent(struct fold *f, uint32_t index)
+{
+    const struct step *s = step_make(f, index);
+    if (s->attempt < ATTEMPTS_MAX) return false;
+    struct err e;
+    err_fail(&e, ERR_LIMIT, "the step has had %d attempts in this run, which is the limit",
+             ATTEMPTS_MAX);
+    struct failure failure = failure_of(ERROR_BUDGET_EXCEEDED, index, &e);
+    step_fail_with(f, index, &failure);
+    return true;
+}
+
 void step_issue(struct fold *f, uint32_t index, bool served)
 {
     const struct step_def *d = &f->def->steps[index];
@@ -215,6 +227,7 @@ void step_issue(struct fold *f, uint32_t index, bool served)
         step_fail_with(f, index, &failure);
         return;
     }
+    if (step_spent(f, index)) return;
     if (!served && queue_full(f->run)) {
         queue_add(f, index);
         return;
@@ -493,6 +506,7 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
     /* Settled already, by a success or by its last failure (then its fallback may run). A step that
      * waits for a slot between two attempts is as open as one in backoff. */
     if (step_state_terminal((enum step_state)s->state) || s->handler) return;
+    if (ev->attempt <= s->base) return; /* people had it done again since */
     if (d->kind == STEP_ROUTER && s->choice) return;
     struct err e = { 0 };
     if (!output_valid(f, index, output, &e)) {
