@@ -157,10 +157,11 @@ struct event {
     struct bytes child;  /* child.*: the child's run id; run.start of a child: "attached" or
                             "detached", and its generation */
     struct bytes signal; /* signal: its name */
-    struct bytes forked_from; /* run.start of a fork: the run id it was made of; data NULL: no fork */
-    struct bytes claim;  /* owner.claim: the token */
-    uint32_t logic;      /* owner.claim */
-    int64_t due_ms;      /* timer.fired; run.expired: when the end it is about was due, 0: any */
+    struct bytes
+        forked_from;    /* run.start of a fork: the run id it was made of; data NULL: no fork */
+    struct bytes claim; /* owner.claim: the token */
+    uint32_t logic;     /* owner.claim */
+    int64_t due_ms;     /* timer.fired; run.expired: when the end it is about was due, 0: any */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */

@@ -105,10 +105,11 @@ enum engine_verdict {
  * NULL. */
 struct run *engine_start(const struct definition *def, const struct event *ev,
                          const struct fold_context *cx, struct effects *fx);
-/* Any later event. A run that has ended takes a run.retry or run.rerun, if it can go on, and is live
- * once more; a run.expired deletes it only if it is of the end that the run has (due_ms). A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
- * are to be done whatever the verdict: a late result of a run that has ended changes nothing, but
- * may have to be marked as settled. */
+/* Any later event. A run that has ended takes a run.retry or run.rerun, if it can go on, and is
+ * live once more; a run.expired deletes it only if it is of the end that the run has (due_ms). A
+ * timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects are to be done
+ * whatever the verdict: a late result of a run that has ended changes nothing, but may have to be
+ * marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx);
 /* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes

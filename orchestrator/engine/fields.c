@@ -13,8 +13,9 @@
  *    [entry, ...]]
  *
  * without the zeros at its end; flags: 1 ASKING, 2 ESCALATED, 4 HELD, 8 DECIDED. The last list is
- * there for a loop, and holds the steps of its iteration. So the skeleton does not grow with what is repeated. The live items of a map stand in
- * its pages, of which only those are written that have changed:
+ * there for a loop, and holds the steps of its iteration. So the skeleton does not grow with what
+ * is repeated. The live items of a map stand in its pages, of which only those are written that
+ * have changed:
  *
  *   ["bits of completed items", "bits of failed items", [[item, [entry, ...]], ...]]
  *
@@ -98,16 +99,11 @@ static void encode_step(const struct run *run, uint32_t index, const struct step
     const struct step_def *d = &run->def->steps[index];
     bool escalated = s->flags & STEP_ESCALATED, asking = s->flags & STEP_ASKING;
     bool held = s->flags & STEP_HELD, decided = s->flags & STEP_DECIDED;
-    const int64_t numbers[] = { index,
-                                s->state,
-                                s->attempt,
-                                s->counted,
-                                s->issued_off,
-                                s->at_ms,
-                                s->definite,
-                                s->choice,
-                                s->handler,
-                                asking + 2 * escalated + 4 * held + 8 * decided,
+    const int64_t numbers[] = { index,         s->state,
+                                s->attempt,    s->counted,
+                                s->issued_off, s->at_ms,
+                                s->definite,   s->choice,
+                                s->handler,    asking + 2 * escalated + 4 * held + 8 * decided,
                                 s->base };
     const struct scope *iteration = d->kind == STEP_LOOP && s->body ? s->body->first : NULL;
     size_t count = ARRAY_LEN(numbers);
@@ -154,7 +150,9 @@ static void encode_skeleton(const struct run *run, struct buf *b)
     encode_entries(run, run->root, b);
     buf_add_char(b, ',');
     int64_t since_ms = run_lives(run) ? run->aside->since_ms : 0;
-    const int64_t last[] = { run->begun, run->more, since_ms, run_lives(run), run->top, run->floor };
+    const int64_t last[] = {
+        run->begun, run->more, since_ms, run_lives(run), run->top, run->floor
+    };
     bool revived = run_lives(run) || run->top;
     encode_numbers(b, last, revived ? ARRAY_LEN(last) : 2);
     buf_add_char(b, ']');

@@ -121,6 +121,14 @@ static void note_waiting(struct loader *l, struct scope *scope, uint32_t index, 
     l->queue_count++;
 }
 
+/* Whether nothing in the instance can go on: the run has ended, or what it is repeated by. */
+static bool instance_over(const struct run *run, const struct scope *scope)
+{
+    for (const struct body *b = scope->body; b; b = b->scope->body)
+        if (b->scope->steps[run->def->steps[b->owner].slot]->flags & STEP_HELD) return true;
+    return run_state_terminal((enum run_state)run->state);
+}
+
 static bool load_step(struct loader *l, struct scope *scope, const json_t *entry)
 {
     static const int64_t max[STEP_NUMBERS] = {
@@ -137,23 +145,24 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
         return damaged(l, "a step's entry is damaged");
     const struct step_def *d = &run->def->steps[n[0]];
     enum step_state state = (enum step_state)n[1];
-    if (!entry_possible(d, state, n))
+    bool goes_on = !step_state_terminal(state) && state != STEP_STATE_PENDING;
+    if (!entry_possible(d, state, n) || (goes_on && instance_over(run, scope)))
         return err_fail(l->e, ERR_INVALID, "step %s cannot be %s", d->name, step_state_name(state));
     l->fold.scope = scope;
     struct step *s = step_make(&l->fold, d->index);
-    *s = (struct step){ .state = (uint8_t)state,
-                        .attempt = (uint8_t)n[2],
-                        .counted = n[3],
-                        .issued_off = n[4],
-                        .at_ms = n[5],
-                        .definite = (uint8_t)n[6],
-                        .choice = (uint32_t)n[7],
-                        .handler = (uint8_t)n[8],
-                        .flags = (uint8_t)((n[9] & 1 ? STEP_ASKING : 0) |
-                                           (n[9] & 2 ? STEP_ESCALATED : 0) |
-                                           (n[9] & 4 ? STEP_HELD : 0) |
-                                           (n[9] & 8 ? STEP_DECIDED : 0)),
-                        .base = (uint8_t)n[10] };
+    *s = (struct step){
+        .state = (uint8_t)state,
+        .attempt = (uint8_t)n[2],
+        .counted = n[3],
+        .issued_off = n[4],
+        .at_ms = n[5],
+        .definite = (uint8_t)n[6],
+        .choice = (uint32_t)n[7],
+        .handler = (uint8_t)n[8],
+        .flags = (uint8_t)((n[9] & 1 ? STEP_ASKING : 0) | (n[9] & 2 ? STEP_ESCALATED : 0) |
+                           (n[9] & 4 ? STEP_HELD : 0) | (n[9] & 8 ? STEP_DECIDED : 0)),
+        .base = (uint8_t)n[10]
+    };
     if (state == STEP_STATE_ISSUED) run->issued++;
     if (s->flags & STEP_ASKING) run_aside(run)->asked++;
     if (d->kind == STEP_ROLLBACK && state == STEP_STATE_WAITING && !s->handler &&

@@ -92,8 +92,8 @@ void body_drop(struct run *run, struct body *b)
     body_free(run, b);
 }
 
-/* What has ended for good is kept as it stood: a revival of the run goes on there. An iteration that
- * was never counted, because its `while` failed, goes. */
+/* What has ended for good is kept as it stood: a revival of the run goes on there. An iteration
+ * that was never counted, because its `while` failed, goes. */
 static void body_hold(struct fold *f, uint32_t index, struct body *b)
 {
     b->dirty_count = 0;

@@ -41,6 +41,12 @@ static void body_let_go(struct fold *f, uint32_t index)
     body_drop(f->run, b);
 }
 
+/* In a run that has ended nothing goes on, unless its stored form was damaged. */
+static void end_stray(struct fold *f, uint32_t index)
+{
+    if (!step_state_terminal(step_at(f, index))) step_sweep(f, index);
+}
+
 /* The step, and all within it, is as if it had not begun, but for its attempts. */
 static void step_reset(struct fold *f, uint32_t index)
 {
@@ -48,6 +54,7 @@ static void step_reset(struct fold *f, uint32_t index)
     enum step_state state = step_at(f, index);
     if (state == STEP_STATE_COMPLETED) undo_forget(f, index);
     if (state != STEP_STATE_PENDING) {
+        end_stray(f, index);
         body_let_go(f, index);
         step_reopen(f, index, STEP_STATE_PENDING);
         /* Its items and iterations will have the paths of those that are gone. */
@@ -108,6 +115,7 @@ static bool branches_entered(const struct fold *f, const struct step_def *d)
 static void container_reopen(struct fold *f, uint32_t index, uint32_t choice)
 {
     const struct step_def *d = &f->def->steps[index];
+    end_stray(f, index);
     step_reopen(f, index, STEP_STATE_WAITING)->choice = choice;
     limit_start(f, index);
     for (uint32_t i = 0; i < d->catch_count; i++) block_reset(f, d->catches[i].block);
@@ -181,8 +189,8 @@ static void undo_revive(struct fold *f)
 static bool can_revive(const struct fold *f)
 {
     const struct run *run = f->run;
-    bool ended = run->state == RUN_COMPLETED || run->state == RUN_FAILED ||
-                 run->state == RUN_CANCELLED;
+    bool ended =
+        run->state == RUN_COMPLETED || run->state == RUN_FAILED || run->state == RUN_CANCELLED;
     struct err e;
     return ended && !run_rolls(run) && run_start_valid(run, &e);
 }
@@ -260,8 +268,7 @@ static void mark_behind(const struct fold *f, const struct step_def *d, bool *be
         for (uint32_t i = 0; i < b->count; i++) {
             const struct step_def *x = &f->def->steps[b->steps[i]];
             for (uint32_t n = 0; n < x->need_count && !behind[x->index]; n++)
-                if (x->needs[n] == d->index || behind[x->needs[n]])
-                    behind[x->index] = more = true;
+                if (x->needs[n] == d->index || behind[x->needs[n]]) behind[x->index] = more = true;
         }
     }
 }

@@ -189,7 +189,7 @@ struct step *step_reopen(struct fold *f, uint32_t index, enum step_state to)
     if (s->state == STEP_STATE_COMPLETED) s->definite = s->attempt;
     if (s->state == STEP_STATE_FAILED && s->definite < UINT8_MAX) s->definite++;
     if (repeats) s->at_ms = s->counted = 0;
-    if (to == STEP_STATE_PENDING) s->issued_off = 0;
+    if (to == STEP_STATE_PENDING) s->issued_off = s->choice = 0;
     s->flags &= (uint8_t) ~(STEP_HELD | STEP_DECIDED);
     s->base = s->attempt;
     s->state = (uint8_t)to;

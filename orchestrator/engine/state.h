@@ -23,9 +23,9 @@
  * waits for the next event, which time brings at once: so a body that waits for nobody neither
  * holds up other runs nor fills a commit. */
 #define FOLD_WORK_MAX 500
-#define PAGE_ITEMS    256 /* of a map that are stored in one field */
+#define PAGE_ITEMS    256      /* of a map that are stored in one field */
 #define SEEDED        "seeded" /* why a step of a fork has completed */
-#define STEP_NUMBERS  11  /* in a step's entry of the skeleton; see fields.c */
+#define STEP_NUMBERS  11       /* in a step's entry of the skeleton; see fields.c */
 
 /* Bits of step.flags. */
 #define STEP_ASKING          1 /* WAITING for people; its payload says what they were asked */
@@ -33,8 +33,8 @@
 #define STEP_PAYLOAD_CHANGED 4 /* q:<path> likewise */
 #define STEP_RESULT_STORED   8 /* o:<path> is in the store */
 #define STEP_PAYLOAD_STORED  16
-#define STEP_ESCALATED       32 /* ASKING, or answered, because it had failed (on_error) */
-#define STEP_HELD            64 /* map, loop: it has ended, and keeps its body (step_holds) */
+#define STEP_ESCALATED       32  /* ASKING, or answered, because it had failed (on_error) */
+#define STEP_HELD            64  /* map, loop: it has ended, and keeps its body (step_holds) */
 #define STEP_DECIDED         128 /* SKIPPED by its `if` or by people, not because all else ended */
 
 /* A step that left PENDING. Everything behind result_len means something only until it is terminal.
@@ -159,14 +159,14 @@ struct transition {
 struct run {
     const struct definition *def;
     char id[RUN_ID_MAX];
-    uint8_t state;      /* enum run_state; assigned in run_move and when loaded, nowhere else */
-    uint8_t changed;    /* bits above */
+    uint8_t state;          /* enum run_state; assigned in run_move and when loaded, nowhere else */
+    uint8_t changed;        /* bits above */
     bool fallback : 1;      /* the run has failed, and its fallback block runs */
     bool sets_vars : 1;     /* the definition has a set step: vars may change */
     bool waits_signals : 1; /* it has a step that waits for one */
     bool more : 1;          /* the last fold left something to begin (FOLD_WORK_MAX) */
-    uint8_t top;        /* the highest attempt of a step in an instance that is gone */
-    uint8_t floor;      /* attempts that steps of a new instance have behind them */
+    uint8_t top;            /* the highest attempt of a step in an instance that is gone */
+    uint8_t floor;          /* attempts that steps of a new instance have behind them */
     uint16_t text_len[TEXT_COUNT];
     uint32_t timed_count, unsaved_bytes, pending_fields; /* see below */
     uint32_t logic;
@@ -197,10 +197,10 @@ struct aside {
     size_t repeated_bytes;            /* of all bodies and what is in them */
     char *signals;                    /* see signals.c; NULL: none came */
     uint32_t signals_len;
-    uint32_t asked; /* steps that are ASKING */
-    char *parent;   /* of a child run: see children.c; NULL: it is none */
+    uint32_t asked;               /* steps that are ASKING */
+    char *parent;                 /* of a child run: see children.c; NULL: it is none */
     char forked_from[RUN_ID_MAX]; /* of a fork; "": it is none */
-    char *seeds;    /* of a fork: see seeds.c; NULL: it is none */
+    char *seeds;                  /* of a fork: see seeds.c; NULL: it is none */
     uint32_t seeds_len;
     bool detached;  /* its parent does not wait for it */
     uint32_t depth; /* generations above it */
@@ -292,8 +292,8 @@ static inline size_t step_bytes(const struct step *s)
 }
 /* The one door for a step's state. why: an error type's name, or NULL. */
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why);
-/* Another door, for a step that has ended or that never began: it is PENDING, or a container WAITING,
- * once more (revive.c). Its attempts stay behind it. */
+/* Another door, for a step that has ended or that never began: it is PENDING, or a container
+ * WAITING, once more (revive.c). Its attempts stay behind it. */
 struct step *step_reopen(struct fold *f, uint32_t index, enum step_state to);
 /* What is stored of a step has changed. */
 void step_touch(struct fold *f, uint32_t index);

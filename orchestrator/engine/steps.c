@@ -455,7 +455,12 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
     if (!has_usage(ev)) return;
     struct step *s = step_make(f, index);
     int64_t bit = attempt_bit(ev->attempt);
-    if (s->counted & bit) return;
+    if (s->counted & bit) {
+        /* Maybe of an earlier instance of the path, which went before that was answered. */
+        if (f->scope->body && late_take(f->run, ev->path, ev->attempt))
+            run_add_usage(f, &ev->usage);
+        return;
+    }
     s->counted |= bit;
     run_add_usage(f, &ev->usage);
     step_touch(f, index);
@@ -575,6 +580,10 @@ static void settle_gone(struct fold *f, const struct step_def *d, const struct e
 static void result_of(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct step *s = step_get(f, index);
+    if (!s && f->scope->body && ev->attempt <= f->run->floor) {
+        settle_gone(f, &f->def->steps[index], ev); /* of an earlier instance of the path */
+        return;
+    }
     /* An attempt that was never issued: of another installation, or invented. */
     if (!s || ev->attempt == 0 || ev->attempt > s->attempt) return;
     if (ev->type != EVENT_TASK_LOST) settle(f, index, ev);

@@ -121,13 +121,12 @@ static bool play_control(struct player *p, const char *word, char *rest)
         const char *word;
         enum event_type type;
         bool path;
-    } words[] = { { "pause", EVENT_RUN_PAUSE, false },
-                  { "resume", EVENT_RUN_RESUME, false },
-                  { "terminate", EVENT_RUN_TERMINATE, false },
-                  { "vars", EVENT_RUN_SET_VARS, false },
-                  { "skip", EVENT_STEP_SKIP, true },
-                  { "again", EVENT_RUN_RETRY, false },
-                  { "rerun", EVENT_RUN_RERUN, true } };
+    } words[] = {
+        { "pause", EVENT_RUN_PAUSE, false },         { "resume", EVENT_RUN_RESUME, false },
+        { "terminate", EVENT_RUN_TERMINATE, false }, { "vars", EVENT_RUN_SET_VARS, false },
+        { "skip", EVENT_STEP_SKIP, true },           { "again", EVENT_RUN_RETRY, false },
+        { "rerun", EVENT_RUN_RERUN, true }
+    };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(word, words[i].word) != 0) continue;
         struct event ev = { .type = words[i].type };
@@ -173,9 +172,8 @@ static bool play_event(struct player *p, const char *word, char *rest)
     else if (strcmp(word, "timer") == 0)
         world_apply(w, (struct event){ .type = EVENT_TIMER_FIRED }, "");
     else if (strcmp(word, "expired") == 0)
-        world_apply(w,
-                    (struct event){ .type = EVENT_RUN_EXPIRED, .due_ms = strtoll(rest, NULL, 10) },
-                    "");
+        world_apply(
+            w, (struct event){ .type = EVENT_RUN_EXPIRED, .due_ms = strtoll(rest, NULL, 10) }, "");
     else
         return false;
     return true;

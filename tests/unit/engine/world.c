@@ -276,7 +276,8 @@ static void check_states(struct world *w)
                       now);
         json_object_set_new(states, path, json_string(now));
     }
-    if (run_state_terminal(w->run_before) && !revived) cr_assert_eq(w->run_before, run_state_of(w->run));
+    if (run_state_terminal(w->run_before) && !revived)
+        cr_assert_eq(w->run_before, run_state_of(w->run));
     w->run_before = run_state_of(w->run);
     json_decref(w->before);
     w->before = json_incref(states);
