@@ -219,10 +219,16 @@ static bool take(struct part *p, const struct bus_record *r)
     struct err e;
     bool ok = true;
     if (p->source->kind == SOURCE_EVENTS) {
-        bool start = event_decode(&r->message, &ev, &e) == EVENT_OK && ev.type == EVENT_RUN_START;
+        bool known = event_decode(&r->message, &ev, &e) == EVENT_OK;
+        bool start = known && ev.type == EVENT_RUN_START;
+        bool rerun = known && ev.type == EVENT_RUN_RERUN;
+        bool revived = rerun || (known && ev.type == EVENT_RUN_RETRY);
         if (start && !definition_of(f, ev.definition)) return false;
         if (start) ok = begin(f) && (index_start(f, &ev, r, &e) || (feed_break(f, &e), false));
-        f->rows += start;
+        if (revived)
+            ok = begin(f) && (index_db_revive(f->db, ev.run_id, r->offset, rerun, &e) ||
+                              (feed_break(f, &e), false));
+        f->rows += start || revived;
     } else {
         ok = begin(f) && (index_change(f, r, &e) || (feed_break(f, &e), false));
         f->rows++;
