@@ -186,13 +186,17 @@ static void undo_revive(struct fold *f)
 
 /* Whether there is something to go on with: what was undone is not there any more, and an input
  * that was refused is as bad as before. */
-static bool can_revive(const struct fold *f)
+static bool can_revive(const struct run *run, bool completed_too, struct err *e)
 {
-    const struct run *run = f->run;
-    bool ended =
-        run->state == RUN_COMPLETED || run->state == RUN_FAILED || run->state == RUN_CANCELLED;
-    struct err e;
-    return ended && !run_rolls(run) && run_start_valid(run, &e);
+    enum run_state state = (enum run_state)run->state;
+    if (!run_state_terminal(state))
+        return err_fail(e, ERR_CONFLICT, "it has not ended: it is %s", run_state_name(state));
+    if (state == RUN_ROLLED_BACK || run_rolls(run))
+        return err_fail(e, ERR_CONFLICT,
+                        "what it had done was undone, so it cannot go on: start another run");
+    if (state == RUN_COMPLETED && !completed_too)
+        return err_fail(e, ERR_CONFLICT, "it has completed: nothing in it failed");
+    return run_start_valid(run, e) || err_prefix(e, "it can never begin");
 }
 
 static void go_on(struct fold *f)
@@ -205,19 +209,14 @@ static void go_on(struct fold *f)
 
 void run_retry(struct fold *f)
 {
-    if (f->run->state == RUN_COMPLETED || !can_revive(f)) return;
+    struct err e;
+    if (!can_revive(f->run, false, &e)) return;
     run_reopen(f);
     block_revive(f, 0);
     go_on(f);
 }
 
 /* --- from a step --- */
-
-/* The steps around, from the top level down to the one itself. */
-struct chain {
-    uint32_t steps[DEFINITION_DEPTH_MAX + 1];
-    uint32_t count;
-};
 
 /* Whether all that the flow passes before the step was passed. */
 static bool step_reached(const struct fold *f, const struct step_def *d)
@@ -237,29 +236,40 @@ static bool part_entered(const struct fold *f, const struct step_def *d, uint32_
     uint32_t choice = choice_made(f, d);
     if (choice && d->kind == STEP_CONDITIONAL) return d->cases[choice - 1].block == block;
     if (choice) return d->choices[choice - 1].block == block;
+    enum step_state state = step_at(f, d->index);
+    if (state == STEP_STATE_PENDING || state == STEP_STATE_SKIPPED) return false;
     for (uint32_t i = 0; d->kind == STEP_PARALLEL && i < d->branch_count; i++)
-        if (d->branches[i] == block) return step_state_terminal(step_at(f, d->index));
+        if (d->branches[i] == block) return true;
     return false;
 }
 
-/* false: the run cannot be done again from there. */
-static bool find_chain(const struct fold *f, const struct step_def *d, struct chain *ret)
+bool chain_find(const struct fold *f, struct bytes path, struct chain *ret, struct err *e)
 {
+    const struct step_def *d = definition_step(f->def, path);
+    int len = (int)MIN(path.len, (size_t)100);
     ret->count = 0;
+    if (!d || d->scope != 0)
+        return err_fail(e, d || memchr(path.data, '[', path.len) ? ERR_CONFLICT : ERR_NOT_FOUND,
+                        "%.*s is no step outside of maps and loops: name the map or loop itself", len,
+                        path.data);
     for (;;) {
         uint32_t block = d->block, parent = f->def->blocks[block].parent_step;
-        if (ret->count == ARRAY_LEN(ret->steps) || !step_reached(f, d)) return false;
+        if (ret->count == ARRAY_LEN(ret->steps) || !step_reached(f, d))
+            return err_fail(e, ERR_CONFLICT, "the run never came to step %.*s", len, path.data);
         memmove(&ret->steps[1], ret->steps, ret->count * sizeof *ret->steps);
         ret->steps[0] = d->index;
         ret->count++;
-        if (parent == NO_INDEX) return block == 0;
+        if (parent == NO_INDEX && block == 0) return true;
+        if (parent == NO_INDEX || !part_entered(f, &f->def->steps[parent], block))
+            return err_fail(e, ERR_CONFLICT,
+                            "step %.*s belongs to a handler, a compensation, a reduction, or a way "
+                            "that was not taken: name the step around it",
+                            len, path.data);
         d = &f->def->steps[parent];
-        if (!part_entered(f, d, block)) return false;
     }
 }
 
-/* Marks what comes after a step in its block: in a graph what needs it, through others too. */
-static void mark_behind(const struct fold *f, const struct step_def *d, bool *behind)
+void chain_mark_behind(const struct fold *f, const struct step_def *d, bool *behind)
 {
     const struct block_def *b = &f->def->blocks[d->block];
     for (uint32_t i = d->position + 1; !b->graph && i < b->count; i++) behind[b->steps[i]] = true;
@@ -280,7 +290,7 @@ static void rerun_from(struct fold *f, const struct chain *chain, uint32_t depth
     const struct step_def *d = &f->def->steps[chain->steps[depth]];
     const struct block_def *b = &f->def->blocks[d->block];
     AUTO_FREE bool *behind = xcalloc(f->def->step_count, sizeof *behind);
-    mark_behind(f, d, behind);
+    chain_mark_behind(f, d, behind);
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->steps[i] == d->index) continue;
         if (behind[b->steps[i]])
@@ -302,10 +312,22 @@ static void rerun_from(struct fold *f, const struct chain *chain, uint32_t depth
 
 void run_rerun(struct fold *f, struct bytes path)
 {
-    const struct step_def *d = definition_step(f->def, path);
     struct chain chain;
-    if (!d || d->scope != 0 || !can_revive(f) || !find_chain(f, d, &chain)) return;
+    struct err e;
+    if (!can_revive(f->run, true, &e) || !chain_find(f, path, &chain, &e)) return;
     run_reopen(f);
     rerun_from(f, &chain, 0);
     go_on(f);
+}
+
+bool engine_may_revive(const struct run *run, struct bytes path, struct err *e)
+{
+    static const struct fold_context cx = { .topic = "" };
+    struct chain chain;
+    /* A fold only reads the run until something is moved in it; nothing is here. */
+    struct fold f = fold_begin((struct run *)(uintptr_t)run, &cx, NULL);
+    bool ok = can_revive(run, path.len > 0, e);
+    if (ok && path.len) ok = chain_find(&f, path, &chain, e);
+    fold_release(&f);
+    return ok;
 }

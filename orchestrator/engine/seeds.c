@@ -101,3 +101,103 @@ bool seed_item(struct fold *f, const struct scope *scope, struct buf *ret_output
     if (seed) json_write(ret_output, seed);
     return seed != NULL;
 }
+
+/* --- what another run can take over --- */
+
+struct taking {
+    const bool *left, *around; /* steps that are not taken, and those that hold the first of them */
+    json_t *outputs, *vars;
+};
+
+static json_t *json_of(const char *data, size_t len)
+{
+    json_t *value = data ? json_parse((struct bytes){ .data = data, .len = len }, NULL) : NULL;
+    return value ? value : json_null();
+}
+
+static void take_block(struct fold *f, uint32_t block, const struct taking *t);
+
+static void take_items(struct fold *f, const struct step_def *d, const struct body *body,
+                       const struct taking *t)
+{
+    struct scope *here = f->scope;
+    struct bytes path = step_path(f, d->index);
+    AUTO_FREE char *owner = xstrndup(path.data, path.len);
+    for (uint32_t i = 0; i < body->begun; i++) {
+        const struct item *item = &body->items[i];
+        AUTO_FREE char *name = xasprintf("%s[%u]", owner, i);
+        if (item->state == ITEM_COMPLETED)
+            json_object_set_new(t->outputs, name, json_of(item->output, item->output_len));
+        if (item->state != ITEM_LIVE) continue;
+        f->scope = item->live;
+        take_block(f, d->body_block, t);
+        f->scope = here;
+    }
+}
+
+static void take_step(struct fold *f, const struct step_def *d, const struct taking *t)
+{
+    const struct step *s = step_get(f, d->index);
+    bool around = t->around && t->around[d->index];
+    if (s && s->state == STEP_STATE_COMPLETED && !around) {
+        struct bytes path = step_path(f, d->index);
+        AUTO_FREE char *name = xstrndup(path.data, path.len);
+        json_t *output = json_of(s->result, s->result_len);
+        json_object_set_new(t->outputs, name, output);
+        if (d->kind == STEP_SET && !d->output) json_object_update(t->vars, output);
+    }
+    if (s && d->kind == STEP_MAP && s->body) take_items(f, d, s->body, t);
+    for (uint32_t i = 0; i < d->branch_count; i++) take_block(f, d->branches[i], t);
+    for (uint32_t i = 0; i < d->case_count; i++) take_block(f, d->cases[i].block, t);
+    for (uint32_t i = 0; i < d->choice_count; i++) take_block(f, d->choices[i].block, t);
+    if (d->reduce_block != NO_INDEX) take_block(f, d->reduce_block, t);
+}
+
+static void take_block(struct fold *f, uint32_t block, const struct taking *t)
+{
+    const struct block_def *b = &f->def->blocks[block];
+    for (uint32_t i = 0; i < b->count; i++)
+        if (!t->left || !t->left[b->steps[i]]) take_step(f, &f->def->steps[b->steps[i]], t);
+}
+
+/* Whether a step that sets variables may have run that is not taken over. Then they are what the
+ * others made them, in the order of the definition; else they are what they are now. */
+static bool vars_moved(const struct fold *f, const bool *left)
+{
+    for (uint32_t i = 0; i < f->def->step_count; i++) {
+        const struct step_def *d = &f->def->steps[i];
+        bool within = left[i];
+        for (uint32_t p = f->def->blocks[d->block].parent_step; p != NO_INDEX && !within;
+             p = f->def->blocks[f->def->steps[p].block].parent_step)
+            within = left[p];
+        if (d->kind == STEP_SET && (d->scope != 0 || within)) return true;
+    }
+    return false;
+}
+
+json_t *engine_fork(const struct run *run, struct bytes at, struct err *e)
+{
+    static const struct fold_context cx = { .topic = "" };
+    struct chain chain = { .count = 0 };
+    /* A fold only reads the run until something is moved in it; nothing is here. */
+    struct fold f = fold_begin((struct run *)(uintptr_t)run, &cx, NULL);
+    AUTO_FREE bool *left = xcalloc(run->def->step_count, sizeof *left);
+    AUTO_FREE bool *around = xcalloc(run->def->step_count, sizeof *around);
+    AUTO_JSON *outputs = json_object(), *vars = json_object();
+    bool ok = !at.len || chain_find(&f, at, &chain, e);
+    for (uint32_t i = 0; i < chain.count; i++) {
+        chain_mark_behind(&f, &run->def->steps[chain.steps[i]], left);
+        around[chain.steps[i]] = i + 1 < chain.count;
+        left[chain.steps[i]] |= i + 1 == chain.count;
+    }
+    struct taking taking = { .left = left, .around = around, .outputs = outputs, .vars = vars };
+    if (ok) take_block(&f, 0, &taking);
+    bool moved = at.len && vars_moved(&f, left);
+    fold_release(&f);
+    if (!ok) return NULL;
+    json_t *now = run->vars ? json_of(run->vars, run->vars_len) : json_object();
+    json_t *fork = json_pack("{s:o, s:O, s:O}", "input", json_of(run->input, run->input_len), "vars",
+                             moved ? vars : now, "outputs", outputs);
+    json_decref(now);
+    return fork;
+}

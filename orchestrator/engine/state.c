@@ -48,7 +48,8 @@ bool step_state_terminal(enum step_state s)
     return step_states[s].terminal;
 }
 
-/* --- legal moves: what is not here is a bug of ours; terminal states have no row --- */
+/* --- legal moves: what is not here is a bug of ours; terminal states of
+ * steps have no row --- */
 
 #define TO(s) [STEP_STATE_##s] = true
 #define ENDS  TO(COMPLETED), TO(FAILED), TO(SKIPPED), TO(CANCELLED)
@@ -71,6 +72,10 @@ static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_WAITING_APPROVAL] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_ROLLING_BACK] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_PAUSED] = { TO(RUNNING), ENDS },
+    /* By run_reopen alone. */
+    [RUN_COMPLETED] = { TO(RUNNING) },
+    [RUN_FAILED] = { TO(RUNNING) },
+    [RUN_CANCELLED] = { TO(RUNNING) },
 };
 #undef GOING
 #undef ENDS
@@ -221,8 +226,7 @@ void run_reopen(struct fold *f)
     run->finished_off = -1;
     run->begun = 0;
     run->aside->lives++;
-    run->state = RUN_RUNNING;
-    note_move(f, (struct bytes){ .data = "" }, run_state_name(RUN_RUNNING), 0, NULL);
+    run_move(f, RUN_RUNNING, NULL);
 }
 
 /* --- a fold --- */

@@ -538,6 +538,17 @@ void run_change_vars(struct fold *f, const struct event *ev);
 void run_retry(struct fold *f);
 void run_rerun(struct fold *f, struct bytes path);
 
+/* The steps around one, from the top level down to itself. */
+struct chain {
+    uint32_t steps[DEFINITION_DEPTH_MAX + 1];
+    uint32_t count;
+};
+/* Of a step from which the run can be done again: the flow has come to it, and it stands in no
+ * instance and no handler. ERR_NOT_FOUND, ERR_CONFLICT. */
+MUST_CHECK bool chain_find(const struct fold *f, struct bytes path, struct chain *ret,
+                           struct err *e);
+/* Marks what comes after a step in its block: in a graph what needs it, through others too. */
+void chain_mark_behind(const struct fold *f, const struct step_def *d, bool *behind);
 /* Calls fn for the blocks that a step consists of, and for those that follow its errors. (The body
  * of a map or loop is none of them: it stands in instances.) */
 void step_blocks_each(struct fold *f, const struct step_def *d, bool handlers,
