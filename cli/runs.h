@@ -66,6 +66,11 @@ uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
 MUST_CHECK bool runs_start(struct client *c, const struct definition *def, struct bytes input,
                            const char *key, char ret_id[RUN_ID_MAX], int32_t *ret_partition,
                            struct err *e);
+/* Starts a fork of another run: fork is {"input", "vars", "outputs"}, as engine_fork makes it. The
+ * same checks and errors. */
+MUST_CHECK bool runs_fork(struct client *c, const struct definition *def, const json_t *fork,
+                          const char *origin, char ret_id[RUN_ID_MAX], int32_t *ret_partition,
+                          struct err *e);
 /* The input that the flags of start and dev ask for. */
 MUST_CHECK bool runs_input(const struct cli *cli, struct buf *ret, struct err *e);
 

@@ -81,13 +81,11 @@ static void make_traceparent(char ret[56])
     memcpy(ret + 52, "-01", 4);
 }
 
-bool runs_start(struct client *c, const struct definition *def, struct bytes input, const char *key,
-                char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
+/* origin: of a fork, else NULL. */
+static bool append_start(struct client *c, const struct definition *def, struct bytes value,
+                         const char *key, const char *origin, char ret_id[RUN_ID_MAX],
+                         int32_t *ret_partition, struct err *e)
 {
-    if (!check_input(def, input, e)) return false;
-    if (key &&
-        (strlen(key) == 0 || strlen(key) > START_KEY_BYTES_MAX || !utf8_check(key, strlen(key))))
-        return err_fail(e, ERR_INVALID, "--key: wants 1 to %d bytes of UTF-8", START_KEY_BYTES_MAX);
     int32_t partitions;
     if (!client_partitions(c, "events", &partitions, e)) return false;
 
@@ -101,12 +99,38 @@ bool runs_start(struct client *c, const struct definition *def, struct bytes inp
     struct bytes header[HEADER_COUNT] = {
         [HEADER_DEFINITION] = bytes_of(def->sha256),  [HEADER_WORKFLOW] = bytes_of(def->name),
         [HEADER_VERSION] = bytes_of(def->version),    [HEADER_KEY] = bytes_of(key),
-        [HEADER_TRACEPARENT] = bytes_of(traceparent),
+        [HEADER_TRACEPARENT] = bytes_of(traceparent), [HEADER_FORKED_FROM] = bytes_of(origin),
     };
     if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
         header[HEADER_ACTOR] = bytes_of(user);
-    if (!client_append(c, EVENT_RUN_START, id, partitions, header, input, e)) return false;
+    if (!client_append(c, EVENT_RUN_START, id, partitions, header, value, e)) return false;
     memcpy(ret_id, id, sizeof(id));
     *ret_partition = partition_of(run_id_route(bytes_of(id)), partitions);
     return true;
+}
+
+bool runs_start(struct client *c, const struct definition *def, struct bytes input, const char *key,
+                char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
+{
+    if (!check_input(def, input, e)) return false;
+    if (key &&
+        (strlen(key) == 0 || strlen(key) > START_KEY_BYTES_MAX || !utf8_check(key, strlen(key))))
+        return err_fail(e, ERR_INVALID, "--key: wants 1 to %d bytes of UTF-8", START_KEY_BYTES_MAX);
+    return append_start(c, def, input, key, NULL, ret_id, ret_partition, e);
+}
+
+bool runs_fork(struct client *c, const struct definition *def, const json_t *fork,
+               const char *origin, char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
+{
+    AUTO_BUF struct buf input = { 0 }, value = { 0 };
+    json_write(&input, json_object_get(fork, "input"));
+    json_write(&value, fork);
+    if (!check_input(def, buf_bytes(&input), e)) return false;
+    if (value.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT,
+                        "the input, variables and outputs that the fork takes over have %zu bytes "
+                        "together, more than the limit of %d bytes for a payload: fork from an "
+                        "earlier step (--at)",
+                        value.len, PAYLOAD_BYTES_MAX);
+    return append_start(c, def, buf_bytes(&value), NULL, origin, ret_id, ret_partition, e);
 }
