@@ -31,8 +31,9 @@ static void where_done(struct where *w)
 static bool take_attribute(struct where *w, const char *name, const char *value, struct err *e)
 {
     if (!*name || strchr(value, ','))
-        return err_fail(e, ERR_INVALID, "--where: attr.%.60s: wants a name, and a value without a "
-                                        "comma",
+        return err_fail(e, ERR_INVALID,
+                        "--where: attr.%.60s: wants a name, and a value without a "
+                        "comma",
                         name);
     buf_addf(&w->attributes, "%s%s=%s", w->attributes.len ? "," : "", name, value);
     return true;
@@ -211,8 +212,9 @@ static bool confirmed(const struct cli *cli, size_t count, bool more, struct err
     const struct cli_config *o = cli->config;
     if (o->yes || o->json || o->dry_run || count == 0) return true;
     if (isatty(STDIN_FILENO) != 1)
-        return err_fail(e, ERR_INVALID, "%zu runs match, and nobody can be asked: add --yes, or "
-                                        "--dry-run to see them",
+        return err_fail(e, ERR_INVALID,
+                        "%zu runs match, and nobody can be asked: add --yes, or "
+                        "--dry-run to see them",
                         count);
     fprintf(stderr, "tutti %s: %zu runs match%s. Go on? [y/N] ", cli->command->name, count,
             more ? ", and more beyond --limit" : "");
@@ -226,11 +228,11 @@ static int report(const struct cli *cli, const struct tally *t, size_t matched, 
     const struct cli_config *o = cli->config;
     int code = t->failed || t->sent + t->skipped < matched ? EXIT_FAILED : EXIT_OK;
     if (o->json) {
-        AUTO_JSON *value = json_pack(
-            "{s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:O}", "command", cli->command->name, "dry_run",
-            (int)o->dry_run, "matched", (json_int_t)matched, "sent", (json_int_t)t->sent, "skipped",
-            (json_int_t)t->skipped, "failed", (json_int_t)t->failed, "more", (int)more, "runs",
-            t->runs);
+        AUTO_JSON *value =
+            json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:b, s:O}", "command", cli->command->name,
+                      "dry_run", (int)o->dry_run, "matched", (json_int_t)matched, "sent",
+                      (json_int_t)t->sent, "skipped", (json_int_t)t->skipped, "failed",
+                      (json_int_t)t->failed, "more", (int)more, "runs", t->runs);
         return cli_print_json(cli, value) ? code : EXIT_FAILED;
     }
     AUTO_BUF struct buf text = { 0 };
@@ -243,8 +245,8 @@ static int report(const struct cli *cli, const struct tally *t, size_t matched, 
         if (why) term_text(&text, bytes_of(why), false);
         buf_addf(&text, "%s%s\n", made ? " as " : "", made ? made : "");
     }
-    buf_addf(&text, "%zu %s, %zu skipped, %zu failed\n", t->sent, o->dry_run ? "would be sent" : "sent",
-             t->skipped, t->failed);
+    buf_addf(&text, "%zu %s, %zu skipped, %zu failed\n", t->sent,
+             o->dry_run ? "would be sent" : "sent", t->skipped, t->failed);
     if (more) cli_note(cli, "there are more: repeat the command, or raise --limit");
     return cli_print(&text) ? code : EXIT_FAILED;
 }

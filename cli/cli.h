@@ -46,11 +46,11 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
-    char *as, *comment, *values, *output, *json_data;             /* answer, signal, skip */
-    bool compensate;                                              /* cancel */
-    char *from, *at, *outputs;                                    /* rerun, fork */
-    bool cancel;                                                  /* restart */
-    char *where;                                                  /* of all runs that it finds */
+    char *as, *comment, *values, *output, *json_data; /* answer, signal, skip */
+    bool compensate;                                  /* cancel */
+    char *from, *at, *outputs;                        /* rerun, fork */
+    bool cancel;                                      /* restart */
+    char *where;                                      /* of all runs that it finds */
     bool dry_run, yes;
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
@@ -75,7 +75,7 @@ struct command {
     struct option_table table; /* program: "tutti NAME" */
     const char *name;
     size_t args_min, args_max; /* positional arguments */
-    bool many; /* the first is a run, and left out where --where says which */
+    bool many;                 /* the first is a run, and left out where --where says which */
     const char *const *words;  /* all that the first argument may be, NULL-ended; NULL: anything */
     int (*run)(struct cli *cli);
 };

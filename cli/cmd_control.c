@@ -138,8 +138,7 @@ static int control(struct cli *cli, enum event_type type, uint32_t states, const
     if (!control_reason(cli, &reason, &e)) return cli_fail(cli, cli->command->name, &e);
     AUTO_JSON *value = reason;
     struct told told = { .type = type, .value = value };
-    if (cli->config->where)
-        return bulk_run(cli, &(struct bulk){ .told = told, .states = states });
+    if (cli->config->where) return bulk_run(cli, &(struct bulk){ .told = told, .states = states });
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
     if (!open_live(&client, cli, &view, &e) || !control_tell(&client, view.id, &told, &e) ||
@@ -150,8 +149,8 @@ static int control(struct cli *cli, enum event_type type, uint32_t states, const
 
 int cmd_pause(struct cli *cli)
 {
-    return control(cli, EVENT_RUN_PAUSE, BULK_GOING & ~(1u << RUN_PAUSED), run_state_name(RUN_PAUSED),
-                   "nothing new begins");
+    return control(cli, EVENT_RUN_PAUSE, BULK_GOING & ~(1u << RUN_PAUSED),
+                   run_state_name(RUN_PAUSED), "nothing new begins");
 }
 
 int cmd_resume(struct cli *cli)
@@ -263,7 +262,9 @@ int cmd_signal(struct cli *cli)
     if (!read_json("--json-data", cli->config->json_data, &value, &e))
         return cli_fail(cli, "signal", &e);
     AUTO_JSON *payload = value;
-    struct told told = { .type = EVENT_SIGNAL, .signal = bytes_of(argument(cli)), .value = payload };
+    struct told told = { .type = EVENT_SIGNAL,
+                         .signal = bytes_of(argument(cli)),
+                         .value = payload };
     return tell_only(cli, &told, "the signal is in its log");
 }
 
@@ -273,7 +274,9 @@ int cmd_skip(struct cli *cli)
     json_t *value;
     if (!read_json("--output", cli->config->output, &value, &e)) return cli_fail(cli, "skip", &e);
     AUTO_JSON *output = value;
-    struct told told = { .type = EVENT_STEP_SKIP, .path = bytes_of(argument(cli)), .value = output };
+    struct told told = { .type = EVENT_STEP_SKIP,
+                         .path = bytes_of(argument(cli)),
+                         .value = output };
     return tell_only(cli, &told, "it is told to skip the step");
 }
 

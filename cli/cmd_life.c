@@ -14,7 +14,8 @@
 static bool load(const struct view *v, struct run **ret, struct err *e)
 {
     if (!v->def)
-        return err_fail(e, ERR_NOT_FOUND, "the definition of run %s is not in Kafka any more", v->id);
+        return err_fail(e, ERR_NOT_FOUND, "the definition of run %s is not in Kafka any more",
+                        v->id);
     *ret = run_load(v->def, v->id, v->fields.list, v->fields.count, e);
     return *ret || err_prefix(e, "run %s", v->id);
 }
@@ -77,10 +78,10 @@ int cmd_rerun(struct cli *cli)
         return cli_fail(cli, "rerun", &e);
     }
     if (!cli->config->where) return revive(cli, &told, "it is done again from there");
-    return bulk_run(cli, &(struct bulk){ .told = told,
-                                         .states = 1u << RUN_FAILED | 1u << RUN_CANCELLED |
-                                                   1u << RUN_COMPLETED,
-                                         .spares_undone = true });
+    return bulk_run(
+        cli, &(struct bulk){ .told = told,
+                             .states = 1u << RUN_FAILED | 1u << RUN_CANCELLED | 1u << RUN_COMPLETED,
+                             .spares_undone = true });
 }
 
 /* --- another run --- */
@@ -89,9 +90,8 @@ static int print_started(const struct cli *cli, const struct definition *def, co
                          const char *origin_name, const char *origin)
 {
     if (cli->config->json) {
-        AUTO_JSON *value =
-            json_pack("{s:s, s:s, s:s, s:s}", "run_id", id, "workflow", def->name, "version",
-                      def->version, origin_name, origin);
+        AUTO_JSON *value = json_pack("{s:s, s:s, s:s, s:s}", "run_id", id, "workflow", def->name,
+                                     "version", def->version, origin_name, origin);
         return cli_print_json(cli, value) ? EXIT_OK : EXIT_FAILED;
     }
     AUTO_BUF struct buf text = { 0 };
@@ -151,8 +151,8 @@ static bool end_first(struct client *c, const struct view *v, struct err *e)
     if (runs_ended(v->run)) return true;
     if (!c->cli->config->cancel)
         return err_fail(e, ERR_CONFLICT,
-                        "run %s has not ended: it is %s. With --cancel it is cancelled first", v->id,
-                        runs_status(v->run));
+                        "run %s has not ended: it is %s. With --cancel it is cancelled first",
+                        v->id, runs_status(v->run));
     AUTO_JSON *value = json_pack("{s:s}", "reason", "the run was restarted");
     return control_tell(c, v->id, &(struct told){ .type = EVENT_RUN_CANCEL, .value = value }, e);
 }
@@ -162,8 +162,8 @@ static bool restart(struct client *c, struct view *v, struct definition **ret_de
                     char ret_id[RUN_ID_MAX], struct err *e)
 {
     const char *name = json_text(v->run, "workflow"), *version = c->cli->config->of_version;
-    AUTO_FREE char *reference = xasprintf("%s%s%s", name ? name : "", version ? "@" : "",
-                                          version ? version : "");
+    AUTO_FREE char *reference =
+        xasprintf("%s%s%s", name ? name : "", version ? "@" : "", version ? version : "");
     AUTO_BUF struct buf input = { 0 };
     const json_t *given = json_object_get(v->run, "input");
     int32_t partition;
@@ -189,12 +189,12 @@ int cmd_restart(struct cli *cli)
 {
     struct err e;
     char id[RUN_ID_MAX];
-    const uint32_t ended = 1u << RUN_COMPLETED | 1u << RUN_FAILED | 1u << RUN_CANCELLED |
-                           1u << RUN_ROLLED_BACK;
+    const uint32_t ended =
+        1u << RUN_COMPLETED | 1u << RUN_FAILED | 1u << RUN_CANCELLED | 1u << RUN_ROLLED_BACK;
     if (cli->config->where)
-        return bulk_run(cli, &(struct bulk){ .each = restart_each,
-                                             .states = ended |
-                                                       (cli->config->cancel ? BULK_GOING : 0) });
+        return bulk_run(cli,
+                        &(struct bulk){ .each = restart_each,
+                                        .states = ended | (cli->config->cancel ? BULK_GOING : 0) });
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
     CLEANUP(definition_free_p) struct definition *def = NULL;

@@ -252,20 +252,36 @@ static const struct option list_options[] = {
 };
 
 /* Of a command that may be for many runs. */
-#define BULK_OPTIONS                                                                              \
-    { .name = "where", .type = OPTION_TEXT, AT(where), .value_name = "FILTER",                    \
-      .help = "For all runs that match, instead of one: words NAME=VALUE of workflow, version, "  \
-              "state, key and attr.NAME, and started>TIME, started<TIME, as in 'workflow=order "  \
-              "state=failed attr.region=eu'. All but workflow and state need the index." },       \
-    { .name = "limit", .short_flag = 'n', .type = OPTION_U32, AT(limit), .min = 1,                \
-      .max = 1000000, .fallback = "1000", .help = "With --where: at most so many runs." },        \
-    { .name = "dry_run", .type = OPTION_BOOL, AT(dry_run),                                        \
-      .help = "With --where: only say what would be done to which runs." },                       \
-    { .name = "yes", .short_flag = 'y', .type = OPTION_BOOL, AT(yes),                             \
-      .help = "With --where: do not ask first. (Nor does --json.)" },                             \
-    { .name = "index.url", .type = OPTION_TEXT, AT(index_url), .value_name = "URL",               \
-      .help = "With --where: find the runs in the index that tutti-indexer keeps, as "            \
-              "http://HOST:PORT. Without it the newest that Redis holds are looked at." }
+#define BULK_OPTIONS                                                                             \
+    { .name = "where",                                                                           \
+      .type = OPTION_TEXT,                                                                       \
+      AT(where),                                                                                 \
+      .value_name = "FILTER",                                                                    \
+      .help = "For all runs that match, instead of one: words NAME=VALUE of workflow, version, " \
+              "state, key and attr.NAME, and started>TIME, started<TIME, as in 'workflow=order " \
+              "state=failed attr.region=eu'. All but workflow and state need the index." },      \
+        { .name = "limit",                                                                       \
+          .short_flag = 'n',                                                                     \
+          .type = OPTION_U32,                                                                    \
+          AT(limit),                                                                             \
+          .min = 1,                                                                              \
+          .max = 1000000,                                                                        \
+          .fallback = "1000",                                                                    \
+          .help = "With --where: at most so many runs." },                                       \
+        { .name = "dry_run",                                                                     \
+          .type = OPTION_BOOL,                                                                   \
+          AT(dry_run),                                                                           \
+          .help = "With --where: only say what would be done to which runs." },                  \
+        { .name = "yes",                                                                         \
+          .short_flag = 'y',                                                                     \
+          .type = OPTION_BOOL,                                                                   \
+          AT(yes),                                                                               \
+          .help = "With --where: do not ask first. (Nor does --json.)" },                        \
+    {                                                                                            \
+        .name = "index.url", .type = OPTION_TEXT, AT(index_url), .value_name = "URL",            \
+        .help = "With --where: find the runs in the index that tutti-indexer keeps, as "         \
+                "http://HOST:PORT. Without it the newest that Redis holds are looked at."        \
+    }
 
 static const struct option cancel_options[] = {
     { .name = "reason",

@@ -66,7 +66,8 @@ struct check {
 static void expire(struct partition *part, const struct store_reply *runs)
 {
     for (size_t i = 0; i + 1 < store_count(runs); i += 2) {
-        struct bytes id = store_string(store_at(runs, i)), due = store_string(store_at(runs, i + 1));
+        struct bytes id = store_string(store_at(runs, i)),
+                     due = store_string(store_at(runs, i + 1));
         AUTO_FREE char *text = xstrndup(due.data ? due.data : "", due.len);
         if (!run_id_check(id) || !append(part, EVENT_RUN_EXPIRED, id, text)) continue;
         part->expiring++;

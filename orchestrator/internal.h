@@ -351,8 +351,8 @@ void rebuild_abandon(struct partition *part);
 /* Begins or goes on with a round of snapshots; called every tick. */
 void snapshot_tick(struct partition *part);
 void snapshot_abandon(struct partition *part);
-/* A finished run is live again by what is being committed: the round under way may have looked for it
- * where it is not any more. */
+/* A finished run is live again by what is being committed: the round under way may have looked for
+ * it where it is not any more. */
 void snapshot_note_revived(struct partition *part, const char *run_id);
 
 /* --- caution.c --- */

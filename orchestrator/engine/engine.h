@@ -127,9 +127,9 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
 /* Whether a run.retry (path empty), or a run.rerun from that step, would have the run go on; e says
  * to people why not. ERR_CONFLICT, ERR_NOT_FOUND, ERR_INVALID. */
 MUST_CHECK bool engine_may_revive(const struct run *run, struct bytes path, struct err *e);
-/* What a fork of the run begins with: {"input", "vars", "outputs": {path: value}}, where outputs has
- * all that has completed before the step `at` (empty: all that has completed). Of a loop that has
- * not nothing is taken over. A new reference. NULL: ERR_CONFLICT, ERR_NOT_FOUND. */
+/* What a fork of the run begins with: {"input", "vars", "outputs": {path: value}}, where outputs
+ * has all that has completed before the step `at` (empty: all that has completed). Of a loop that
+ * has not nothing is taken over. A new reference. NULL: ERR_CONFLICT, ERR_NOT_FOUND. */
 MUST_CHECK json_t *engine_fork(const struct run *run, struct bytes at, struct err *e);
 
 struct run *run_free(struct run *run);

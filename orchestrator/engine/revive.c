@@ -250,8 +250,8 @@ bool chain_find(const struct fold *f, struct bytes path, struct chain *ret, stru
     ret->count = 0;
     if (!d || d->scope != 0)
         return err_fail(e, d || memchr(path.data, '[', path.len) ? ERR_CONFLICT : ERR_NOT_FOUND,
-                        "%.*s is no step outside of maps and loops: name the map or loop itself", len,
-                        path.data);
+                        "%.*s is no step outside of maps and loops: name the map or loop itself",
+                        len, path.data);
     for (;;) {
         uint32_t block = d->block, parent = f->def->blocks[block].parent_step;
         if (ret->count == ARRAY_LEN(ret->steps) || !step_reached(f, d))

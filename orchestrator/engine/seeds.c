@@ -196,8 +196,8 @@ json_t *engine_fork(const struct run *run, struct bytes at, struct err *e)
     fold_release(&f);
     if (!ok) return NULL;
     json_t *now = run->vars ? json_of(run->vars, run->vars_len) : json_object();
-    json_t *fork = json_pack("{s:o, s:O, s:O}", "input", json_of(run->input, run->input_len), "vars",
-                             moved ? vars : now, "outputs", outputs);
+    json_t *fork = json_pack("{s:o, s:O, s:O}", "input", json_of(run->input, run->input_len),
+                             "vars", moved ? vars : now, "outputs", outputs);
     json_decref(now);
     return fork;
 }

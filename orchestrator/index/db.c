@@ -36,8 +36,9 @@ static const char *const texts[] = {
         "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
         "WHERE off < ?6",
     /* Others are passed by the engine as well. */
-    [SQL_REVIVE] = "UPDATE runs SET state = 'running', finished = 0, off = ?2 WHERE id = ?1 AND off "
-                   "< ?2 AND state <> 'rolled_back' AND (?3 OR state <> 'completed')",
+    [SQL_REVIVE] =
+        "UPDATE runs SET state = 'running', finished = 0, off = ?2 WHERE id = ?1 AND off "
+        "< ?2 AND state <> 'rolled_back' AND (?3 OR state <> 'completed')",
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
     [SQL_DELETE] = "DELETE FROM runs WHERE n = ?1",

@@ -427,7 +427,8 @@ Test(place, it_names_finished_runs_that_are_due)
     COMMAND(&r, "ZADD fin 100 a 200 b 300 c");
     EQ(ask(&r, script_place, "p fin / 99 1000 10"), "10 11 [] 0");
     EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a 100 b 200] 0");
-    EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a 100 b 200] 0", "no more than are wanted");
+    EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a 100 b 200] 0",
+       "no more than are wanted");
     EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "-1 -1 [] 0");
     redis_stop(&r);
 }
