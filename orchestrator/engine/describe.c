@@ -89,6 +89,7 @@ static void apply_move(struct described *d, const json_t *move, int64_t record_m
     const char *why = json_string_value(json_array_get(move, 3));
     if (why && strcmp(why, SEEDED) == 0) json_object_set_new(step, "seeded", json_true());
     if (!d->def) set_state(step, state, json_integer_value(json_array_get(move, 2)));
+    json_object_del(step, "finished_at"); /* a container may go on */
     if (!json_object_get(step, "started_at")) set_time(step, "started_at", record_ms);
     for (int s = 0; s < STEP_STATE_COUNT; s++)
         if (step_state_terminal((enum step_state)s) &&
