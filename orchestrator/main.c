@@ -57,6 +57,7 @@ static bool member_open(struct member *m, struct err *e)
         .replication = (int16_t)c->common.kafka.replication,
         .create_topics = c->common.kafka.create_topics,
         .pipeline = c->pipeline,
+        .commit_ms = c->commit_ms,
         .snapshot_ms = c->snapshot_ms,
         .load_fields_max = LOAD_FIELDS_MAX,
         .cache_bytes_max = c->cache_bytes / c->threads,
