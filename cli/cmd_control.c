@@ -299,7 +299,7 @@ bool control_vars(const struct cli *cli, size_t first, json_t **ret, struct err 
 int cmd_set(struct cli *cli)
 {
     struct err e;
-    json_t *given;
+    json_t *given = NULL;
     if (!control_vars(cli, cli->config->where ? 0 : 1, &given, &e)) return cli_fail(cli, "set", &e);
     AUTO_JSON *vars = given;
     struct told told = { .type = EVENT_RUN_SET_VARS, .value = vars };

@@ -247,7 +247,7 @@ bool chain_find(const struct fold *f, struct bytes path, struct chain *ret, stru
 {
     const struct step_def *d = definition_step(f->def, path);
     int len = (int)MIN(path.len, (size_t)100);
-    ret->count = 0;
+    *ret = (struct chain){ .count = 0 };
     if (!d || d->scope != 0)
         return err_fail(e, d || memchr(path.data, '[', path.len) ? ERR_CONFLICT : ERR_NOT_FOUND,
                         "%.*s is no step outside of maps and loops: name the map or loop itself",
