@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "scenario.h"
+#include "world.h"
 
 #define SCENARIO(name, definition, script) \
     Test(engine_revive, name)              \
@@ -392,3 +393,79 @@ SCENARIO(a_child_takes_signals,
          WORKFLOW "steps: [{name: a, type: task}, {name: w, type: wait, signal: go}]\n",
          "parent attached {}\nsignal go 1\nsignal go 2\nok a/1 -> result completed, "
          "child.finished\n")
+
+/* --- what others ask of the engine --- */
+
+Test(engine_revive, a_path_has_a_hundred_attempts_in_all_lives_together)
+{
+    AUTO_BUF struct buf script = { 0 };
+    buf_add_text(&script, "start {}\n");
+    for (int n = 1; n <= ATTEMPTS_MAX; n++) buf_addf(&script, "fail a/%d auth\nagain\n", n);
+    buf_add_text(&script, "run failed\nerror {\"type\":\"budget_exceeded\",\"step\":\"a\"}\n");
+    scenario(WORKFLOW THREE, script.data);
+}
+
+static void ok(struct world *w, const char *path, const char *output)
+{
+    world_result(w, EVENT_TASK_COMPLETED, path, 1, output, (struct usage){ 0 });
+}
+
+static void fails(struct world *w, const char *path)
+{
+    world_result(w, EVENT_TASK_FAILED, path, 1, "{\"type\":\"auth\",\"message\":\"no\"}",
+                 (struct usage){ 0 });
+}
+
+static void check_fork(const struct world *w, const char *at, const char *wanted)
+{
+    struct err e = { 0 };
+    AUTO_BUF struct buf text = { 0 };
+    AUTO_JSON *fork = engine_fork(w->run, bytes_of(at), &e),
+              *value = json_parse(bytes_of(wanted), &e);
+    cr_assert(fork && value, "%s", e.text);
+    json_write(&text, fork);
+    cr_assert(json_same(fork, value), "from %s it is %s", at ? at : "the end", text.data);
+}
+
+static void check_refused(const struct world *w, const char *path, const char *says)
+{
+    struct err e = { 0 };
+    cr_assert(!engine_may_revive(w->run, bytes_of(path), &e), "%s", path ? path : "retry");
+    cr_assert(strstr(e.text, says), "%s", e.text);
+}
+
+Test(engine_revive, a_fork_takes_over_what_had_completed_before_a_step)
+{
+    CLEANUP(definition_free_p)
+    struct definition *def = parse_definition(
+        WORKFLOW
+        "steps: [{name: s, type: set, vars: {x: 1, y: 1}}, {name: a, type: task}, {name: m, "
+        "type: map, over: [1, 2], steps: [{name: i, type: task}, {name: j, type: task}]}, "
+        "{name: t, type: set, vars: {x: 2}}, {name: p, type: parallel, branches: {l: [{name: "
+        "l1, type: task}, {name: l2, type: task}], r: [{name: r1, type: task}]}}]\n");
+    struct world w = world_new(def);
+    world_start(&w, "{\"n\":1}");
+    ok(&w, "a", "5");
+    ok(&w, "m[0]/i", "1");
+    ok(&w, "m[0]/j", "10");
+    ok(&w, "m[1]/i", "2");
+    check_fork(
+        &w, NULL,
+        "{\"input\":{\"n\":1},\"vars\":{\"x\":1,\"y\":1},\"outputs\":{\"s\":{\"x\":1,\"y\":1},"
+        "\"a\":5,\"m[0]\":10,\"m[1]/i\":2}}");
+    check_refused(&w, NULL, "it has not ended");
+    ok(&w, "m[1]/j", "20");
+    ok(&w, "l1", "7");
+    fails(&w, "l2");
+    check_fork(
+        &w, "l2",
+        "{\"input\":{\"n\":1},\"vars\":{\"x\":2,\"y\":1},\"outputs\":{\"s\":{\"x\":1,\"y\":1},"
+        "\"a\":5,\"m\":[10,20],\"t\":{\"x\":2},\"l1\":7}}");
+    check_fork(
+        &w, "m",
+        "{\"input\":{\"n\":1},\"vars\":{\"x\":1,\"y\":1},\"outputs\":{\"s\":{\"x\":1,\"y\":1},"
+        "\"a\":5}}");
+    check_refused(&w, "i", "name the map or loop");
+    check_refused(&w, "nope", "name the map or loop");
+    world_done(&w);
+}
