@@ -8,7 +8,8 @@
 
 struct orchestrator_config {
     struct common_config common;
-    char *name; /* NULL: made of host and pid */
+    char *name;      /* NULL: made of host and pid */
+    char *lifecycle; /* off runs */
     uint32_t threads, partitions, tasks_partitions, pipeline, pace_us, commit_ms, snapshot_ms;
     uint64_t cache_bytes, retention_bytes;
 };

@@ -211,9 +211,11 @@ void step_touch(struct fold *f, uint32_t index)
 
 void run_move(struct fold *f, enum run_state to, const char *why)
 {
-    ASSERT(run_moves[f->run->state][to]);
+    enum run_state from = run_state_of(f->run);
+    ASSERT(run_moves[from][to]);
     f->run->state = (uint8_t)to;
     note_move(f, (struct bytes){ .data = "" }, run_state_name(to), 0, why);
+    if (f->cx->lifecycle) effect_lifecycle(f, from, why);
 }
 
 void run_reopen(struct fold *f)
