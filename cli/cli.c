@@ -187,12 +187,13 @@ static bool check_arguments(const struct cli *cli, int *ret)
     const char *positional = c->table.positional ? c->table.positional : "";
     bool json = cli->config->json, known = !c->words || cli->arg_count == 0;
     for (size_t i = 0; !known && c->words[i]; i++) known = strcmp(cli->args[0], c->words[i]) == 0;
-    if (cli->arg_count < c->args_min)
+    size_t run = c->many && cli->config->where ? 1 : 0;
+    if (cli->arg_count < c->args_min - run)
         *ret = usage(json, "%s: an argument is missing; usage: tutti %s %s", c->name, c->name,
                      positional);
-    else if (cli->arg_count > c->args_max)
+    else if (cli->arg_count > c->args_max - run)
         *ret = usage(json, "%s: %.100s is one argument too many; usage: tutti %s %s", c->name,
-                     cli->args[c->args_max], c->name, positional);
+                     cli->args[c->args_max - run], c->name, positional);
     else if (!known)
         *ret = usage(json, "%s: %.100s is not known; usage: tutti %s %s", c->name, cli->args[0],
                      c->name, positional);

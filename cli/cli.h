@@ -39,7 +39,7 @@ struct cli_config {
     bool strict;                             /* validate */
     bool all;                                /* dlq */
     char *on_conflict;                       /* start */
-    char *from, *to;                         /* schedule */
+    char *to;                                /* schedule */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
     char *test_case; /* test */
@@ -49,8 +49,12 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
-    char *as, *role, *comment, *values, *output, *json_data;      /* answer, signal, skip */
-    bool compensate;                                              /* cancel */
+    char *as, *role, *comment, *values, *output, *json_data; /* answer, signal, skip */
+    bool compensate;                                         /* cancel */
+    char *from, *at, *outputs;                               /* rerun, schedule; fork */
+    bool cancel;                                             /* restart */
+    char *where;                                             /* of all runs that it finds */
+    bool dry_run, yes;
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */
     uint32_t seed, seeds, runs;
@@ -74,6 +78,7 @@ struct command {
     struct option_table table; /* program: "tutti NAME" */
     const char *name;
     size_t args_min, args_max; /* positional arguments */
+    bool many;                 /* the first is a run, and left out where --where says which */
     const char *const *words;  /* all that the first argument may be, NULL-ended; NULL: anything */
     int (*run)(struct cli *cli);
 };
@@ -107,6 +112,10 @@ int cmd_terminate(struct cli *cli);
 int cmd_answer(struct cli *cli);
 int cmd_signal(struct cli *cli);
 int cmd_skip(struct cli *cli);
+int cmd_retry(struct cli *cli);
+int cmd_rerun(struct cli *cli);
+int cmd_fork(struct cli *cli);
+int cmd_restart(struct cli *cli);
 int cmd_set(struct cli *cli);
 int cmd_schedule(struct cli *cli);
 int cmd_dlq(struct cli *cli);

@@ -5,7 +5,7 @@
  * has taken it. */
 #include <stdlib.h>
 
-#include "cli/runs.h"
+#include "cli/control.h"
 #include "common/base/limits.h"
 
 #define TAKEN_WAIT_MS 10000
@@ -33,13 +33,7 @@ static bool read_json(const char *option, const char *text, json_t **ret, struct
     return *ret || err_prefix(e, "%s", option);
 }
 
-struct told {
-    enum event_type type;
-    struct bytes path, signal;
-    const json_t *value; /* NULL: null */
-};
-
-static bool tell(struct client *c, const struct view *v, const struct told *t, struct err *e)
+bool control_tell(struct client *c, const char *run_id, const struct told *t, struct err *e)
 {
     int32_t partitions;
     struct bytes header[HEADER_COUNT] = { [HEADER_PATH] = t->path, [HEADER_SIGNAL] = t->signal };
@@ -47,7 +41,18 @@ static bool tell(struct client *c, const struct view *v, const struct told *t, s
     json_write(&value, t->value ? t->value : json_null());
     return cli_actor(c->cli, &header[HEADER_ACTOR], e) &&
            client_partitions(c, "events", &partitions, e) &&
-           client_append(c, t->type, v->id, partitions, header, buf_bytes(&value), e);
+           client_append(c, t->type, run_id, partitions, header, buf_bytes(&value), e);
+}
+
+bool control_reason(const struct cli *cli, json_t **ret, struct err *e)
+{
+    const char *reason = cli->config->reason;
+    *ret = NULL;
+    if (!reason) return true;
+    if (strlen(reason) > 4 * KIB || !utf8_check(reason, strlen(reason)))
+        return err_fail(e, ERR_INVALID, "--reason: wants at most 4 KiB of UTF-8");
+    *ret = json_pack("{s:s}", "reason", reason);
+    return *ret || err_fail(e, ERR_INTERNAL, "--reason");
 }
 
 /* Opens the run that the first argument names; one that has ended takes nothing. */
@@ -88,9 +93,9 @@ static bool look(void *user)
     return w->failed || w->taken(w->view, w->user);
 }
 
-static bool wait_taken(struct client *c, struct view *v,
-                       bool (*taken)(const struct view *v, const void *user), const void *user,
-                       struct err *e)
+bool control_wait(struct client *c, struct view *v,
+                  bool (*taken)(const struct view *v, const void *user), const void *user,
+                  struct err *e)
 {
     uint64_t end = loop_now_ms(c->loop) + TAKEN_WAIT_MS;
     struct waiting w = { .client = c, .view = v, .taken = taken, .user = user };
@@ -102,7 +107,7 @@ static bool wait_taken(struct client *c, struct view *v,
                     v->id);
 }
 
-static int report(struct cli *cli, const struct view *v, const char *what)
+int control_report(struct cli *cli, const struct view *v, const char *what)
 {
     if (cli->config->json) return cli_print_json(cli, v->run) ? EXIT_OK : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };
@@ -123,33 +128,39 @@ static bool is_no_more_paused(const struct view *v, const void *user)
     return strcmp(runs_status(v->run), run_state_name(RUN_PAUSED)) != 0;
 }
 
-static int control(struct cli *cli, enum event_type type, const char *status, const char *what)
+/* status: what a run that has taken it is; NULL: paused no more. */
+static int control(struct cli *cli, enum event_type type, uint32_t states, const char *status,
+                   const char *what)
 {
     struct err e;
+    json_t *reason;
+    if (!control_reason(cli, &reason, &e)) return cli_fail(cli, cli->command->name, &e);
+    AUTO_JSON *value = reason;
+    struct told told = { .type = type, .value = value };
+    if (cli->config->where) return bulk_run(cli, &(struct bulk){ .told = told, .states = states });
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
-    AUTO_JSON *value =
-        cli->config->reason ? json_pack("{s:s}", "reason", cli->config->reason) : NULL;
-    struct told told = { .type = type, .value = value };
-    if (!open_live(&client, cli, &view, &e) || !tell(&client, &view, &told, &e) ||
-        !wait_taken(&client, &view, status ? has_status : is_no_more_paused, status, &e))
+    if (!open_live(&client, cli, &view, &e) || !control_tell(&client, view.id, &told, &e) ||
+        !control_wait(&client, &view, status ? has_status : is_no_more_paused, status, &e))
         return cli_fail(cli, cli->command->name, &e);
-    return report(cli, &view, what);
+    return control_report(cli, &view, what);
 }
 
 int cmd_pause(struct cli *cli)
 {
-    return control(cli, EVENT_RUN_PAUSE, run_state_name(RUN_PAUSED), "nothing new begins");
+    return control(cli, EVENT_RUN_PAUSE, BULK_GOING & ~(1u << RUN_PAUSED),
+                   run_state_name(RUN_PAUSED), "nothing new begins");
 }
 
 int cmd_resume(struct cli *cli)
 {
-    return control(cli, EVENT_RUN_RESUME, NULL, "it goes on");
+    return control(cli, EVENT_RUN_RESUME, 1u << RUN_PAUSED, NULL, "it goes on");
 }
 
 int cmd_terminate(struct cli *cli)
 {
-    return control(cli, EVENT_RUN_TERMINATE, run_state_name(RUN_CANCELLED), "it was ended");
+    return control(cli, EVENT_RUN_TERMINATE, BULK_GOING, run_state_name(RUN_CANCELLED),
+                   "it was ended");
 }
 
 /* --- answer --- */
@@ -226,10 +237,10 @@ static int give_answer(struct cli *cli, const json_t *answer)
     CLEANUP(view_done) struct view view = { 0 };
     struct told told = { .type = EVENT_APPROVAL, .path = bytes_of(cli->args[1]), .value = answer };
     if (!open_live(&client, cli, &view, &e) || !asks(&view, cli->args[1], &e) ||
-        !tell(&client, &view, &told, &e))
+        !control_tell(&client, view.id, &told, &e))
         return cli_fail(cli, "answer", &e);
-    if (wait_taken(&client, &view, is_answered, cli, &e))
-        return report(cli, &view, "the answer was taken");
+    if (control_wait(&client, &view, is_answered, cli, &e))
+        return control_report(cli, &view, "the answer was taken");
     err_fail(&e, ERR_CONFLICT,
              "run %s has not taken the answer: the step asks others (--as and --role say who you "
              "are), or has asked you before",
@@ -259,11 +270,19 @@ int cmd_answer(struct cli *cli)
 static int tell_only(struct cli *cli, struct told *told, const char *what)
 {
     struct err e;
+    if (cli->config->where)
+        return bulk_run(cli, &(struct bulk){ .told = *told, .states = BULK_GOING });
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
-    if (!open_live(&client, cli, &view, &e) || !tell(&client, &view, told, &e))
+    if (!open_live(&client, cli, &view, &e) || !control_tell(&client, view.id, told, &e))
         return cli_fail(cli, cli->command->name, &e);
-    return report(cli, &view, what);
+    return control_report(cli, &view, what);
+}
+
+/* What stands behind the run; with --where no run is named. */
+static const char *argument(const struct cli *cli)
+{
+    return cli->args[cli->config->where ? 0 : 1];
 }
 
 int cmd_signal(struct cli *cli)
@@ -273,7 +292,9 @@ int cmd_signal(struct cli *cli)
     if (!read_json("--json-data", cli->config->json_data, &value, &e))
         return cli_fail(cli, "signal", &e);
     AUTO_JSON *payload = value;
-    struct told told = { .type = EVENT_SIGNAL, .signal = bytes_of(cli->args[1]), .value = payload };
+    struct told told = { .type = EVENT_SIGNAL,
+                         .signal = bytes_of(argument(cli)),
+                         .value = payload };
     return tell_only(cli, &told, "the signal is in its log");
 }
 
@@ -283,26 +304,34 @@ int cmd_skip(struct cli *cli)
     json_t *value;
     if (!read_json("--output", cli->config->output, &value, &e)) return cli_fail(cli, "skip", &e);
     AUTO_JSON *output = value;
-    struct told told = { .type = EVENT_STEP_SKIP, .path = bytes_of(cli->args[1]), .value = output };
+    struct told told = { .type = EVENT_STEP_SKIP,
+                         .path = bytes_of(argument(cli)),
+                         .value = output };
     return tell_only(cli, &told, "it is told to skip the step");
+}
+
+bool control_vars(const struct cli *cli, size_t first, json_t **ret, struct err *e)
+{
+    AUTO_JSON *vars = json_object();
+    for (size_t i = first; i < cli->arg_count; i++) {
+        const char *text = strchr(cli->args[i], '=');
+        AUTO_FREE char *name =
+            xstrndup(cli->args[i], text ? (size_t)(text - cli->args[i]) : strlen(cli->args[i]));
+        if (!text) return err_fail(e, ERR_INVALID, "'%.60s' is not NAME=JSON", cli->args[i]);
+        json_t *value = json_parse(bytes_of(text + 1), e);
+        if (!value) return err_prefix(e, "%.60s", name);
+        json_object_set_new(vars, name, value);
+    }
+    *ret = TAKE(vars);
+    return true;
 }
 
 int cmd_set(struct cli *cli)
 {
-    struct err e = { 0 };
-    AUTO_JSON *vars = json_object();
-    for (size_t i = 1; i < cli->arg_count; i++) {
-        const char *text = strchr(cli->args[i], '=');
-        AUTO_FREE char *name =
-            xstrndup(cli->args[i], text ? (size_t)(text - cli->args[i]) : strlen(cli->args[i]));
-        json_t *value = text ? json_parse(bytes_of(text + 1), &e) : NULL;
-        if (!value) {
-            if (!text) err_fail(&e, ERR_INVALID, "'%.60s' is not NAME=JSON", cli->args[i]);
-            err_prefix(&e, "%.60s", name);
-            return cli_fail(cli, "set", &e);
-        }
-        json_object_set_new(vars, name, value);
-    }
+    struct err e;
+    json_t *given = NULL;
+    if (!control_vars(cli, cli->config->where ? 0 : 1, &given, &e)) return cli_fail(cli, "set", &e);
+    AUTO_JSON *vars = given;
     struct told told = { .type = EVENT_RUN_SET_VARS, .value = vars };
     return tell_only(cli, &told, "it is told to set the variables");
 }

@@ -7,7 +7,7 @@
 #include "cli/child.h"
 #include "cli/cli.h"
 
-#define COMMANDS_MAX 32
+#define COMMANDS_MAX 64
 
 static const char *const servers[] = { "tutti-orchestrator", "tutti-worker", "tutti-indexer" };
 

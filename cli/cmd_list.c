@@ -184,30 +184,29 @@ static int print_list(const struct cli *cli, const json_t *report)
     return cli_print(&text) ? EXIT_OK : EXIT_FAILED;
 }
 
-static int list_stored(struct cli *cli)
+bool list_runs(struct cli *cli, json_t **ret, struct err *e)
 {
-    struct err e;
     int32_t partitions;
     CLEANUP(client_close) struct client client;
     CLEANUP(listing_done) struct listing listing = { .client = &client };
-    if (!client_open(&client, cli, NULL, &e) ||
-        !client_stored_partitions(&client, &partitions, &e) ||
-        !read_ids(&listing, partitions, &e) || !read_heads(&listing, &e))
-        return cli_fail(cli, "list", &e);
+    if (!client_open(&client, cli, NULL, e) || !client_stored_partitions(&client, &partitions, e) ||
+        !read_ids(&listing, partitions, e) || !read_heads(&listing, e))
+        return false;
     keep_matching(&listing, cli->config);
     AUTO_JSON *runs = json_array();
     for (size_t i = 0; i < listing.count; i++) json_array_append(runs, listing.list[i].run);
-    AUTO_JSON *report = json_pack("{s:O}", "runs", runs);
-    return print_list(cli, report);
+    *ret = json_pack("{s:O}", "runs", runs);
+    return true;
 }
 
 int cmd_list(struct cli *cli)
 {
     struct err e;
     json_t *found;
-    if (!cli->config->index_url)
-        return search_needed(cli->config, &e) ? cli_fail(cli, "list", &e) : list_stored(cli);
-    if (!search_runs(cli, &found, &e)) return cli_fail(cli, "list", &e);
+    bool stored = !cli->config->index_url;
+    if ((stored && search_needed(cli->config, &e)) ||
+        !(stored ? list_runs(cli, &found, &e) : search_runs(cli, &found, &e)))
+        return cli_fail(cli, "list", &e);
     AUTO_JSON *report = found;
     const char *next = json_text(report, "next");
     int code = print_list(cli, report);

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "cli/runs.h"
+#include "cli/control.h"
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 
@@ -129,26 +129,16 @@ int cmd_watch(struct cli *cli)
 
 /* --- cancel --- */
 
-static bool append_cancel(struct client *c, const struct view *v, struct err *e)
-{
-    int32_t partitions;
-    if (!client_partitions(c, "events", &partitions, e)) return false;
-    const char *reason = c->cli->config->reason, *user = getenv("USER");
-    struct bytes header[HEADER_COUNT] = { 0 };
-    if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
-        header[HEADER_ACTOR] = bytes_of(user);
-    AUTO_BUF struct buf value = { 0 };
-    if (reason && (strlen(reason) > 4 * KIB || !utf8_check(reason, strlen(reason))))
-        return err_fail(e, ERR_INVALID, "--reason: wants at most 4 KiB of UTF-8");
-    AUTO_JSON *said =
-        json_pack("{s:s*, s:b}", "reason", reason, "compensate", (int)c->cli->config->compensate);
-    json_write(&value, said);
-    return client_append(c, EVENT_RUN_CANCEL, v->id, partitions, header, buf_bytes(&value), e);
-}
-
 int cmd_cancel(struct cli *cli)
 {
     struct err e;
+    json_t *reason;
+    if (!control_reason(cli, &reason, &e)) return cli_fail(cli, "cancel", &e);
+    AUTO_JSON *value = reason ? reason : json_object();
+    json_object_set_new(value, "compensate", json_boolean(cli->config->compensate));
+    struct told told = { .type = EVENT_RUN_CANCEL, .value = value };
+    if (cli->config->where)
+        return bulk_run(cli, &(struct bulk){ .told = told, .states = BULK_GOING });
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
     if (!client_open(&client, cli, NULL, &e) || !open_run(&client, &view, &e))
@@ -158,7 +148,7 @@ int cmd_cancel(struct cli *cli)
                  runs_status(view.run));
         return cli_fail(cli, "cancel", &e);
     }
-    if (!append_cancel(&client, &view, &e) ||
+    if (!control_tell(&client, view.id, &told, &e) ||
         !runs_watch(&client, &view, WATCH_QUIET, CANCEL_WAIT_MS, &e))
         return cli_fail(cli, "cancel", &e);
     if (strcmp(runs_status(view.run), run_state_name(RUN_CANCELLED)) != 0) {

@@ -263,6 +263,38 @@ static const struct option list_options[] = {
     SERVER_OPTIONS,
 };
 
+/* Of a command that may be for many runs. */
+#define BULK_OPTIONS                                                                             \
+    { .name = "where",                                                                           \
+      .type = OPTION_TEXT,                                                                       \
+      AT(where),                                                                                 \
+      .value_name = "FILTER",                                                                    \
+      .help = "For all runs that match, instead of one: words NAME=VALUE of workflow, version, " \
+              "state, key and attr.NAME, and started>TIME, started<TIME, as in 'workflow=order " \
+              "state=failed attr.region=eu'. All but workflow and state need the index." },      \
+        { .name = "limit",                                                                       \
+          .short_flag = 'n',                                                                     \
+          .type = OPTION_U32,                                                                    \
+          AT(limit),                                                                             \
+          .min = 1,                                                                              \
+          .max = 1000000,                                                                        \
+          .fallback = "1000",                                                                    \
+          .help = "With --where: at most so many runs." },                                       \
+        { .name = "dry_run",                                                                     \
+          .type = OPTION_BOOL,                                                                   \
+          AT(dry_run),                                                                           \
+          .help = "With --where: only say what would be done to which runs." },                  \
+        { .name = "yes",                                                                         \
+          .short_flag = 'y',                                                                     \
+          .type = OPTION_BOOL,                                                                   \
+          AT(yes),                                                                               \
+          .help = "With --where: do not ask first. (Nor does --json.)" },                        \
+    {                                                                                            \
+        .name = "index.url", .type = OPTION_TEXT, AT(index_url), .value_name = "URL",            \
+        .help = "With --where: find the runs in the index that tutti-indexer keeps, as "         \
+                "http://HOST:PORT. Without it the newest that Redis holds are looked at."        \
+    }
+
 static const struct option cancel_options[] = {
     { .name = "reason",
       .type = OPTION_TEXT,
@@ -273,6 +305,7 @@ static const struct option cancel_options[] = {
       .type = OPTION_BOOL,
       AT(compensate),
       .help = "Undo first what was completed and can be undone." },
+    BULK_OPTIONS,
     SERVER_OPTIONS,
 };
 
@@ -290,6 +323,7 @@ static const struct option control_options[] = {
       .value_name = "TEXT",
       .help = "Why; is kept in the log." },
     AS_OPTION,
+    BULK_OPTIONS,
     SERVER_OPTIONS,
 };
 
@@ -330,6 +364,7 @@ static const struct option signal_options[] = {
       .value_name = "JSON",
       .help = "The payload. Default: null." },
     AS_OPTION,
+    BULK_OPTIONS,
     SERVER_OPTIONS,
 };
 
@@ -341,10 +376,55 @@ static const struct option skip_options[] = {
       .value_name = "JSON",
       .help = "The step's output; it then counts as completed. Default: none, and it is skipped." },
     AS_OPTION,
+    BULK_OPTIONS,
     SERVER_OPTIONS,
 };
 
-static const struct option set_options[] = { AS_OPTION, SERVER_OPTIONS };
+static const struct option set_options[] = { AS_OPTION, BULK_OPTIONS, SERVER_OPTIONS };
+static const struct option retry_options[] = { AS_OPTION, BULK_OPTIONS, SERVER_OPTIONS };
+
+static const struct option rerun_options[] = {
+    { .name = "from",
+      .short_flag = 'f',
+      .type = OPTION_TEXT,
+      AT(from),
+      .value_name = "STEP",
+      .help = "The step to begin with; it stands in no map, loop or handler." },
+    AS_OPTION,
+    BULK_OPTIONS,
+    SERVER_OPTIONS,
+};
+
+static const struct option fork_options[] = {
+    { .name = "at",
+      .type = OPTION_TEXT,
+      AT(at),
+      .value_name = "STEP",
+      .help = "Take over what had completed before this step. Default: all that has." },
+    { .name = "outputs",
+      .short_flag = 'o',
+      .type = OPTION_TEXT,
+      AT(outputs),
+      .value_name = "JSON",
+      .help = "An object {\"STEP\": OUTPUT}: outputs that stand instead of those of the run." },
+    INPUT_OPTIONS,
+    SERVER_OPTIONS,
+};
+
+static const struct option restart_options[] = {
+    { .name = "of_version",
+      .type = OPTION_TEXT,
+      AT(of_version),
+      .value_name = "VERSION",
+      .help = "The version to run. Default: the one that was deployed last." },
+    { .name = "cancel",
+      .type = OPTION_BOOL,
+      AT(cancel),
+      .help = "Cancel a run first that has not ended." },
+    AS_OPTION,
+    BULK_OPTIONS,
+    SERVER_OPTIONS,
+};
 
 static const struct option dlq_options[] = {
     { .name = "all",
@@ -525,29 +605,49 @@ static const struct command all[] = {
             "with --json an object per transition and at last the whole run."),
       .args_min = 1, .args_max = 1, .run = cmd_watch },
     { TABLE("list", NULL, list_options, "List runs, the newest first", NULL), .run = cmd_list },
-    { TABLE("cancel", "RUN", cancel_options, "Cancel a run",
+    { TABLE("cancel", "RUN|--where FILTER", cancel_options, "Cancel a run",
             "Waits up to 10 seconds for the run to be cancelled. A run that has ended already is "
             "refused (exit code 1)."),
-      .args_min = 1, .args_max = 1, .run = cmd_cancel },
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_cancel },
     { TABLE("answer", "RUN STEP approve|reject|retry", answer_options, "Answer a step that asks people",
             "For a step of type human_approval, and for one that failed and was escalated. "
             "`tutti status RUN` shows which steps ask, whom, and what."),
       .args_min = 3, .args_max = 3, .run = cmd_answer },
-    { TABLE("signal", "RUN NAME", signal_options, "Send a signal to a run",
+    { TABLE("signal", "RUN|--where FILTER NAME", signal_options, "Send a signal to a run",
             "A step of type wait takes it; one that comes before its wait is kept."),
-      .args_min = 2, .args_max = 2, .run = cmd_signal },
-    { TABLE("pause", "RUN", control_options, "Let a run begin nothing new",
+      .args_min = 2, .args_max = 2, .many = true, .run = cmd_signal },
+    { TABLE("pause", "RUN|--where FILTER", control_options, "Let a run begin nothing new",
             "What is out is finished, and its results are taken."),
-      .args_min = 1, .args_max = 1, .run = cmd_pause },
-    { TABLE("resume", "RUN", control_options, "Let a paused run go on", NULL),
-      .args_min = 1, .args_max = 1, .run = cmd_resume },
-    { TABLE("skip", "RUN STEP", skip_options, "Let a run pass a step", NULL),
-      .args_min = 2, .args_max = 2, .run = cmd_skip },
-    { TABLE("set", "RUN NAME=JSON...", set_options, "Set variables of a run", NULL),
-      .args_min = 2, .args_max = 64, .run = cmd_set },
-    { TABLE("terminate", "RUN", control_options, "End a run at once",
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_pause },
+    { TABLE("resume", "RUN|--where FILTER", control_options, "Let a paused run go on", NULL),
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_resume },
+    { TABLE("skip", "RUN|--where FILTER STEP", skip_options, "Let a run pass a step", NULL),
+      .args_min = 2, .args_max = 2, .many = true, .run = cmd_skip },
+    { TABLE("set", "RUN|--where FILTER NAME=JSON...", set_options, "Set variables of a run", NULL),
+      .args_min = 2, .args_max = 64, .many = true, .run = cmd_set },
+    { TABLE("terminate", "RUN|--where FILTER", control_options, "End a run at once",
             "Nothing is compensated and no handler runs; cancel --compensate does that."),
-      .args_min = 1, .args_max = 1, .run = cmd_terminate },
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_terminate },
+    { TABLE("retry", "RUN|--where FILTER", retry_options, "Let a run that failed go on",
+            "What failed, or was cut off, is begun again, with as many attempts and as much time as at "
+            "first; what has completed is kept. Also for a run that was cancelled. One that was rolled "
+            "back is refused, as is one that goes on or has completed (exit code 1)."),
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_retry },
+    { TABLE("rerun", "RUN|--where FILTER", rerun_options, "Do a run again from a step on",
+            "Of a run that has ended: the step, and all that came after it (in a graph: what needs it), "
+            "is done again; what it did before is kept, variables too. A step that the run never came to "
+            "is refused (exit code 1).\n\ntutti rerun RUN --from STEP"),
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_rerun },
+    { TABLE("fork", "RUN [NAME=JSON...]", fork_options, "Start a run that takes over what another did",
+            "A new run of the same definition, in which the steps that completed before --at complete at "
+            "once, with the outputs that they had. NAME=JSON sets variables, --input another input. The "
+            "run that it is made of may go on; nothing changes in it. Prints the id of the new run."),
+      .args_min = 1, .args_max = 64, .run = cmd_fork },
+    { TABLE("restart", "RUN|--where FILTER", restart_options, "Start a run again from the beginning",
+            "A new run of the latest version with the same input, and without a start key, which the old "
+            "run keeps. Prints the id of the new run. A run that goes on is refused (exit code 1) unless "
+            "--cancel ends it."),
+      .args_min = 1, .args_max = 1, .many = true, .run = cmd_restart },
     { TABLE("schedule", "list|pause|resume|trigger|backfill [NAME]", schedule_options,
             "Look at schedules, stop them, or start their runs by hand",
             "A schedule is named WORKFLOW/NAME, as list shows it; WORKFLOW is enough where there is only "

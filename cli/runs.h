@@ -75,6 +75,11 @@ MUST_CHECK bool runs_wait_folded(struct client *c, int32_t partition, uint32_t w
  * starts: appends their ids to the list. id: one of them, or any that has the key. */
 MUST_CHECK bool runs_line(struct client *c, const char *id, int32_t partition, json_t *ret,
                           struct err *e);
+/* Starts a fork of another run: fork is {"input", "vars", "outputs"}, as engine_fork makes it. The
+ * same checks and errors. */
+MUST_CHECK bool runs_fork(struct client *c, const struct definition *def, const json_t *fork,
+                          const char *origin, char ret_id[RUN_ID_MAX], int32_t *ret_partition,
+                          struct err *e);
 /* The input that the flags of start and dev ask for. */
 MUST_CHECK bool runs_input(const struct cli *cli, struct buf *ret, struct err *e);
 

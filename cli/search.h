@@ -12,4 +12,7 @@ bool search_needed(const struct cli_config *c, struct err *e);
  * cursor or null}; a new reference. ERR_INVALID: a filter; ERR_UNAVAILABLE: no answer. */
 MUST_CHECK bool search_runs(struct cli *cli, json_t **ret, struct err *e);
 
+/* Runs from Redis, of which a bounded number is looked at: {"runs": [...]}; a new reference. */
+MUST_CHECK bool list_runs(struct cli *cli, json_t **ret, struct err *e);
+
 #endif

@@ -81,6 +81,39 @@ static void make_traceparent(char ret[56])
     memcpy(ret + 52, "-01", 4);
 }
 
+/* What else a start may say; each may be NULL. */
+struct start_words {
+    const char *key, *policy, *origin; /* origin: of a fork */
+};
+
+static bool append_start(struct client *c, const struct definition *def, struct bytes value,
+                         const struct start_words *words, char ret_id[RUN_ID_MAX],
+                         int32_t *ret_partition, struct err *e)
+{
+    int32_t partitions;
+    if (!client_partitions(c, "events", &partitions, e)) return false;
+
+    char id[RUN_ID_MAX], traceparent[56];
+    unsigned char random[6];
+    random_bytes(random, sizeof(random));
+    run_id_random(id, clock_wall_ms(), random);
+    if (words->key) run_id_route_by_key(id, bytes_of(def->name), bytes_of(words->key));
+    make_traceparent(traceparent);
+    const char *user = getenv("USER");
+    struct bytes header[HEADER_COUNT] = {
+        [HEADER_DEFINITION] = bytes_of(def->sha256),    [HEADER_WORKFLOW] = bytes_of(def->name),
+        [HEADER_VERSION] = bytes_of(def->version),      [HEADER_KEY] = bytes_of(words->key),
+        [HEADER_TRACEPARENT] = bytes_of(traceparent),   [HEADER_POLICY] = bytes_of(words->policy),
+        [HEADER_FORKED_FROM] = bytes_of(words->origin),
+    };
+    if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
+        header[HEADER_ACTOR] = bytes_of(user);
+    if (!client_append(c, EVENT_RUN_START, id, partitions, header, value, e)) return false;
+    memcpy(ret_id, id, sizeof(id));
+    *ret_partition = partition_of(run_id_route(bytes_of(id)), partitions);
+    return true;
+}
+
 bool runs_start(struct client *c, const struct definition *def, struct bytes input, const char *key,
                 const char *policy, char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
 {
@@ -91,25 +124,23 @@ bool runs_start(struct client *c, const struct definition *def, struct bytes inp
     if (policy && !key)
         return err_fail(e, ERR_INVALID,
                         "--on-conflict is about runs with the same key: it needs --key");
-    int32_t partitions;
-    if (!client_partitions(c, "events", &partitions, e)) return false;
+    const struct start_words words = { .key = key, .policy = policy };
+    return append_start(c, def, input, &words, ret_id, ret_partition, e);
+}
 
-    char id[RUN_ID_MAX], traceparent[56];
-    unsigned char random[6];
-    random_bytes(random, sizeof(random));
-    run_id_random(id, clock_wall_ms(), random);
-    if (key) run_id_route_by_key(id, bytes_of(def->name), bytes_of(key));
-    make_traceparent(traceparent);
-    const char *user = getenv("USER");
-    struct bytes header[HEADER_COUNT] = {
-        [HEADER_DEFINITION] = bytes_of(def->sha256),  [HEADER_WORKFLOW] = bytes_of(def->name),
-        [HEADER_VERSION] = bytes_of(def->version),    [HEADER_KEY] = bytes_of(key),
-        [HEADER_TRACEPARENT] = bytes_of(traceparent), [HEADER_POLICY] = bytes_of(policy),
-    };
-    if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
-        header[HEADER_ACTOR] = bytes_of(user);
-    if (!client_append(c, EVENT_RUN_START, id, partitions, header, input, e)) return false;
-    memcpy(ret_id, id, sizeof(id));
-    *ret_partition = partition_of(run_id_route(bytes_of(id)), partitions);
-    return true;
+bool runs_fork(struct client *c, const struct definition *def, const json_t *fork,
+               const char *origin, char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
+{
+    AUTO_BUF struct buf input = { 0 }, value = { 0 };
+    json_write(&input, json_object_get(fork, "input"));
+    json_write(&value, fork);
+    if (!check_input(def, buf_bytes(&input), e)) return false;
+    if (value.len > PAYLOAD_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT,
+                        "the input, variables and outputs that the fork takes over have %zu bytes "
+                        "together, more than the limit of %d bytes for a payload: fork from an "
+                        "earlier step (--at)",
+                        value.len, PAYLOAD_BYTES_MAX);
+    const struct start_words words = { .origin = origin };
+    return append_start(c, def, buf_bytes(&value), &words, ret_id, ret_partition, e);
 }

@@ -152,6 +152,12 @@ static void seal_timers(struct batch *b, struct entry *entry)
     struct partition *part = b->part;
     struct due *due = timers_find(&part->timers, entry->id);
     bool live = entry->run && !run_state_terminal(run_state_of(entry->run));
+    if (live && entry->stored_bytes) { /* it had ended, and was revived */
+        args_add(&b->fin_dels, bytes_of(entry->id));
+        b->fin_bytes -= entry->stored_bytes;
+        entry->stored_bytes = 0;
+        snapshot_note_revived(part, entry->id);
+    }
     if (live) {
         int64_t due_ms = run_due_ms(entry->run);
         bool earlier = !due || !due->stored || due_ms < due->stored_ms || entry->retime;
@@ -168,9 +174,10 @@ static void seal_timers(struct batch *b, struct entry *entry)
     if (entry->deleted) {
         args_add(&b->fin_dels, bytes_of(entry->id));
         b->fin_bytes -= entry->stored_bytes;
-    } else if (entry->run && entry->stored_bytes == 0) {
-        entry->stored_bytes = (int64_t)run_memory(entry->run);
-        b->fin_bytes += entry->stored_bytes;
+    } else if (entry->run) { /* once more, too, if it was revived and has ended within the batch */
+        int64_t bytes = (int64_t)run_memory(entry->run);
+        b->fin_bytes += bytes - entry->stored_bytes;
+        entry->stored_bytes = bytes;
         args_add_int(&b->fin_adds, run_due_ms(entry->run));
         args_add(&b->fin_adds, bytes_of(entry->id));
     }
@@ -182,12 +189,15 @@ static void seal_run(struct batch *b, struct entry *entry)
     struct args *keys = &b->run_keys, *values = &b->run_values;
     struct shard *shard = b->part->shard;
     bool changed = entry->deleted || (entry->run && run_changed(entry->run));
-    if (changed || entry->retime) seal_timers(b, entry);
-    if (!changed) return;
+    if (!changed) {
+        if (entry->retime) seal_timers(b, entry);
+        return;
+    }
     AUTO_BUF struct buf key = { 0 };
     key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
     args_add(keys, buf_bytes(&key));
     if (entry->deleted) {
+        seal_timers(b, entry);
         args_add_int(values, -1);
         args_add_int(values, 0);
         return;
@@ -195,6 +205,7 @@ static void seal_run(struct batch *b, struct entry *entry)
     struct fields *fields = &shard->fields;
     fields_reset(fields);
     run_changes(entry->run, fields);
+    seal_timers(b, entry); /* now it has the size that it will have when it is read again */
     size_t deletions = 0;
     for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
     args_add_int(values, (int64_t)(fields->count - deletions));

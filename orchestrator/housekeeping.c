@@ -61,11 +61,15 @@ struct check {
     int64_t expected_off;
 };
 
+/* The event names the end that it is about, by when that was due: a run that is revived meanwhile
+ * and ends again stays for as long as any other. */
 static void expire(struct partition *part, const struct store_reply *runs)
 {
-    for (size_t i = 0; i < store_count(runs); i++) {
-        struct bytes id = store_string(store_at(runs, i));
-        if (!run_id_check(id) || !append(part, EVENT_RUN_EXPIRED, id, NULL)) continue;
+    for (size_t i = 0; i + 1 < store_count(runs); i += 2) {
+        struct bytes id = store_string(store_at(runs, i)),
+                     due = store_string(store_at(runs, i + 1));
+        AUTO_FREE char *text = xstrndup(due.data ? due.data : "", due.len);
+        if (!run_id_check(id) || !append(part, EVENT_RUN_EXPIRED, id, text)) continue;
         part->expiring++;
         part->expiring_ms = loop_now_ms(part->shard->loop);
     }

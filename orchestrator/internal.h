@@ -438,6 +438,9 @@ void snapshot_tick(struct partition *part);
 /* The event at that offset frees the start key of the run. */
 void snapshot_note_freed(struct partition *part, const char *run_id, int64_t offset);
 void snapshot_abandon(struct partition *part);
+/* A finished run is live again by what is being committed: the round under way may have looked for
+ * it where it is not any more. */
+void snapshot_note_revived(struct partition *part, const char *run_id);
 
 /* --- caution.c --- */
 

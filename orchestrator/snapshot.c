@@ -7,11 +7,12 @@
  *
  * The order is what makes it safe. First the runs are listed that are gone but still have a
  * snapshot; then the floor is where the state stands, and the ledger is taken as it is there; then
- * all runs are looked at, live ones before finished ones, so that none slips through while it ends;
- * then the floor record is written, with a manifest of the older snapshots that still count; and
- * only then the snapshots of the gone are taken out. A snapshot below the floor that the manifest
- * does not name counts for nothing, so what a zombie or a rewound Redis leaves behind in the topic
- * can never bring a run back. */
+ * all runs are looked at, live ones before finished ones, so that none slips through while it ends,
+ * and at last those that were revived meanwhile, for they have gone the other way; then the floor
+ * record is written, with a manifest of the older snapshots that still count; and only then the
+ * snapshots of the gone are taken out. A snapshot below the floor that the manifest does not name
+ * counts for nothing, so what a zombie or a rewound Redis leaves behind in the topic can never
+ * bring a run back. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +24,15 @@
 #define FORGET_MAX  500
 #define TROUBLE_MS  (5 * SECOND_MS)
 
-enum phase { PHASE_GONE, PHASE_LEDGER, PHASE_LIVE, PHASE_FINISHED, PHASE_FLOOR, PHASE_SWEEP };
+enum phase {
+    PHASE_GONE,
+    PHASE_LEDGER,
+    PHASE_LIVE,
+    PHASE_FINISHED,
+    PHASE_REVIVED,
+    PHASE_FLOOR,
+    PHASE_SWEEP
+};
 
 struct dirty { /* a run that is to be written */
     char id[RUN_ID_MAX];
@@ -46,6 +55,8 @@ struct round {
                                  "=<name> <value>\n"; and start keys, as "~<run>\n" */
     struct args gone;         /* run, entry */
     size_t swept;
+    struct args revived; /* runs */
+    size_t revived_seen;
     struct snapshot_entry old_floor; /* chunks 0: none */
     struct dirty *page;
     size_t page_count, page_cap, next, slice; /* page[next] .. are under way, `slice` of them */
@@ -58,6 +69,7 @@ static void round_free(struct round *r)
 {
     buf_done(&r->manifest);
     args_done(&r->gone);
+    args_done(&r->revived);
     free(r->page);
     free(r);
 }
@@ -306,6 +318,10 @@ static void on_survey(void *user, enum store_status status, const struct store_r
     }
     snprintf(r->cursor, sizeof r->cursor, "%.*s", (int)cursor.len, cursor.data);
     if (r->phase != PHASE_GONE) pace(r, size);
+    if (r->phase == PHASE_REVIVED) { /* the next of them, then the floor: see step */
+        step(r);
+        return;
+    }
     if (strcmp(r->cursor, "0") == 0) {
         if (r->phase == PHASE_GONE) { /* it changes with the owner only */
             struct bytes gen = store_string(store_at(reply, 2));
@@ -349,6 +365,30 @@ static void read_ledger(struct round *r)
     args_add_int(&args, 1);
     args_add_int(&args, 0);
     ask(r, SCRIPT_LOAD, 2, &args, on_ledger);
+}
+
+void snapshot_note_revived(struct partition *part, const char *run_id)
+{
+    struct round *r = part->round;
+    if (r && r->phase <= PHASE_FINISHED) args_add(&r->revived, bytes_of(run_id));
+}
+
+/* The next of those that were revived since the round began. */
+static void survey_revived(struct round *r)
+{
+    struct args args = { 0 };
+    args_add_key(&args, r->part, key_partition);
+    args_add_key(&args, r->part, key_snapshots);
+    args_add_key(&args, r->part, key_timers);
+    AUTO_BUF struct buf key = { 0 };
+    key_run(&key, r->part->shard->prefix, r->part->id, (struct bytes){ .data = "" });
+    args_add(&args, BYTES_LIT("0"));
+    args_add(&args, BYTES_LIT(SURVEY_RUNS));
+    args_add(&args, buf_bytes(&key));
+    AUTO_FREE struct bytes *runs = args_views(&r->revived);
+    size_t end = MIN(r->revived.count, r->revived_seen + SLICE_RUNS);
+    for (; r->revived_seen < end; r->revived_seen++) args_add(&args, runs[r->revived_seen]);
+    ask(r, SCRIPT_SURVEY, 3, &args, on_survey);
 }
 
 static void survey(struct round *r)
@@ -493,15 +533,22 @@ static void step(struct round *r)
         end_slice(r);
         if (r->acks_missing > 0) return;
     }
-    if (r->next < r->page_count)
+    if (r->next < r->page_count) {
         read_slice(r);
-    else if (r->phase == PHASE_LEDGER)
+        return;
+    }
+    if (r->phase == PHASE_REVIVED && r->revived_seen == r->revived.count) r->phase = PHASE_FLOOR;
+    if (r->phase == PHASE_LEDGER)
         read_ledger(r);
     else if (r->phase == PHASE_FLOOR)
         step_floor(r);
     else if (loop_now_ms(shard->loop) >= r->next_ms &&
-             bus_pending(shard->bus) < SHARD_PENDING_MAX / 2)
-        survey(r);
+             bus_pending(shard->bus) < SHARD_PENDING_MAX / 2) {
+        if (r->phase == PHASE_REVIVED)
+            survey_revived(r);
+        else
+            survey(r);
+    }
 }
 
 void snapshot_tick(struct partition *part)

@@ -270,6 +270,9 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
     if (!optional_text(ev->actor)) return missing(e, HEADER_ACTOR);
     if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
+    ev->forked_from = m->header[HEADER_FORKED_FROM];
+    if (ev->forked_from.data && !run_id_check(ev->forked_from))
+        return missing(e, HEADER_FORKED_FROM);
     return decode_policy(m, ev, e) && decode_firing(m, ev, e) && decode_parent(m, ev, e) &&
            decode_value(ev, "input", e);
 }
@@ -307,6 +310,8 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_SCHEDULE_PAUSED:
     case EVENT_SCHEDULE_RESUMED: return need_schedule(m, ev, e);
     case EVENT_RUN_EXPIRED:
+        return !m->header[HEADER_DUE_MS].data ||
+               need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
     case EVENT_RUN_RESUME:
     case EVENT_RUN_RETRY:
     case EVENT_RUN_BEGIN:

@@ -11,8 +11,9 @@
  *   type               value                                  headers besides v, type, run-id
  *   run.start          the input, JSON                        definition, workflow, version, [key],
  * [policy: with a key], [schedule and due-ms: a firing], [refused: why it fails at once],
- * [namespace], [actor], [traceparent]; of a child run: parent, path, attempt run.begin null: its
- * turn has come                - run.skipped        null: its start has made no run        -
+ * [namespace], [actor], [traceparent]; of a child run: parent, path, attempt; of a fork:
+ * forked-from, and the value is {"input", "vars", "outputs"} run.begin null: its turn has come -
+ * run.skipped        null: its start has made no run        -
  *   schedule.paused    null (run-id: that of a run it could have) schedule, [actor]
  *   schedule.resumed   null                                   the same
  *   key.asked          null: is the run over?                 -
@@ -98,7 +99,8 @@
     X(SIGNAL, "signal")                   \
     X(CHILD, "child")                     \
     X(SCHEDULE, "schedule")               \
-    X(REFUSED, "refused")
+    X(REFUSED, "refused")                 \
+    X(FORKED_FROM, "forked-from")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -191,9 +193,11 @@ struct event {
     struct bytes child;       /* child.*: the child's run id; run.start of a child: "attached" or
                                  "detached", and its generation */
     struct bytes signal;      /* signal: its name */
+    struct bytes forked_from; /* run.start of a fork: the run it was made of; data NULL: no fork */
     struct bytes claim;       /* owner.claim: the token */
     uint32_t logic;           /* owner.claim */
-    int64_t due_ms;           /* timer.fired; run.start by a schedule */
+    int64_t due_ms; /* timer.fired; run.start by a schedule; run.expired: when the end it is
+                       about was due, 0: any */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */

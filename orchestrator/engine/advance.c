@@ -330,8 +330,7 @@ static bool step_counts(struct fold *f)
     return true;
 }
 
-/* The time limit of what holds other steps. (Tasks and waits have theirs by other ways.) */
-static void limit_start(struct fold *f, uint32_t index)
+void limit_start(struct fold *f, uint32_t index)
 {
     const struct step_def *d = &f->def->steps[index];
     struct step *s = step_get(f, index);
@@ -356,12 +355,13 @@ static void step_start(struct fold *f, uint32_t index)
     const struct step_def *d = &f->def->steps[index];
     struct err e = { 0 };
     bool holds = true;
+    if (seed_step(f, index)) return;
     if (d->condition && !condition_holds(f, index, d->condition, "if", &holds, &e)) {
         fail_expression(f, index, &e);
         return;
     }
     if (!holds) {
-        step_move(f, index, STEP_STATE_SKIPPED, NULL);
+        step_move(f, index, STEP_STATE_SKIPPED, NULL)->flags |= STEP_DECIDED;
         step_sweep_children(f, index, true);
         return;
     }

@@ -71,6 +71,7 @@ static void emit_start(struct fold *f, uint32_t index)
 void child_issue(struct fold *f, uint32_t index)
 {
     struct err e = { 0 };
+    if (step_spent(f, index)) return;
     if (!step_make_task(f, index, &e)) {
         step_fail_evaluation(f, index, &e);
         return;

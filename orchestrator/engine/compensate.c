@@ -35,6 +35,24 @@ void undo_note(struct fold *f, uint32_t index)
     undo_changed(f);
 }
 
+bool undo_noted(const struct run *run, uint32_t index)
+{
+    const struct aside *a = run->aside;
+    for (uint32_t i = 0; a && i < a->undo_count; i++)
+        if (a->undo[i] == index) return true;
+    return false;
+}
+
+void undo_forget(struct fold *f, uint32_t index)
+{
+    struct aside *a = f->run->aside;
+    if (!undo_noted(f->run, index)) return;
+    uint32_t at = 0;
+    while (a->undo[at] != index) at++;
+    memmove(&a->undo[at], &a->undo[at + 1], (--a->undo_count - at) * sizeof *a->undo);
+    undo_changed(f);
+}
+
 void undo_encode(const struct run *run, struct buf *ret)
 {
     const struct aside *a = run->aside;
@@ -184,6 +202,7 @@ void run_roll_on(struct fold *f)
     AUTO_JSON *report = undo_report(f, 0);
     AUTO_BUF struct buf error = { 0 };
     add_failures((struct bytes){ .data = run->result, .len = run->result_len }, report, &error);
-    run->aside->undo_level = UNDO_NONE;
+    /* Of a run that was cancelled nothing else says that it was undone. */
+    if (!cancelled) run->aside->undo_level = UNDO_NONE;
     run_finish(f, cancelled ? RUN_CANCELLED : RUN_ROLLED_BACK, buf_bytes(&error));
 }

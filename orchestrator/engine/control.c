@@ -62,7 +62,9 @@ void step_skip(struct fold *f, const struct event *ev)
         if (step_at(f, d->index) == STEP_STATE_ISSUED) step_abandon(f, d->index);
         if (output || step_get(f, d->index))
             step_set_result(f, d->index, output ? ev->value : (struct bytes){ 0 });
-        step_move(f, d->index, output ? STEP_STATE_COMPLETED : STEP_STATE_SKIPPED, NULL);
+        struct step *s =
+            step_move(f, d->index, output ? STEP_STATE_COMPLETED : STEP_STATE_SKIPPED, NULL);
+        if (!output) s->flags |= STEP_DECIDED;
         step_sweep_children(f, d->index, true);
         scope_mark(f->scope);
     }

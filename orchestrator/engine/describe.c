@@ -79,7 +79,17 @@ static void apply_move(struct described *d, const json_t *move, int64_t record_m
     /* Of what repeats there may be any number of steps, most of them long gone. */
     json_t *step = strchr(path, '[') ? json_object_get(d->steps, path) : step_object(d, path);
     if (!step) return;
+    if (strcmp(state, step_state_name(STEP_STATE_PENDING)) == 0) { /* it was revived */
+        json_object_del(step, "started_at");
+        json_object_del(step, "finished_at");
+        json_object_del(step, "seeded");
+        if (!d->def) set_state(step, state, json_integer_value(json_array_get(move, 2)));
+        return;
+    }
+    const char *why = json_string_value(json_array_get(move, 3));
+    if (why && strcmp(why, SEEDED) == 0) json_object_set_new(step, "seeded", json_true());
     if (!d->def) set_state(step, state, json_integer_value(json_array_get(move, 2)));
+    json_object_del(step, "finished_at"); /* a container may go on */
     if (!json_object_get(step, "started_at")) set_time(step, "started_at", record_ms);
     for (int s = 0; s < STEP_STATE_COUNT; s++)
         if (step_state_terminal((enum step_state)s) &&
@@ -181,22 +191,24 @@ static void show_page(struct described *d, const char *path, const struct step_d
 }
 
 /* What has become of a map's items: of one that goes on from its pages, of one that has ended from
- * its entry. */
+ * its entry; of one that failed both, for its pages say where. */
 static void show_items(struct described *d, const char *path, const struct step_def *s,
                        const json_t *entry)
 {
     struct counts n = { .failures = json_array() };
     enum step_state state = (enum step_state)number(entry, 1);
     int64_t total = number(entry, 4);
-    if (step_state_terminal(state)) {
-        n.completed = number(entry, 5);
-        n.failed = number(entry, 3);
-    }
-    for (int64_t p = 0; !step_state_terminal(state) && p * PAGE_ITEMS < MAP_ITEMS_MAX; p++) {
+    bool shown = !step_state_terminal(state) || number(entry, 9) & 4;
+    for (int64_t p = 0; shown && p * PAGE_ITEMS < MAP_ITEMS_MAX; p++) {
         AUTO_FREE char *name = xasprintf("m:%s:%lld", path, (long long)p);
         if (!find(d, name)) break;
         AUTO_JSON *page = field_json(d, name);
         show_page(d, path, s, p, page, &n);
+    }
+    if (step_state_terminal(state)) {
+        n.completed = number(entry, 5);
+        n.failed = number(entry, 3);
+        n.active = 0;
     }
     json_t *items = json_pack("{s:I, s:I, s:I, s:I}", "total", (json_int_t)total, "completed",
                               (json_int_t)n.completed, "failed", (json_int_t)n.failed, "active",
@@ -291,6 +303,9 @@ static json_t *describe_run(struct described *d, const char *id, struct err *e)
     copy_text(run, "key", d->head, "key");
     copy_text(run, "namespace", d->head, "namespace");
     copy_text(run, "actor", d->head, "actor");
+    copy_text(run, "forked_from", d->head, "forked_from");
+    if (number(d->skeleton, 14) > 0)
+        json_object_set_new(run, "revived", json_integer(number(d->skeleton, 14)));
     set_time(run, "started_at", json_int(d->head, "started_ms", 0));
     set_time(run, "updated_at", json_integer_value(json_array_get(d->skeleton, 2)));
     describe_end(d, (enum run_state)state, run);

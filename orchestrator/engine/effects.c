@@ -138,7 +138,11 @@ void effect_result(struct fold *f)
 {
     const struct run *run = f->run;
     void **arena = &f->fx->arena;
-    const struct about about = { .id = bytes_of(run_state_name(run_state_of(run))),
+    AUTO_BUF struct buf id = { 0 };
+    buf_add_text(&id, run_state_name(run_state_of(run)));
+    /* Another end, that nobody takes for the first. */
+    if (run_lives(run)) buf_addf(&id, "/%u", run_lives(run));
+    const struct about about = { .id = buf_bytes(&id),
                                  .sequence = BYTES_LIT(""),
                                  .offset = run->finished_off,
                                  .at_ms = run->finished_ms };

@@ -16,8 +16,9 @@ static bool input_valid(const struct definition *def, struct bytes input, struct
     return (value && schema_check(def->input_schema, value, e)) || err_prefix(e, "input");
 }
 
-static bool start_valid(const struct run *run, struct bytes input, struct err *e)
+bool run_start_valid(const struct run *run, struct err *e)
 {
+    struct bytes input = { .data = run->input, .len = run->input_len };
     if (run_depth(run) > CHILD_DEPTH_MAX)
         return err_fail(e, ERR_LIMIT, "child runs are nested deeper than %d", CHILD_DEPTH_MAX);
     return input_valid(run->def, input, e);
@@ -30,8 +31,9 @@ static void fail_run(struct fold *f, enum run_state state, const struct failure 
     run_finish(f, state, buf_bytes(&error));
 }
 
+/* The run as its start says it. ret_valid: whether it can begin; e says why not. */
 static struct run *run_started(const struct definition *def, const struct event *ev,
-                               const struct fold_context *cx)
+                               const struct fold_context *cx, bool *ret_valid, struct err *e)
 {
     const struct bytes texts[TEXT_COUNT] = { [TEXT_KEY] = ev->key,
                                              [TEXT_NAMESPACE] = ev->namespace_,
@@ -39,16 +41,24 @@ static struct run *run_started(const struct definition *def, const struct event 
                                              [TEXT_TRACEPARENT] = ev->traceparent };
     struct bytes input = ev->value.len ? ev->value : BYTES_LIT("null");
     struct run *run = run_new(def, ev->run_id, texts);
+    AUTO_BUF struct buf own = { 0 };
+    *ret_valid = true;
+    if (ev->forked_from.data) {
+        memcpy(run_aside(run)->forked_from, ev->forked_from.data, RUN_ID_MAX - 1);
+        *ret_valid = seeds_start(run, input, &own, e);
+        input = buf_bytes(&own);
+    }
     run->logic = LOGIC_VERSION;
     run->started_ms = run->now_ms = cx->record_ms;
     run->input = bytes_dup(input);
     run->input_len = (uint32_t)input.len;
-    run->changed = RUN_NEW | RUN_SKELETON;
+    run->changed |= RUN_NEW | RUN_SKELETON;
     run_set_parent(run, ev);
     if (ev->key.data) {
         run_aside(run)->policy = ev->policy;
         run->aside->start_off = cx->offset;
     }
+    *ret_valid = *ret_valid && run_start_valid(run, e);
     return run;
 }
 
@@ -61,11 +71,12 @@ static void refuse(struct fold *f, const struct err *e)
 struct run *engine_start(const struct definition *def, const struct event *ev,
                          const struct fold_context *cx, struct effects *fx)
 {
-    struct run *run = run_started(def, ev, cx);
-    struct fold f = fold_begin(run, cx, fx);
     struct err e = { 0 };
+    bool valid;
+    struct run *run = run_started(def, ev, cx, &valid, &e);
+    struct fold f = fold_begin(run, cx, fx);
     parent_tell_start(&f);
-    if (start_valid(run, (struct bytes){ run->input, run->input_len }, &e)) {
+    if (valid) {
         run_move(&f, RUN_RUNNING, NULL);
         run_advance(&f);
     } else {
@@ -78,10 +89,11 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
 struct run *engine_start_waiting(const struct definition *def, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx)
 {
-    struct run *run = run_started(def, ev, cx);
-    struct fold f = fold_begin(run, cx, fx);
     struct err e = { 0 };
-    if (start_valid(run, (struct bytes){ run->input, run->input_len }, &e))
+    bool valid;
+    struct run *run = run_started(def, ev, cx, &valid, &e);
+    struct fold f = fold_begin(run, cx, fx);
+    if (valid)
         run_move(&f, RUN_INITIALIZING, NULL);
     else
         refuse(&f, &e);
@@ -92,9 +104,10 @@ struct run *engine_start_waiting(const struct definition *def, const struct even
 struct run *engine_start_refused(const struct definition *def, const struct event *ev,
                                  const char *why, const struct fold_context *cx, struct effects *fx)
 {
-    struct run *run = run_started(def, ev, cx);
+    struct err e = { 0 };
+    bool valid;
+    struct run *run = run_started(def, ev, cx, &valid, &e);
     struct fold f = fold_begin(run, cx, fx);
-    struct err e;
     err_fail(&e, ERR_LIMIT, "%s", why);
     refuse(&f, &e);
     fold_end(&f);
@@ -207,12 +220,20 @@ enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx)
 {
     bool over = run_state_terminal((enum run_state)run->state);
-    if (ev->type == EVENT_RUN_EXPIRED) return over ? ENGINE_DELETED : ENGINE_IGNORED;
+    if (ev->type == EVENT_RUN_EXPIRED) {
+        /* Of an earlier end, if the run was revived since and has ended again. */
+        bool meant = !ev->due_ms || ev->due_ms == run->due_ms;
+        return over && meant ? ENGINE_DELETED : ENGINE_IGNORED;
+    }
     struct fold f = fold_begin(run, cx, fx);
     if (!over)
         apply_live(&f, ev);
     else if (event_type_is_result(ev->type))
         step_result(&f, ev);
+    else if (ev->type == EVENT_RUN_RETRY)
+        run_retry(&f);
+    else if (ev->type == EVENT_RUN_RERUN)
+        run_rerun(&f, ev->path);
     bool touched = f.touched;
     fold_end(&f);
     return touched ? ENGINE_APPLIED : ENGINE_IGNORED;

@@ -116,9 +116,11 @@ struct run *engine_start_waiting(const struct definition *def, const struct even
 struct run *engine_start_refused(const struct definition *def, const struct event *ev,
                                  const char *why, const struct fold_context *cx,
                                  struct effects *fx);
-/* Any later event. A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
- * are to be done whatever the verdict: a late result of a run that has ended changes nothing, but
- * may have to be marked as settled. */
+/* Any later event. A run that has ended takes a run.retry or run.rerun, if it can go on, and is
+ * live once more; a run.expired deletes it only if it is of the end that the run has (due_ms). A
+ * timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects are to be done
+ * whatever the verdict: a late result of a run that has ended changes nothing, but may have to be
+ * marked as settled. */
 enum engine_verdict engine_apply(struct run *run, const struct event *ev,
                                  const struct fold_context *cx, struct effects *fx);
 /* An incident: the run is PAUSED until a run.resume, with why as its error meanwhile. What comes
@@ -132,6 +134,14 @@ void engine_pause(struct run *run, const char *why, const struct fold_context *c
  * generation. doubt_off 0: everything pending. */
 void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_context *cx,
                     struct effects *fx);
+
+/* Whether a run.retry (path empty), or a run.rerun from that step, would have the run go on; e says
+ * to people why not. ERR_CONFLICT, ERR_NOT_FOUND, ERR_INVALID. */
+MUST_CHECK bool engine_may_revive(const struct run *run, struct bytes path, struct err *e);
+/* What a fork of the run begins with: {"input", "vars", "outputs": {path: value}}, where outputs
+ * has all that has completed before the step `at` (empty: all that has completed). Of a loop that
+ * has not nothing is taken over. A new reference. NULL: ERR_CONFLICT, ERR_NOT_FOUND. */
+MUST_CHECK json_t *engine_fork(const struct run *run, struct bytes at, struct err *e);
 
 struct run *run_free(struct run *run);
 DEFINE_CLEANUP(struct run *, run_free)
@@ -167,21 +177,25 @@ uint32_t run_visited(const struct run *run);
  *
  *   c         children that were told to end: see children.c
  *
+ *   k         of a fork: outputs that it was given: see seeds.c
+ *
  *   o:<path>  output of a step, or its error object; path "": of the run; "docs[17]": of an item
  *             of a map, there until the run goes
  *
  *   q:<path>  what an issued task is made of, where it could not be made again from the state (it
- *             read something mutable); the list of a map, likewise; what the iteration before gave
+ *             read something mutable); the list of a map, likewise; what the iteration before gave;
+ *             both also where the map or loop failed
  *
  *   l         attempts that were not answered when their item or iteration went (late.c)
  *
- *   m:<path>:<n>  page n of a map that goes on: 256 items each, which have ended, and the steps
- *             of those that are live
+ *   m:<path>:<n>  page n of a map that goes on, or failed: 256 items each, which have ended, and
+ *             the steps of those that are live, or were
  *
  *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
- *             path "" is the run itself; the error type is there only where one was the reason.
- *             Those that were written together are one field, named after the first: the three
- *             values of each, one after the other, and there is no t:<n + 1>
+ *             path "" is the run itself; the error type is there only where one was the reason, or
+ *             "seeded" where a fork has taken the step's output over. Those that were written
+ *             together are one field, named after the first: the three values of each, one after
+ *             the other, and there is no t:<n + 1>
  */
 struct field {
     struct bytes name, value; /* value.data NULL: delete the field */

@@ -4,15 +4,18 @@
  * it is encoded by hand and holds only numbers:
  *
  *   [1, state, now, transitions, finished_off, finished_ms, fallback, tokens_in, tokens_out,
- *    micro_usd, [entry, ...], begun, more]
+ *    micro_usd, [entry, ...], begun, more, since, lives, top, floor]
  *
- * with one entry for each step of the run's own scope that has left PENDING:
+ * (the last four only where the run was revived, or something was repeated in it) with one entry
+ * for each step of the run's own scope that has left PENDING:
  *
- *   [index, state, attempt, counted, issued_off, at_ms, definite, choice, fallback, [entry, ...]]
+ *   [index, state, attempt, counted, issued_off, at_ms, definite, choice, handler, flags, base,
+ *    [entry, ...]]
  *
- * without the zeros at its end; the last list is there for a loop, and holds the steps of its
- * iteration. So the skeleton does not grow with what is repeated. The live items of a map stand in
- * its pages, of which only those are written that have changed:
+ * without the zeros at its end; flags: 1 ASKING, 2 ESCALATED, 4 HELD, 8 DECIDED. The last list is
+ * there for a loop, and holds the steps of its iteration. So the skeleton does not grow with what
+ * is repeated. The live items of a map stand in its pages, of which only those are written that
+ * have changed:
  *
  *   ["bits of completed items", "bits of failed items", [[item, [entry, ...]], ...]]
  *
@@ -78,6 +81,8 @@ static void encode_head(const struct run *run, struct buf *b)
     }
     if (run_start_off(run) > 0) buf_addf(b, ",\"start_off\":%lld", (long long)run_start_off(run));
     if (run_policy(run)) add_member(b, "policy", bytes_of(start_policy_name(run_policy(run))));
+    if (run->aside && run->aside->forked_from[0])
+        add_member(b, "forked_from", bytes_of(run->aside->forked_from));
     buf_add_char(b, '}');
 }
 
@@ -95,11 +100,13 @@ static void encode_step(const struct run *run, uint32_t index, const struct step
 {
     const struct step_def *d = &run->def->steps[index];
     bool escalated = s->flags & STEP_ESCALATED, asking = s->flags & STEP_ASKING;
-    const int64_t numbers[] = {
-        index,    s->state,    s->attempt, s->counted, s->issued_off,
-        s->at_ms, s->definite, s->choice,  s->handler, asking + 2 * escalated,
-        s->base
-    };
+    bool held = s->flags & STEP_HELD, decided = s->flags & STEP_DECIDED;
+    const int64_t numbers[] = { index,         s->state,
+                                s->attempt,    s->counted,
+                                s->issued_off, s->at_ms,
+                                s->definite,   s->choice,
+                                s->handler,    asking + 2 * escalated + 4 * held + 8 * decided,
+                                s->base };
     const struct scope *iteration = d->kind == STEP_LOOP && s->body ? s->body->first : NULL;
     size_t count = ARRAY_LEN(numbers);
     while (!iteration && numbers[count - 1] == 0 && count > 2) count--;
@@ -144,7 +151,12 @@ static void encode_skeleton(const struct run *run, struct buf *b)
     buf_add_char(b, ',');
     encode_entries(run, run->root, b);
     buf_add_char(b, ',');
-    encode_numbers(b, (const int64_t[]){ run->begun, run->more }, 2);
+    int64_t since_ms = run_lives(run) ? run->aside->since_ms : 0;
+    const int64_t last[] = {
+        run->begun, run->more, since_ms, run_lives(run), run->top, run->floor
+    };
+    bool revived = run_lives(run) || run->top;
+    encode_numbers(b, last, revived ? ARRAY_LEN(last) : 2);
     buf_add_char(b, ']');
 }
 
@@ -196,7 +208,7 @@ static void output_changes(const struct run *run, struct body *body, struct fiel
         item_field_name(&name, "o:", run, body, body->changed[k]);
         add_copy(ret, arena_copy(&ret->arena, buf_bytes(&name)), item->output, item->output_len);
         item->changed = false;
-        item->stored = true;
+        item->stored = item->output != NULL;
     }
     body->changed_count = 0;
 }
@@ -305,24 +317,6 @@ static void transition_changes(struct run *run, struct fields *ret)
                   arena_copy(&ret->arena, buf_bytes(&value)));
 }
 
-/* No expression is evaluated in a run that has ended. Once its payloads are handed to the store,
- * all it keeps is the result, which may have to be emitted again. */
-static void forget_payloads(struct run *run)
-{
-    for (uint32_t i = 0; i < run->def->scopes[0].count; i++) {
-        struct step *s = run->root->steps[i];
-        if (!s) continue;
-        free(TAKE(s->result));
-        s->result_len = 0;
-    }
-    free(TAKE(run->input));
-    free(TAKE(run->vars));
-    if (run->aside) free(TAKE(run->aside->signals));
-    if (run->aside) run->aside->signals_len = 0;
-    run->input_len = run->vars_len = 0;
-    late_free(run);
-}
-
 bool run_changed(const struct run *run)
 {
     return run->changed != 0;
@@ -354,6 +348,8 @@ void run_changes(struct run *run, struct fields *ret)
         encode_head(run, &b);
         fields_append(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(&b)));
         add_copy(ret, BYTES_LIT("i"), run->input, run->input_len);
+        if (run->aside && run->aside->seeds)
+            add_copy(ret, BYTES_LIT("k"), run->aside->seeds, run->aside->seeds_len);
         buf_reset(&b);
     }
     /* Whatever changes, the skeleton does: it holds the time. */
@@ -371,7 +367,6 @@ void run_changes(struct run *run, struct fields *ret)
     scope_changes(run, run->root, ret);
     repeated_changes(run, ret);
     transition_changes(run, ret);
-    if (run_state_terminal((enum run_state)run->state)) forget_payloads(run);
     run->changed = 0;
     run->pending_fields = 0;
 }

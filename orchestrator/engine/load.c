@@ -91,6 +91,11 @@ static bool entry_possible(const struct step_def *d, enum step_state state, cons
     if (live && ((!step_kind_is_task(d->kind) && d->kind != STEP_WORKFLOW) || n[2] == 0))
         return false;
     if (n[8] > d->catch_count + (d->fallback_block != NO_INDEX)) return false;
+    if (n[9] & 4 && (d->body_scope == NO_INDEX ||
+                     (state != STEP_STATE_FAILED && state != STEP_STATE_CANCELLED)))
+        return false;
+    if (n[9] & 8 && state != STEP_STATE_SKIPPED) return false;
+    if (n[9] & 4) waits = true; /* as bounded as one that goes on */
     if (n[9] & 1) return asking_possible(d, state, n);
     if (d->kind == STEP_APPROVAL || d->kind == STEP_WAIT)
         return n[7] == 0 && !(waits && d->kind == STEP_APPROVAL);
@@ -116,11 +121,19 @@ static void note_waiting(struct loader *l, struct scope *scope, uint32_t index, 
     l->queue_count++;
 }
 
+/* Whether nothing in the instance can go on: the run has ended, or what it is repeated by. */
+static bool instance_over(const struct run *run, const struct scope *scope)
+{
+    for (const struct body *b = scope->body; b; b = b->scope->body)
+        if (b->scope->steps[run->def->steps[b->owner].slot]->flags & STEP_HELD) return true;
+    return run_state_terminal((enum run_state)run->state);
+}
+
 static bool load_step(struct loader *l, struct scope *scope, const json_t *entry)
 {
     static const int64_t max[STEP_NUMBERS] = {
         UINT32_MAX, STEP_STATE_COUNT - 1, ATTEMPTS_MAX, INT64_MAX, INT64_MAX,   TIME_MS_MAX,
-        UINT8_MAX,  UINT32_MAX,           UINT8_MAX,    3,         ATTEMPTS_MAX
+        UINT8_MAX,  UINT32_MAX,           UINT8_MAX,    15,        ATTEMPTS_MAX
     };
     struct run *run = l->run;
     int64_t n[STEP_NUMBERS] = { 0 };
@@ -132,21 +145,24 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
         return damaged(l, "a step's entry is damaged");
     const struct step_def *d = &run->def->steps[n[0]];
     enum step_state state = (enum step_state)n[1];
-    if (!entry_possible(d, state, n))
+    bool goes_on = !step_state_terminal(state) && state != STEP_STATE_PENDING;
+    if (!entry_possible(d, state, n) || (goes_on && instance_over(run, scope)))
         return err_fail(l->e, ERR_INVALID, "step %s cannot be %s", d->name, step_state_name(state));
     l->fold.scope = scope;
     struct step *s = step_make(&l->fold, d->index);
-    *s = (struct step){ .state = (uint8_t)state,
-                        .attempt = (uint8_t)n[2],
-                        .counted = n[3],
-                        .issued_off = n[4],
-                        .at_ms = n[5],
-                        .definite = (uint8_t)n[6],
-                        .choice = (uint32_t)n[7],
-                        .handler = (uint8_t)n[8],
-                        .flags = (uint8_t)((n[9] & 1 ? STEP_ASKING : 0) |
-                                           (n[9] & 2 ? STEP_ESCALATED : 0)),
-                        .base = (uint8_t)n[10] };
+    *s = (struct step){
+        .state = (uint8_t)state,
+        .attempt = (uint8_t)n[2],
+        .counted = n[3],
+        .issued_off = n[4],
+        .at_ms = n[5],
+        .definite = (uint8_t)n[6],
+        .choice = (uint32_t)n[7],
+        .handler = (uint8_t)n[8],
+        .flags = (uint8_t)((n[9] & 1 ? STEP_ASKING : 0) | (n[9] & 2 ? STEP_ESCALATED : 0) |
+                           (n[9] & 4 ? STEP_HELD : 0) | (n[9] & 8 ? STEP_DECIDED : 0)),
+        .base = (uint8_t)n[10]
+    };
     if (state == STEP_STATE_ISSUED) run->issued++;
     if (s->flags & STEP_ASKING) run_aside(run)->asked++;
     if (d->kind == STEP_ROLLBACK && state == STEP_STATE_WAITING && !s->handler &&
@@ -159,7 +175,8 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
 
 static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
 {
-    int64_t begun = 0, more = 0;
+    int64_t begun = 0, more = 0, since = 0, lives = 0, top = 0, floor = 0;
+    bool revived = json_array_size(s) > SKELETON_STEPS + 3;
     int64_t version, state, now, transitions, finished_off, finished_ms, fallback, in, out, usd;
     if (!number_at(s, 0, 1, SKELETON_VERSION, &version))
         return err_fail(e, ERR_INVALID, "field s: of a version that this program does not know");
@@ -172,7 +189,11 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, 7, 0, INT64_MAX, &in) || !number_at(s, 8, 0, INT64_MAX, &out) ||
         !number_at(s, 9, 0, INT64_MAX, &usd) || !json_is_array(json_array_get(s, SKELETON_STEPS)) ||
         !number_at(s, SKELETON_STEPS + 1, 0, UINT32_MAX, &begun) ||
-        !number_at(s, SKELETON_STEPS + 2, 0, 1, &more))
+        !number_at(s, SKELETON_STEPS + 2, 0, 1, &more) ||
+        (revived && (!number_at(s, SKELETON_STEPS + 3, -TIME_MS_MAX, TIME_MS_MAX, &since) ||
+                     !number_at(s, SKELETON_STEPS + 4, 0, UINT32_MAX, &lives) ||
+                     !number_at(s, SKELETON_STEPS + 5, 0, ATTEMPTS_MAX, &top) ||
+                     !number_at(s, SKELETON_STEPS + 6, 0, ATTEMPTS_MAX, &floor))))
         return err_fail(e, ERR_INVALID, "field s is damaged");
     run->state = (uint8_t)state;
     run->now_ms = now;
@@ -183,6 +204,10 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
     run->usage = (struct usage){ .tokens_in = in, .tokens_out = out, .micro_usd = usd };
     run->begun = (uint32_t)begun;
     run->more = more != 0;
+    if (lives) run_aside(run)->lives = (uint32_t)lives;
+    if (lives) run->aside->since_ms = since;
+    run->top = (uint8_t)top;
+    run->floor = (uint8_t)floor;
     return true;
 }
 
@@ -204,7 +229,6 @@ static void load_bytes(const struct field *field, char **ret, uint32_t *ret_len)
 static void load_payloads(struct loader *l, struct scope *scope)
 {
     const struct scope_def *def = &l->run->def->scopes[scope->id];
-    bool ended = run_state_terminal((enum run_state)l->run->state);
     AUTO_BUF struct buf name = { 0 };
     for (uint32_t i = 0; i < def->count; i++) {
         struct step *s = scope->steps[i];
@@ -216,7 +240,6 @@ static void load_payloads(struct loader *l, struct scope *scope)
         const struct field *payload = take(l, &name);
         if (result) s->flags |= STEP_RESULT_STORED;
         if (payload) s->flags |= STEP_PAYLOAD_STORED;
-        if (ended) continue; /* as in forget_payloads (fields.c) */
         size_t before = step_bytes(s);
         load_bytes(result, &s->result, &s->result_len);
         load_bytes(payload, &s->payload, &s->payload_len);
@@ -298,7 +321,8 @@ static bool load_map(struct loader *l, struct body *body, struct step *s)
     body_set_items(l->run, body, (uint32_t)s->issued_off);
     struct bytes stored = { .data = s->payload, .len = s->payload_len };
     l->fold.scope = body->scope;
-    if (!s->choice && !map_restore_list(&l->fold, body, stored, l->e)) return false;
+    bool held = s->flags & STEP_HELD; /* its list is made when it goes on */
+    if (!held && !s->choice && !map_restore_list(&l->fold, body, stored, l->e)) return false;
     if (!load_pages(l, body)) return false;
     if (s->choice && body->completed + body->failed != body->count)
         return damaged(l, "a map reduces before its items have ended");
@@ -322,6 +346,7 @@ static bool load_body(struct loader *l, struct scope *scope, const json_t *entry
     bool repeats = (d->kind == STEP_MAP || d->kind == STEP_LOOP) &&
                    s->state == STEP_STATE_WAITING && !s->handler && !(s->flags & STEP_ASKING) &&
                    !run_state_terminal((enum run_state)l->run->state);
+    repeats |= (s->flags & STEP_HELD) != 0;
     if (entries && (!repeats || d->kind != STEP_LOOP))
         return damaged(l, "a step's entry is damaged");
     if (!repeats) return true;
@@ -400,18 +425,18 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     load_bytes(result, &run->result, &run->result_len);
     const struct field *closed = field_find(fields, count, "c");
     if (closed && !closed_load(run, closed->value, l->e)) return false;
-    if (!run_state_terminal((enum run_state)run->state)) {
-        load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
-        run->sets_vars |= run->vars != NULL; /* people may have set them */
-        const struct field *signals = field_find(fields, count, "g");
-        const struct field *undo = field_find(fields, count, "u");
-        if (undo && !undo_load(run, undo->value, l->e)) return false;
-        if (signals) load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
-        load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
-        if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");
-        const struct field *late = field_find(fields, count, "l");
-        if (late && !late_load(run, late->value, l->e)) return false;
-    }
+    load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
+    run->sets_vars |= run->vars != NULL; /* people may have set them (run_change_vars) */
+    const struct field *signals = field_find(fields, count, "g");
+    const struct field *undo = field_find(fields, count, "u");
+    const struct field *seeds = field_find(fields, count, "k");
+    if (undo && !undo_load(run, undo->value, l->e)) return false;
+    if (signals) load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
+    if (seeds) load_bytes(seeds, &run_aside(run)->seeds, &run_aside(run)->seeds_len);
+    load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
+    if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");
+    const struct field *late = field_find(fields, count, "l");
+    if (late && !late_load(run, late->value, l->e)) return false;
     if (!load_scope(l, run->root, json_array_get(skeleton, SKELETON_STEPS)))
         return err_prefix(l->e, "the run's steps");
     load_queue(l);
@@ -479,6 +504,9 @@ struct run *run_load(const struct definition *def, const char *id, const struct 
         err_fail(e, ERR_INVALID, "field h is damaged");
         return NULL;
     }
+    const char *forked_from = json_text(head, "forked_from");
+    if (forked_from && run_id_check(bytes_of(forked_from)))
+        memcpy(run_aside(run)->forked_from, forked_from, RUN_ID_MAX);
     if (!parent_load(run, head, e) || !policy_load(run, head, e)) return NULL;
     if (!load_run(run, skeleton, fields, count, e)) return NULL;
     return TAKE(run);

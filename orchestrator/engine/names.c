@@ -67,6 +67,7 @@ void names_done(struct fold *f)
     json_decref(TAKE(f->vars_json));
     json_decref(TAKE(f->run_error_json));
     json_decref(TAKE(f->signals_json));
+    json_decref(TAKE(f->seeds_json));
     while (f->names) {
         struct names *n = f->names;
         f->names = n->next;

@@ -82,7 +82,8 @@ static void need_entries(struct needs *n, uint32_t scope, const char *path, cons
         if (d->scope != scope) continue;
         need(n, "o:", path, d->path);
         need(n, "q:", path, d->path);
-        if (number(entry, 1) != STEP_STATE_WAITING) continue;
+        bool held = number(entry, 9) & 4;
+        if (number(entry, 1) != STEP_STATE_WAITING && !held) continue;
         if (d->kind == STEP_MAP) need_pages(n, d, path, number(entry, 4));
         if (d->kind == STEP_LOOP)
             need_instance(n, d, path, number(entry, 4) - 1, json_array_get(entry, STEP_NUMBERS));
@@ -92,7 +93,7 @@ static void need_entries(struct needs *n, uint32_t scope, const char *path, cons
 void run_needs(const struct definition *def, const struct field *fields, size_t count,
                struct fields *ret)
 {
-    static const char *const always[] = { "h", "s", "i", "v", "l", "g", "u", "c", "o:" };
+    static const char *const always[] = { "h", "s", "i", "v", "l", "g", "u", "c", "k", "o:" };
     struct needs n = { .def = def, .ret = ret };
     for (size_t i = 0; i < count; i++)
         if (fields[i].value.data)

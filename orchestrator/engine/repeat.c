@@ -50,11 +50,27 @@ static void instance_sweep(struct fold *f, struct scope *scope)
     f->scope = here;
 }
 
-/* Its pages go. What the items of a map gave stays in the store while there is somebody to look at
- * it: until the run is deleted, or the instance ends that the map stands in. */
-static void body_drop(struct run *run, struct body *b)
+static void iteration_end(struct fold *f, struct scope *scope)
+{
+    struct body *body = scope->body;
+    instance_sweep(f, scope);
+    body->active--;
+    scope_erase(f->run, scope);
+    body->dirty_count = 0;
+}
+
+/* Its instances and pages go. What the items of a map gave stays in the store while there is
+ * somebody to look at it: until the run is deleted, or the instance ends that the map stands in. */
+void body_drop(struct run *run, struct body *b)
 {
     AUTO_BUF struct buf name = { 0 };
+    b->dirty_count = 0;
+    while (b->first) {
+        struct scope *scope = b->first;
+        if (b->items) b->items[scope->item].state = ITEM_PENDING;
+        scope->dirty = false;
+        scope_erase(run, scope);
+    }
     for (uint32_t p = 0; p * PAGE_ITEMS < b->count; p++) {
         if (!(b->pages[p] & PAGE_STORED)) continue;
         page_field_name(&name, run, b, p);
@@ -76,28 +92,46 @@ static void body_drop(struct run *run, struct body *b)
     body_free(run, b);
 }
 
+/* What has ended for good is kept as it stood: a revival of the run goes on there. An iteration
+ * that was never counted, because its `while` failed, goes. */
+static void body_hold(struct fold *f, uint32_t index, struct body *b)
+{
+    b->dirty_count = 0;
+    for (struct scope *i = b->first; i; i = i->next) i->dirty = false;
+    if (!b->items && b->first && b->first->item >= b->begun) iteration_end(f, b->first);
+    body_drop_list(f->run, b);
+    step_get(f, index)->flags |= STEP_HELD;
+}
+
 void repeat_drop(struct fold *f, uint32_t index)
 {
     struct step *s = step_get(f, index);
     if (!s || !s->body) return;
     struct body *b = s->body;
-    while (b->first) {
-        struct scope *scope = b->first;
-        instance_sweep(f, scope);
-        if (b->items) b->items[scope->item].state = ITEM_PENDING;
-        b->dirty_count = 0;
-        scope->dirty = false;
-        scope_erase(f->run, scope);
-    }
+    for (struct scope *i = b->first; i; i = i->next) instance_sweep(f, i);
+    bool holds = step_holds(&f->def->steps[index], s);
     if (b->items && step_state_terminal((enum step_state)s->state)) {
         s->issued_off = b->count;
         s->at_ms = b->completed;
         s->counted = b->failed;
     }
+    step_touch(f, index);
+    if (holds) {
+        body_hold(f, index, b);
+        return;
+    }
     s->body = NULL;
     if (s->payload) step_set_payload(f, index, (struct bytes){ 0 });
     body_drop(f->run, b);
-    step_touch(f, index);
+}
+
+bool repeat_resume(struct fold *f, uint32_t index)
+{
+    const struct step *s = step_get(f, index);
+    struct body *b = s->body;
+    struct bytes stored = { .data = s->payload, .len = s->payload_len };
+    struct err e;
+    return !b->items || s->choice || map_restore_list(f, b, stored, &e);
 }
 
 /* --- map: its list --- */
@@ -287,6 +321,7 @@ void map_continue(struct fold *f, uint32_t index)
     const struct step_def *d = &f->def->steps[index];
     struct body *body = step_get(f, index)->body;
     uint32_t most = d->max_concurrent ? d->max_concurrent : f->def->max_parallel;
+    AUTO_BUF struct buf seed = { 0 };
     if (!marked_run(f, index, body)) return;
     while (body->begun < body->count && (!most || body->active < most)) {
         if (yields(f)) return;
@@ -294,7 +329,10 @@ void map_continue(struct fold *f, uint32_t index)
         struct scope *scope = body_begin(f->run, body, body->begun++);
         scope_changed(f->run, scope);
         f->touched = true;
-        if (!item_run(f, index, body, scope)) return;
+        if (seed_item(f, scope, &seed))
+            item_end(f->run, body, scope->item, ITEM_COMPLETED, buf_bytes(&seed));
+        else if (!item_run(f, index, body, scope))
+            return;
     }
     if (body->completed + body->failed == body->count) map_reduce(f, index, body);
 }
@@ -330,15 +368,6 @@ static bool loop_asks(struct fold *f, uint32_t index, struct scope *scope, bool 
     f->scope = here;
     if (!ok) fail_expression(f, index, &e);
     return ok;
-}
-
-static void iteration_end(struct fold *f, struct scope *scope)
-{
-    struct body *body = scope->body;
-    instance_sweep(f, scope);
-    body->active--;
-    scope_erase(f->run, scope);
-    body->dirty_count = 0;
 }
 
 /* Begins the next iteration. NULL: the loop has ended, or waits for the next event. */

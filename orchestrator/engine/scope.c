@@ -83,11 +83,11 @@ static struct scope *body_find(const struct body *body, uint32_t item)
     return body->first && body->first->item == item ? body->first : NULL;
 }
 
-/* The body of a map or loop that repeats now. */
+/* The body of a map or loop that repeats now, or holds what it repeated. */
 static const struct body *body_of(const struct step_def *d, const struct step *s)
 {
     bool repeats = d->kind == STEP_MAP || d->kind == STEP_LOOP;
-    return repeats && s && s->state == STEP_STATE_WAITING ? s->body : NULL;
+    return repeats && s ? s->body : NULL;
 }
 
 const struct step_def *path_find(struct fold *f, struct bytes path,
@@ -225,11 +225,14 @@ void scope_erase(struct run *run, struct scope *scope)
     const struct scope_def *def = &run->def->scopes[scope->id];
     AUTO_BUF struct buf name = { 0 };
     for (uint32_t i = 0; i < def->count; i++) {
-        const struct step *s = scope->steps[i];
+        struct step *s = scope->steps[i];
         if (!s) continue;
-        const char *step = run->def->steps[def->steps[i]].path;
+        const struct step_def *d = &run->def->steps[def->steps[i]];
+        const char *step = d->path;
         int64_t issued = (1ll << MIN(s->attempt, 62)) - 1;
-        if (issued & ~s->counted && step_kind_is_task(run->def->steps[def->steps[i]].kind)) {
+        if (s->attempt > run->top) run->top = s->attempt;
+        if (d->body_scope != NO_INDEX && s->body) body_drop(run, TAKE(s->body));
+        if (issued & ~s->counted && step_kind_is_task(d->kind)) {
             field_name(&name, "", run, scope, step);
             late_add(run, name.data, issued & ~s->counted);
         }
@@ -412,7 +415,7 @@ void item_end(struct run *run, struct body *body, uint32_t item, enum item_state
     item_set(run, body, item, state, output);
     body->active--;
     body_page_changed(run, body, item);
-    if (output.data) {
+    if (output.data || run_lives(run)) { /* what an earlier life has left there goes */
         GROW(body->changed, body->changed_count, body->changed_cap);
         body->changed[body->changed_count++] = item;
         body->items[item].changed = true;

@@ -233,6 +233,6 @@ void signal_apply(struct fold *f, const struct event *ev)
     AUTO_JSON *payload = json_parse(ev->value, NULL);
     if (!payload) return; /* a doubled key, which only a parser sees */
     struct arrival a = { .name = ev->signal, .payload = payload };
-    if (f->run->state != RUN_PAUSED) scopes_each(f, offer, &a);
+    scopes_each(f, offer, &a); /* of a paused run too, as any other answer */
     if (!a.taken && ev->value.len <= KEPT_BYTES_MAX) keep(f, &a);
 }

@@ -48,7 +48,8 @@ bool step_state_terminal(enum step_state s)
     return step_states[s].terminal;
 }
 
-/* --- legal moves: what is not here is a bug of ours; terminal states have no row --- */
+/* --- legal moves: what is not here is a bug of ours; terminal states of
+ * steps have no row --- */
 
 #define TO(s) [STEP_STATE_##s] = true
 #define ENDS  TO(COMPLETED), TO(FAILED), TO(SKIPPED), TO(CANCELLED)
@@ -71,6 +72,10 @@ static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
     [RUN_WAITING_APPROVAL] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_ROLLING_BACK] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_PAUSED] = { TO(RUNNING), ENDS },
+    /* By run_reopen alone. */
+    [RUN_COMPLETED] = { TO(RUNNING) },
+    [RUN_FAILED] = { TO(RUNNING) },
+    [RUN_CANCELLED] = { TO(RUNNING) },
 };
 #undef GOING
 #undef ENDS
@@ -103,9 +108,10 @@ static void account(struct run *run, const struct scope *scope, size_t more, siz
 }
 
 /* What only a live step needs is dropped, so that memory and stored form agree. */
-static void step_shed(struct run *run, const struct scope *scope, struct step *s)
+static void step_shed(struct run *run, const struct scope *scope, uint32_t index, struct step *s)
 {
-    if (s->payload) {
+    bool holds = step_holds(&run->def->steps[index], s);
+    if (s->payload && !holds) {
         account(run, scope, 0, payload_bytes(s->payload, s->payload_len));
         free(TAKE(s->payload));
         s->flags |= STEP_PAYLOAD_CHANGED;
@@ -113,9 +119,11 @@ static void step_shed(struct run *run, const struct scope *scope, struct step *s
     }
     s->flags &= (uint8_t)~STEP_ESCALATED;
     s->handler = s->base = 0;
+    s->at_ms = 0;
+    if (s->state != STEP_STATE_FAILED && s->state != STEP_STATE_CANCELLED) s->definite = 0;
+    if (holds) return;
     s->payload_len = s->choice = 0;
-    s->issued_off = s->at_ms = 0;
-    s->definite = 0;
+    s->issued_off = 0;
 }
 
 /* The step in its instance, made if it was PENDING so far. */
@@ -124,6 +132,12 @@ static struct step *make_in(struct fold *f, struct scope *scope, uint32_t index)
     struct step **place = &scope->steps[f->def->steps[index].slot];
     if (*place) return *place;
     *place = xcalloc(1, sizeof **place);
+    enum step_kind kind = f->def->steps[index].kind;
+    if (scope->body && (step_kind_is_task(kind) || kind == STEP_WORKFLOW)) {
+        /* An instance of the same path may have had these attempts. */
+        (*place)->attempt = (*place)->base = f->run->floor;
+        (*place)->counted = (1ll << MIN(f->run->floor, 62)) - 1;
+    }
     account(f->run, scope, step_bytes(*place), 0);
     return *place;
 }
@@ -160,10 +174,32 @@ struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const
     if (s->state == STEP_STATE_WAITING) leave_waiting(f, index, s);
     if (to == STEP_STATE_WAITING) s->issued_off = s->at_ms = 0;
     s->state = (uint8_t)to;
-    if (step_state_terminal(to)) step_shed(run, scope, s);
+    if (step_state_terminal(to)) step_shed(run, scope, index, s);
     timed_update(run, scope, index, s);
     scope_changed(run, scope);
     note_move(f, step_path(f, index), step_state_name(to), s->attempt, why);
+    return s;
+}
+
+struct step *step_reopen(struct fold *f, uint32_t index, enum step_state to)
+{
+    struct scope *scope = step_scope(f, index);
+    struct step *s = make_in(f, scope, index);
+    bool repeats = f->def->steps[index].body_scope != NO_INDEX;
+    ASSERT(step_state_terminal((enum step_state)s->state));
+    ASSERT(to == STEP_STATE_PENDING || to == STEP_STATE_WAITING);
+    step_set_result(f, index, (struct bytes){ 0 });
+    /* Who decides that what was answered is asked once more knows that it is a new request; of what
+     * was cut off nobody knows whether it was carried out. */
+    if (s->state == STEP_STATE_COMPLETED) s->definite = s->attempt;
+    if (s->state == STEP_STATE_FAILED && s->definite < UINT8_MAX) s->definite++;
+    if (repeats) s->at_ms = s->counted = 0;
+    if (to == STEP_STATE_PENDING) s->issued_off = s->choice = 0;
+    s->flags &= (uint8_t) ~(STEP_HELD | STEP_DECIDED);
+    s->base = s->attempt;
+    s->state = (uint8_t)to;
+    scope_changed(f->run, scope);
+    note_move(f, step_path(f, index), step_state_name(to), s->attempt, NULL);
     return s;
 }
 
@@ -180,6 +216,19 @@ void run_move(struct fold *f, enum run_state to, const char *why)
     f->run->state = (uint8_t)to;
     note_move(f, (struct bytes){ .data = "" }, run_state_name(to), 0, why);
     if (f->cx->lifecycle) effect_lifecycle(f, from, why);
+}
+
+void run_reopen(struct fold *f)
+{
+    struct run *run = f->run;
+    ASSERT(run_state_terminal((enum run_state)run->state));
+    run_set_result(f, (struct bytes){ 0 });
+    run_aside(run)->since_ms = f->now_ms;
+    run->finished_ms = 0;
+    run->finished_off = -1;
+    run->begun = 0;
+    run->aside->lives++;
+    run_move(f, RUN_RUNNING, NULL);
 }
 
 /* --- a fold --- */
@@ -308,6 +357,7 @@ static void aside_free(struct run *run)
     free(a->changed_scopes);
     free(a->changed_bodies);
     free(a->signals);
+    free(a->seeds);
     free(a->parent);
     free(a->closed);
     free(a->undo);
@@ -397,7 +447,8 @@ size_t run_memory(const struct run *run)
                  run->timed_count * sizeof *run->timed + run->unsaved_bytes;
     for (uint32_t i = 0; i < slots; i++)
         if (run->root->steps[i]) sum += step_bytes(run->root->steps[i]);
-    if (run->aside) sum += run->aside->repeated_bytes + run->aside->signals_len;
+    if (run->aside)
+        sum += run->aside->repeated_bytes + run->aside->signals_len + run->aside->seeds_len;
     return sum;
 }
 
@@ -500,7 +551,8 @@ struct bytes block_output(const struct fold *f, uint32_t block)
 int64_t run_deadline_ms(const struct run *run)
 {
     bool rolls = run->finished_ms && !run_state_terminal((enum run_state)run->state);
-    return (rolls ? run->finished_ms : run->started_ms) + run->def->timeout_ms;
+    int64_t since = run_lives(run) ? run->aside->since_ms : run->started_ms;
+    return (rolls ? run->finished_ms : since) + run->def->timeout_ms;
 }
 
 int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s)

@@ -23,8 +23,9 @@
  * waits for the next event, which time brings at once: so a body that waits for nobody neither
  * holds up other runs nor fills a commit. */
 #define FOLD_WORK_MAX 500
-#define PAGE_ITEMS    256 /* of a map that are stored in one field */
-#define STEP_NUMBERS  11  /* in a step's entry of the skeleton; see fields.c */
+#define PAGE_ITEMS    256      /* of a map that are stored in one field */
+#define SEEDED        "seeded" /* why a step of a fork has completed */
+#define STEP_NUMBERS  11       /* in a step's entry of the skeleton; see fields.c */
 
 /* Bits of step.flags. */
 #define STEP_ASKING          1 /* WAITING for people; its payload says what they were asked */
@@ -32,14 +33,17 @@
 #define STEP_PAYLOAD_CHANGED 4 /* q:<path> likewise */
 #define STEP_RESULT_STORED   8 /* o:<path> is in the store */
 #define STEP_PAYLOAD_STORED  16
-#define STEP_ESCALATED       32 /* ASKING, or answered, because it had failed (on_error) */
+#define STEP_ESCALATED       32  /* ASKING, or answered, because it had failed (on_error) */
+#define STEP_HELD            64  /* map, loop: it has ended, and keeps its body (step_holds) */
+#define STEP_DECIDED         128 /* SKIPPED by its `if` or by people, not because all else ended */
 
 /* A step that left PENDING. Everything behind result_len means something only until it is terminal.
  */
 struct step {
     uint8_t state;    /* enum step_state; assigned in step_move and when loaded, nowhere else */
     uint8_t attempt;  /* the current one, from 1; 0: never issued */
-    uint8_t definite; /* failures so far that were a definite answer (idempotency key) */
+    uint8_t definite; /* failures so far that were a definite answer (idempotency key); kept where
+                         it has FAILED or was CANCELLED, for it may be begun again */
     uint8_t flags;
     uint32_t result_len;
     char *result;    /* COMPLETED: the output (NULL: null), else the last error or NULL */
@@ -57,13 +61,14 @@ struct step {
     int64_t at_ms; /* ISSUED: since when; BACKOFF: until when; map that has ended: items completed.
                       WAITING: when time moves it, 0: it does not */
     union {
-        struct body *body;     /* map, loop: what it repeats, while it is WAITING for that */
+        struct body *body;     /* map, loop: what it repeats, while it is WAITING for that, and
+                                  where it is HELD */
         struct queued *queued; /* task kinds: while it waits for a slot */
     };
     uint32_t timed;  /* 1 + its place in run.timed; 0: time does not move it */
     uint8_t handler; /* it has failed, and this runs: 1 + place in catches, behind them on_error's
                         fallback; 0: none */
-    uint8_t base;    /* attempts before people had it tried again */
+    uint8_t base;    /* attempts before people had it tried or begun again */
 };
 
 /* An instance of a scope: the run itself, an item of a map, an iteration of a loop. */
@@ -154,17 +159,19 @@ struct transition {
 struct run {
     const struct definition *def;
     char id[RUN_ID_MAX];
-    uint8_t state;      /* enum run_state; assigned in run_move and when loaded, nowhere else */
-    uint8_t changed;    /* bits above */
-    bool fallback;      /* the run has failed, and its fallback block runs */
-    bool sets_vars;     /* the definition has a set step: vars may change */
-    bool waits_signals; /* it has a step that waits for one */
-    bool more;          /* the last fold left something to begin (FOLD_WORK_MAX) */
+    uint8_t state;          /* enum run_state; assigned in run_move and when loaded, nowhere else */
+    uint8_t changed;        /* bits above */
+    bool fallback : 1;      /* the run has failed, and its fallback block runs */
+    bool sets_vars : 1;     /* the definition has a set step: vars may change */
+    bool waits_signals : 1; /* it has a step that waits for one */
+    bool more : 1;          /* the last fold left something to begin (FOLD_WORK_MAX) */
+    uint8_t top;            /* the highest attempt of a step in an instance that is gone */
+    uint8_t floor;          /* attempts that steps of a new instance have behind them */
     uint16_t text_len[TEXT_COUNT];
     uint32_t timed_count, unsaved_bytes, pending_fields; /* see below */
     uint32_t logic;
     uint32_t issued;      /* steps that are ISSUED */
-    uint32_t begun;       /* steps that were begun so far */
+    uint32_t begun;       /* steps that were begun so far, or since it was revived */
     uint32_t transitions; /* the number of the next one */
     uint32_t input_len, vars_len, result_len;
     char *texts; /* TEXT_COUNT texts one after the other */
@@ -190,8 +197,11 @@ struct aside {
     size_t repeated_bytes;            /* of all bodies and what is in them */
     char *signals;                    /* see signals.c; NULL: none came */
     uint32_t signals_len;
-    uint32_t asked; /* steps that are ASKING */
-    char *parent;   /* of a child run: see children.c; NULL: it is none */
+    uint32_t asked;               /* steps that are ASKING */
+    char *parent;                 /* of a child run: see children.c; NULL: it is none */
+    char forked_from[RUN_ID_MAX]; /* of a fork; "": it is none */
+    char *seeds;                  /* of a fork: see seeds.c; NULL: it is none */
+    uint32_t seeds_len;
     bool detached;  /* its parent does not wait for it */
     uint32_t depth; /* generations above it */
     enum start_policy policy;
@@ -201,6 +211,8 @@ struct aside {
         char id[RUN_ID_MAX];
     } * closed;
     uint32_t closed_count, closed_cap;
+    int64_t since_ms; /* when it was revived last, from where its time counts */
+    uint32_t lives;   /* how often it was (revive.c) */
     uint32_t undoing; /* steps of type rollback that are WAITING */
     uint32_t undo_count, undo_cap;
     uint32_t *undo; /* completed steps that can be undone, in the order of completion */
@@ -257,7 +269,7 @@ struct fold {
     struct bytes output; /* what `output` stands for; data NULL: the name is not there */
     bool read_mutable;   /* something was read that may change while the task is out */
     json_t *signal;      /* what `signal` stands for while one is matched; borrowed */
-    json_t *input_json, *vars_json, *run_error_json, *signals_json;
+    json_t *input_json, *vars_json, *run_error_json, *signals_json, *seeds_json;
     struct names *names;
     /* The task that is being made. */
     struct buf payload, secrets, idempotency, cache_key;
@@ -283,10 +295,22 @@ static inline size_t step_bytes(const struct step *s)
 }
 /* The one door for a step's state. why: an error type's name, or NULL. */
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why);
+/* Another door, for a step that has ended or that never began: it is PENDING, or a container
+ * WAITING, once more (revive.c). Its attempts stay behind it. */
+struct step *step_reopen(struct fold *f, uint32_t index, enum step_state to);
 /* What is stored of a step has changed. */
 void step_touch(struct fold *f, uint32_t index);
 /* The same for a run's. With a why the run's result is the reason already: it is told with it. */
 void run_move(struct fold *f, enum run_state to, const char *why);
+/* A run that has ended is RUNNING once more. */
+void run_reopen(struct fold *f);
+/* Whether a map or loop that has ended keeps what it repeated, because it may be begun again where
+ * it stood. */
+static inline bool step_holds(const struct step_def *d, const struct step *s)
+{
+    bool failed = s->state == STEP_STATE_FAILED && d->on_error != ON_ERROR_CONTINUE;
+    return d->body_scope != NO_INDEX && s->body && (failed || s->state == STEP_STATE_CANCELLED);
+}
 /* Copies value; data NULL clears. */
 void step_set_result(struct fold *f, uint32_t index, struct bytes value);
 void step_set_payload(struct fold *f, uint32_t index, struct bytes value);
@@ -300,6 +324,11 @@ static inline bool run_going(const struct run *run)
            run->state == RUN_ROLLING_BACK;
 }
 struct aside *run_aside(struct run *run);
+/* How often the run was revived. */
+static inline uint32_t run_lives(const struct run *run)
+{
+    return run->aside ? run->aside->lives : 0;
+}
 struct bytes run_text(const struct run *run, enum run_text which);
 /* The output of a step as JSON: "null" where it has none. */
 struct bytes step_output(const struct fold *f, uint32_t index);
@@ -464,6 +493,8 @@ MUST_CHECK bool names_vars(struct fold *f, json_t **ret, struct err *e);
 /* --- steps.c --- */
 /* Issues it, or lets it wait for a slot; served: it has waited and it is its turn. */
 void step_issue(struct fold *f, uint32_t index, bool served);
+/* Whether it has had all attempts that a path may have in a run: then it has failed. */
+MUST_CHECK bool step_spent(struct fold *f, uint32_t index);
 /* Fills the fold's payload, secrets and idempotency key: as stored, or made from the state. */
 MUST_CHECK bool step_make_task(struct fold *f, uint32_t index, struct err *e);
 /* Stores what step_make_task has filled, for it could not be made again. */
@@ -510,6 +541,38 @@ void run_pause(struct fold *f);
 void step_skip(struct fold *f, const struct event *ev);
 void run_change_vars(struct fold *f, const struct event *ev);
 
+/* --- revive.c: a run that has ended goes on --- */
+void run_retry(struct fold *f);
+void run_rerun(struct fold *f, struct bytes path);
+
+/* The steps around one, from the top level down to itself. */
+struct chain {
+    uint32_t steps[DEFINITION_DEPTH_MAX + 1];
+    uint32_t count;
+};
+/* Of a step from which the run can be done again: the flow has come to it, and it stands in no
+ * instance and no handler. ERR_NOT_FOUND, ERR_CONFLICT. */
+MUST_CHECK bool chain_find(const struct fold *f, struct bytes path, struct chain *ret,
+                           struct err *e);
+/* Marks what comes after a step in its block: in a graph what needs it, through others too. */
+void chain_mark_behind(const struct fold *f, const struct step_def *d, bool *behind);
+/* Calls fn for the blocks that a step consists of, and for those that follow its errors. (The body
+ * of a map or loop is none of them: it stands in instances.) */
+void step_blocks_each(struct fold *f, const struct step_def *d, bool handlers,
+                      void (*fn)(struct fold *f, uint32_t block));
+/* Whether the run may begin at all, with its input. */
+MUST_CHECK bool run_start_valid(const struct run *run, struct err *e);
+
+/* --- seeds.c: what a fork takes over --- */
+/* Splits the value of a fork's start event into the input, and variables and outputs, which the new
+ * run takes. ERR_INVALID: it is damaged. */
+MUST_CHECK bool seeds_start(struct run *run, struct bytes value, struct buf *ret_input,
+                            struct err *e);
+/* Whether the step has completed at once, with the output that its run was given for it. */
+MUST_CHECK bool seed_step(struct fold *f, uint32_t index);
+/* The same for an item of a map that is about to begin: its output is copied. */
+MUST_CHECK bool seed_item(struct fold *f, const struct scope *scope, struct buf *ret_output);
+
 /* --- children.c: workflow, and a run that is a child --- */
 static inline uint32_t run_depth(const struct run *run)
 {
@@ -534,6 +597,9 @@ void parent_tell_end(struct fold *f);
 /* --- compensate.c --- */
 /* The step has completed by its own work: a rollback undoes it. */
 void undo_note(struct fold *f, uint32_t index);
+/* It is to be done again: the completion before counts no more. */
+void undo_forget(struct fold *f, uint32_t index);
+bool undo_noted(const struct run *run, uint32_t index);
 void undo_encode(const struct run *run, struct buf *ret);
 MUST_CHECK bool undo_load(struct run *run, struct bytes text, struct err *e);
 void rollback_start(struct fold *f, uint32_t index);
@@ -577,6 +643,8 @@ MUST_CHECK bool merge_vars(struct fold *f, json_t *more, struct err *e);
 void step_sweep(struct fold *f, uint32_t index);
 /* The step fails with what its expression says. */
 void fail_expression(struct fold *f, uint32_t index, const struct err *e);
+/* The time limit of what holds other steps begins. (Tasks and waits have theirs by other ways.) */
+void limit_start(struct fold *f, uint32_t index);
 bool condition_holds(struct fold *f, uint32_t index, const struct cel *condition, const char *what,
                      bool *ret, struct err *e);
 /* Ends all that is open, but for compensations. */
@@ -590,8 +658,13 @@ void map_start(struct fold *f, uint32_t index);
 void map_continue(struct fold *f, uint32_t index);
 void loop_start(struct fold *f, uint32_t index);
 void loop_continue(struct fold *f, uint32_t index);
-/* Ends and lets go what a map or a loop repeats. */
+/* Ends what a map or a loop repeats, and lets it go unless the step holds it. */
 void repeat_drop(struct fold *f, uint32_t index);
+/* Releases a body, with what of it is in the store. */
+void body_drop(struct run *run, struct body *b);
+/* Makes what a map or loop that holds its body needs to go on with it. false: its list cannot be
+ * made again as it was. */
+MUST_CHECK bool repeat_resume(struct fold *f, uint32_t index);
 /* A map's list out of its stored form (data NULL: made again); it must be as long as it was. */
 MUST_CHECK bool map_restore_list(struct fold *f, struct body *body, struct bytes stored,
                                  struct err *e);

@@ -207,6 +207,18 @@ static bool budget_spent(const struct run *run, struct err *e)
     return false;
 }
 
+bool step_spent(struct fold *f, uint32_t index)
+{
+    const struct step *s = step_make(f, index);
+    if (s->attempt < ATTEMPTS_MAX) return false;
+    struct err e;
+    err_fail(&e, ERR_LIMIT, "the step has had %d attempts in this run, which is the limit",
+             ATTEMPTS_MAX);
+    struct failure failure = failure_of(ERROR_BUDGET_EXCEEDED, index, &e);
+    step_fail_with(f, index, &failure);
+    return true;
+}
+
 void step_issue(struct fold *f, uint32_t index, bool served)
 {
     const struct step_def *d = &f->def->steps[index];
@@ -216,6 +228,7 @@ void step_issue(struct fold *f, uint32_t index, bool served)
         step_fail_with(f, index, &failure);
         return;
     }
+    if (step_spent(f, index)) return;
     if (!served && queue_full(f->run)) {
         queue_add(f, index);
         return;
@@ -443,7 +456,12 @@ static void count_usage(struct fold *f, uint32_t index, const struct event *ev)
     if (!has_usage(ev)) return;
     struct step *s = step_make(f, index);
     int64_t bit = attempt_bit(ev->attempt);
-    if (s->counted & bit) return;
+    if (s->counted & bit) {
+        /* Maybe of an earlier instance of the path, which went before that was answered. */
+        if (f->scope->body && late_take(f->run, ev->path, ev->attempt))
+            run_add_usage(f, &ev->usage);
+        return;
+    }
     s->counted |= bit;
     run_add_usage(f, &ev->usage);
     step_touch(f, index);
@@ -494,6 +512,7 @@ static void completed(struct fold *f, uint32_t index, const struct event *ev)
     /* Settled already, by a success or by its last failure (then its fallback may run). A step that
      * waits for a slot between two attempts is as open as one in backoff. */
     if (step_state_terminal((enum step_state)s->state) || s->handler) return;
+    if (ev->attempt <= s->base) return; /* people had it done again since */
     if (d->kind == STEP_ROUTER && s->choice) return;
     struct err e = { 0 };
     if (!output_valid(f, index, output, &e)) {
@@ -562,6 +581,10 @@ static void settle_gone(struct fold *f, const struct step_def *d, const struct e
 static void result_of(struct fold *f, uint32_t index, const struct event *ev)
 {
     const struct step *s = step_get(f, index);
+    if (!s && f->scope->body && ev->attempt <= f->run->floor) {
+        settle_gone(f, &f->def->steps[index], ev); /* of an earlier instance of the path */
+        return;
+    }
     /* An attempt that was never issued: of another installation, or invented. */
     if (!s || ev->attempt == 0 || ev->attempt > s->attempt) return;
     if (ev->type != EVENT_TASK_LOST) settle(f, index, ev);

@@ -14,6 +14,11 @@ struct seen {
 static bool input_of(struct seen *s, json_t **ret, struct err *e)
 {
     if (!s->input) s->input = json_parse(s->ev->value, e);
+    if (s->input && s->ev->forked_from.data) { /* its value has more in it (engine/seeds.c) */
+        AUTO_JSON *all = TAKE(s->input);
+        const json_t *input = json_object_get(all, "input");
+        s->input = input ? json_deep_copy(input) : json_null();
+    }
     *ret = s->input;
     return s->input || err_prefix(e, "input");
 }

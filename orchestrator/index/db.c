@@ -38,6 +38,10 @@ static const char *const texts[] = {
         ("INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
          "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
          "WHERE off < ?6 OR (off = ?6 AND finished = 0)"),
+    /* Others are passed by the engine as well. */
+    [SQL_REVIVE] =
+        "UPDATE runs SET state = 'running', finished = 0, off = ?2 WHERE id = ?1 AND off "
+        "< ?2 AND state <> 'rolled_back' AND (?3 OR state <> 'completed')",
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
     [SQL_FIND] = "SELECT n FROM runs WHERE id = ?1",
@@ -279,6 +283,17 @@ bool index_db_change(struct index_db *db, const struct index_change *c, struct e
     db_bind_text(s, 4, bytes_of(c->state));
     sqlite3_bind_int64(s, 5, c->finished_ms);
     sqlite3_bind_int64(s, 6, c->offset);
+    return step(db, s, e);
+}
+
+bool index_db_revive(struct index_db *db, struct bytes run_id, int64_t offset, bool completed_too,
+                     struct err *e)
+{
+    sqlite3_stmt *s = db_use(db, SQL_REVIVE, e);
+    if (!s) return false;
+    db_bind_text(s, 1, run_id);
+    sqlite3_bind_int64(s, 2, offset);
+    sqlite3_bind_int(s, 3, completed_too);
     return step(db, s, e);
 }
 

@@ -50,6 +50,11 @@ struct index_change {
 MUST_CHECK bool index_db_change(struct index_db *db, const struct index_change *c, struct err *e);
 /* The start of a run has made none. */
 MUST_CHECK bool index_db_forget(struct index_db *db, struct bytes run_id, struct err *e);
+/* A run that has ended goes on by the event at offset: it is running, until a later change. Ends
+ * that came before it, which may be read after it, are ignored from then on. Nothing where the run
+ * is not known, was rolled back, or has completed (unless completed_too). */
+MUST_CHECK bool index_db_revive(struct index_db *db, struct bytes run_id, int64_t offset,
+                                bool completed_too, struct err *e);
 /* Removes up to max runs that finished before the moment. */
 MUST_CHECK bool index_db_trim(struct index_db *db, int64_t finished_before_ms, uint32_t max,
                               struct err *e);

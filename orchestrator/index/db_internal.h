@@ -17,6 +17,7 @@ enum sql {
     SQL_SET_OFFSET,
     SQL_START,
     SQL_CHANGE,
+    SQL_REVIVE,
     SQL_ATTRIBUTE,
     SQL_OLD,
     SQL_FIND,

@@ -214,7 +214,7 @@ static bool index_change(struct feed *f, const struct bus_record *r, struct err 
                            e);
 }
 
-/* An event that says whether a run has begun. A start that may have to wait, or to be skipped, is
+/* An event that says whether a run goes on. A start that may have to wait, or to be skipped, is
  * followed by one of the others. */
 static bool index_event(struct feed *f, const struct event *ev, const struct bus_record *r,
                         struct err *e)
@@ -226,6 +226,8 @@ static bool index_event(struct feed *f, const struct event *ev, const struct bus
         change.state = run_state_name(RUN_RUNNING);
         return index_db_change(f->db, &change, e);
     case EVENT_RUN_SKIPPED: return index_db_forget(f->db, ev->run_id, e);
+    case EVENT_RUN_RETRY: return index_db_revive(f->db, ev->run_id, r->offset, false, e);
+    case EVENT_RUN_RERUN: return index_db_revive(f->db, ev->run_id, r->offset, true, e);
     default: return true;
     }
 }
@@ -241,7 +243,8 @@ static bool take(struct part *p, const struct bus_record *r)
         bool known = event_decode(&r->message, &ev, &e) == EVENT_OK;
         bool start = known && ev.type == EVENT_RUN_START;
         bool counts =
-            start || (known && (ev.type == EVENT_RUN_BEGIN || ev.type == EVENT_RUN_SKIPPED));
+            known && (start || ev.type == EVENT_RUN_BEGIN || ev.type == EVENT_RUN_SKIPPED ||
+                      ev.type == EVENT_RUN_RETRY || ev.type == EVENT_RUN_RERUN);
         if (start && !definition_of(f, ev.definition)) return false;
         if (counts) ok = begin(f) && (index_event(f, &ev, r, &e) || (feed_break(f, &e), false));
         f->rows += counts;

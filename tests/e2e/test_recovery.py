@@ -82,6 +82,46 @@ def test_a_wiped_redis_is_filled_from_snapshots(installation, fake, redis):
         inst.check_once(run)  # one result each, wiped or not
 
 
+def test_revived_runs_and_forks_come_back_after_a_wipe(installation, fake, redis):
+    """A run that had ended is live in what is restored and counts no more as finished, whether its
+    snapshot is older than the retry or newer; what a fork was given is there, too."""
+    slow, broken = Slow(fake), [True]
+    fake.on("/flaky", lambda c: (401, {}) if broken[0] else {"n": 1})
+    inst = installation()
+    inst.orchestrator(*SNAPSHOTS, wait=False)
+    inst.worker(*worker_args(fake), "--breaker-calls-min", "600")
+    inst.wait_running(inst.orchestrators[0])
+    path = inst.write({"steps": [
+        {"name": "m", "type": "map", "over": [1, 2], "max_concurrent": 1, "steps": [
+            {"name": "t", "type": "http", "url": f"{fake.url}/fine/${{item}}"},
+            {"name": "f", "type": "http", "url": f"{fake.url}/flaky", "if": "item == 2",
+             "retry": {"max_attempts": 1}}]},
+        {"name": "b", "type": "http", "url": f"{slow.url}/b"}]})
+    fake.on("/fine", lambda c: {})
+    runs = [inst.start(path) for _ in range(2)]
+    assert [inst.finish(r)["status"] for r in runs] == ["failed"] * 2
+    wait_snapshot(inst, redis, runs[1])
+    broken[0] = False
+    fork = inst.tutti("fork", runs[0], "--json").json()["run_id"]
+    for run in runs:
+        assert inst.tutti("retry", run).code == 0
+    until(lambda: slow.count() == 3, 20, "three slow calls")
+    wait_snapshot(inst, redis, runs[0])
+    wait_snapshot(inst, redis, fork)
+    before = {run: stored(inst, redis, run) for run in (*runs, fork)}
+    redis.command("FLUSHALL")
+    until(lambda: all(stored(inst, redis, run) == before[run] for run in before), 60,
+          "the states from before")
+    for run in before:
+        key = f"{inst.prefix}:%s:{{{partition_of(inst, run)}}}"
+        assert redis.command("ZSCORE", key % "tm", run) and not redis.command("ZSCORE", key % "fin", run)
+        assert int(redis.command("HGET", key % "p", "fin_bytes") or 0) == 0
+    slow.open.set()
+    for run in before:
+        until(lambda run=run: inst.status(run)["status"] == "completed", 60, "it completes")
+    assert fake.count("/fine") == 4 and slow.count() == 3, "what had completed was kept"
+
+
 def test_a_start_key_is_not_free_after_a_wipe(installation, fake, redis):
     fake.on("/fast", lambda c: {})
     inst = installation()

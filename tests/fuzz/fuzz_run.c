@@ -189,7 +189,9 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
     } names[] = {
         { "start", "run.start" },   { "cancel", "run.cancel" },        { "expired", "run.expired" },
         { "timer", "timer.fired" }, { "completed", "task.completed" }, { "failed", "task.failed" },
-        { "lost", "task.lost" },    { "resume", "run.resume" },
+        { "lost", "task.lost" },    { "resume", "run.resume" },        { "pause", "run.pause" },
+        { "retry", "run.retry" },   { "rerun", "run.rerun" },          { "fork", "run.start" },
+        { "skip", "step.skip" },    { "vars", "run.set_variables" },   { "end", "run.terminate" },
     };
     struct bytes line, rest = part;
     if (!fuzz_line(&rest, &line)) return false;
@@ -203,6 +205,8 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
     AUTO_FREE char *due = xasprintf("%" PRId64, w->run ? run_due_ms(w->run) : w->now_ms);
     if (bytes_is(name, "timer") && w->run) w->now_ms = MAX(w->now_ms, run_due_ms(w->run));
     task_id_make(id, BYTES_LIT(RUN_ID), path, (uint32_t)strtoul(attempt, NULL, 10));
+    struct bytes origin = { 0 };
+    if (bytes_is(name, "fork")) origin = BYTES_LIT("fedcba9876543210-fedcba9876543210fedcba98");
     struct message m = { .value = rest,
                          .header = {
                              [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
@@ -218,6 +222,7 @@ static bool event_of(struct bytes part, struct world *w, char id[TASK_ID_MAX], s
                              [HEADER_DUE_MS] = due[0] == '-' ? BYTES_LIT("0") : bytes_of(due),
                              [HEADER_DEFINITION] = bytes_of(w->def->sha256),
                              [HEADER_WORKFLOW] = bytes_of(w->def->name),
+                             [HEADER_FORKED_FROM] = origin,
                              [HEADER_USAGE] = BYTES_LIT("{\"tokens_in\":30,\"tokens_out\":7}") } };
     struct err e = { 0 };
     if (path.len == 0) m.header[HEADER_KEY] = (struct bytes){ 0 };

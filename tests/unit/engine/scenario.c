@@ -125,7 +125,8 @@ static bool play_control(struct player *p, const char *word, char *rest)
         { "pause", EVENT_RUN_PAUSE, false },       { "resume", EVENT_RUN_RESUME, false },
         { "begin", EVENT_RUN_BEGIN, false },       { "asked", EVENT_KEY_ASKED, false },
         { "released", EVENT_KEY_RELEASED, false }, { "terminate", EVENT_RUN_TERMINATE, false },
-        { "vars", EVENT_RUN_SET_VARS, false },     { "skip", EVENT_STEP_SKIP, true }
+        { "vars", EVENT_RUN_SET_VARS, false },     { "skip", EVENT_STEP_SKIP, true },
+        { "again", EVENT_RUN_RETRY, false },       { "rerun", EVENT_RUN_RERUN, true }
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(word, words[i].word) != 0) continue;
@@ -171,12 +172,15 @@ static bool play_event(struct player *p, const char *word, char *rest)
                           : *rest == 'a' ? "attached 1"
                                          : "attached 21",
                           strchr(rest, ' ') + 1);
+    else if (strcmp(word, "fork") == 0)
+        world_fork(w, rest);
     else if (strcmp(word, "signal") == 0)
         play_signal(p, rest);
     else if (strcmp(word, "timer") == 0)
         world_apply(w, (struct event){ .type = EVENT_TIMER_FIRED }, "");
     else if (strcmp(word, "expired") == 0)
-        world_apply(w, (struct event){ .type = EVENT_RUN_EXPIRED }, "");
+        world_apply(
+            w, (struct event){ .type = EVENT_RUN_EXPIRED, .due_ms = strtoll(rest, NULL, 10) }, "");
     else
         return false;
     return true;

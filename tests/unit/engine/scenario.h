@@ -5,8 +5,10 @@
  *   start JSON                     the start event          ok STEP/N JSON      task.completed
  *   fail STEP/N TYPE [MEMBERS]     task.failed; MEMBERS are further JSON members, as "x":1
  *   lost STEP/N                    task.lost                cancel [JSON]       run.cancel
- *   timer                          timer.fired now          expired             run.expired
+ *   timer                          timer.fired now          expired [DUE]       run.expired
  *   pause, resume                  terminate [JSON]        vars JSON         skip STEP [JSON]
+ *   again                          run.retry                rerun STEP          run.rerun
+ *   fork JSON                      a start as a fork: {"input", "vars", "outputs"}
  *   child STEP/N STATUS [JSON]     child.finished (STATUS started: child.started)
  *   parent attached|detached|deep JSON                      a start as the child of another run
  *   queued JSON, refused JSON      a start that waits or fails for its key; begin, asked, released

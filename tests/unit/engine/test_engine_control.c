@@ -25,6 +25,11 @@ SCENARIO(an_approval_can_be_given_while_it_is_paused,
          WORKFLOW "steps: [{name: a, type: human_approval}, {name: b, type: task}]\n",
          "start {}\npause\nrun paused\napprove a ann -> nothing\nrun paused\nresume -> task b/1\n")
 
+SCENARIO(a_signal_that_comes_while_it_is_paused_is_taken,
+         WORKFLOW "steps: [{name: w, type: wait, signal: go}, {name: b, type: task}]\n",
+         "start {}\npause\nsignal go 5 -> nothing\nstate w completed\nrun paused\nresume -> task "
+         "b/1\npayload b/1 5\n")
+
 SCENARIO(a_terminated_run_ends_at_once,
          WORKFLOW "on_error: rollback\nsteps: [{name: a, type: task, compensate: [{name: u, type: "
                   "task}]}, {name: b, type: task}]\n",

@@ -317,6 +317,20 @@ static void fire_timer(struct world *w)
     world_apply(w, (struct event){ .type = EVENT_TIMER_FIRED }, "");
 }
 
+/* A run that has ended goes on, if it may: as a whole, or from some step. */
+static void revive(struct world *w, struct prng *r)
+{
+    AUTO_FREE char *path = NULL;
+    struct event ev = { .type = EVENT_RUN_RETRY };
+    if (chance(r, 50) || run_state_of(w->run) == RUN_COMPLETED) {
+        path = xasprintf("s%u", below(r, 8));
+        ev = (struct event){ .type = EVENT_RUN_RERUN, .path = bytes_of(path) };
+    }
+    bool ended = run_state_terminal(run_state_of(w->run));
+    world_apply(w, ev, "");
+    if (!ended) cr_assert_eq(w->verdict, ENGINE_IGNORED, "a run that goes on was revived");
+}
+
 static void random_event(struct world *w, struct prng *r)
 {
     unsigned kind = below(r, 100);
@@ -336,6 +350,8 @@ static void random_event(struct world *w, struct prng *r)
         world_apply(w, (struct event){ .type = EVENT_RUN_CANCEL }, "{\"reason\":\"enough\"}");
     } else if (kind < 90) {
         snprintf(w->gen, sizeof w->gen, "g%u", 1 + below(r, 3));
+    } else if (kind < 91) {
+        revive(w, r);
     } else if (kind < 92) {
         world_start(w, "{}");
         cr_assert_eq(w->verdict, ENGINE_IGNORED);
@@ -387,6 +403,12 @@ static void random_run(const struct definition *def, uint64_t seed)
     for (unsigned i = 0; i < events; i++) random_event(&w, &r);
     w.hasty = false;
     finish(&w, &r);
+    for (unsigned i = chance(&r, 50) ? 1 + below(&r, 3) : 0; i > 0; i--) {
+        revive(&w, &r);
+        for (unsigned k = below(&r, 10); k > 0; k--) random_event(&w, &r);
+        w.hasty = false;
+        finish(&w, &r);
+    }
     world_check_replay(&w);
     check_usage(&w);
     /* A finished run changes no more. */
@@ -427,6 +449,7 @@ static void damaged_run(const struct definition *def, uint64_t seed)
                          &cx, &fx);
         engine_apply(run, &(struct event){ .type = EVENT_TIMER_FIRED }, &cx, &fx);
         engine_apply(run, &(struct event){ .type = EVENT_RUN_CANCEL }, &cx, &fx);
+        engine_apply(run, &(struct event){ .type = EVENT_RUN_RETRY }, &cx, &fx);
     }
     world_done(&w);
 }

@@ -66,7 +66,7 @@ SCENARIO(the_first_failed_item_fails_the_map,
          "start [1,2,3] -> task m[0]/a/1, task m[1]/a/1, task m[2]/a/1\n"
          "fail m[1]/a/1 tool_error -> cancel m[0]/a/1, cancel m[2]/a/1, result failed\n"
          "error {\"type\":\"tool_error\",\"step\":\"m[1]/a\"}\nstate m failed\n"
-         "ok m[0]/a/1 1 -> ignored, settle m[0]/a/1\n")
+         "ok m[0]/a/1 1 -> ignored\n")
 
 SCENARIO(failed_items_may_be_collected,
          WORKFLOW "steps:\n- name: m\n  type: map\n  over: '${input}'\n  on_item_error: collect\n"
@@ -132,7 +132,7 @@ SCENARIO(a_cancelled_run_ends_all_items,
                   "  steps: [{name: a, type: task}]\n",
          "start [1,2,3]\nok m[0]/a/1 \"kept\" -> task m[2]/a/1\n"
          "cancel -> cancel m[1]/a/1, cancel m[2]/a/1, result cancelled\nstate m cancelled\n"
-         "field o:m[0] \"kept\"\nfield m:m:0 absent\n")
+         "field o:m[0] \"kept\"\nfield m:m:0 present\n")
 
 SCENARIO(an_item_sees_the_steps_around_and_not_those_of_others,
          WORKFLOW "steps:\n- {name: z, type: task}\n- name: m\n  type: map\n"

@@ -48,7 +48,8 @@ struct world {
     enum engine_verdict verdict; /* of the last event */
     bool lifecycle;              /* changes of the run's state are told */
     bool hasty;                  /* leaves out the checks that take long */
-    json_t *before;              /* states after the last event, by path */
+    json_t *before;              /* states when they were checked last, by path */
+    bool revived;                /* since then */
     enum run_state run_before;
 };
 
@@ -60,6 +61,8 @@ void world_done(struct world *w);
 /* Appends the event to the log and applies it. Value "" stands for an absent one. */
 void world_apply(struct world *w, struct event ev, const char *value);
 void world_start(struct world *w, const char *input);
+/* As a fork of another run: {"input", "vars", "outputs"}. */
+void world_fork(struct world *w, const char *value);
 /* As a child run; bond: "attached 1" or "detached 1", which must outlive the world. */
 void world_start_child(struct world *w, const char *bond, const char *input);
 void world_result(struct world *w, enum event_type type, const char *path, uint32_t attempt,

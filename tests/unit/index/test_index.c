@@ -267,3 +267,55 @@ Test(index, a_file_of_another_installation_and_a_bad_cursor_are_refused)
     cr_expect_eq(e.kind, ERR_NOT_FOUND);
     remove_file(&f);
 }
+
+static void revive(struct fixture *f, int n, int64_t offset, bool completed_too)
+{
+    struct err e;
+    cr_assert(index_db_revive(f->db, id_of(n), offset, completed_too, &e), "%s", e.text);
+}
+
+static void check_state(struct fixture *f, int n, const char *state, bool finished)
+{
+    AUTO_JSON *found = page(f, &(struct index_query){ .limit = 100 });
+    size_t i;
+    json_t *run;
+    json_array_foreach(json_object_get(found, "runs"), i, run) {
+        if (!bytes_is(id_of(n), json_text(run, "id"))) continue;
+        cr_assert_str_eq(json_text(run, "status"), state);
+        cr_assert_eq(json_text(run, "finished_at") != NULL, finished);
+        return;
+    }
+    cr_assert_fail("run %d is not there", n);
+}
+
+Test(index, a_run_that_is_revived_is_running_until_its_next_end)
+{
+    struct fixture f = make();
+    start(&f, 1, "a", NULL);
+    change(&f, 1, "failed", 5, START_MS + 9);
+    revive(&f, 1, 7, false);
+    check_state(&f, 1, "running", false);
+    revive(&f, 1, 6, false);
+    change(&f, 1, "completed", 8, START_MS + 20);
+    check_state(&f, 1, "completed", true);
+    revive(&f, 1, 9, false);
+    check_state(&f, 1, "completed", true);
+    revive(&f, 1, 10, true);
+    check_state(&f, 1, "running", false);
+    remove_file(&f);
+}
+
+Test(index, an_end_that_is_read_after_the_retry_that_came_after_it_is_passed)
+{
+    struct fixture f = make();
+    start(&f, 1, "a", NULL);
+    revive(&f, 1, 7, false);
+    change(&f, 1, "failed", 5, START_MS + 9);
+    check_state(&f, 1, "running", false);
+    start(&f, 2, "a", NULL);
+    change(&f, 2, "rolled_back", 5, START_MS + 9);
+    revive(&f, 2, 7, true);
+    check_state(&f, 2, "rolled_back", true);
+    revive(&f, 3, 7, true); /* unknown: nothing */
+    remove_file(&f);
+}

@@ -426,8 +426,9 @@ Test(place, it_names_finished_runs_that_are_due)
     struct redis r = redis_owned();
     COMMAND(&r, "ZADD fin 100 a 200 b 300 c");
     EQ(ask(&r, script_place, "p fin / 99 1000 10"), "10 11 [] 0");
-    EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a b] 0");
-    EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a b] 0", "no more than are wanted");
+    EQ(ask(&r, script_place, "p fin / 200 1000 10"), "10 11 [a 100 b 200] 0");
+    EQ(ask(&r, script_place, "p fin / 999 1000 2"), "10 11 [a 100 b 200] 0",
+       "no more than are wanted");
     EQ(ask(&r, script_place, "none nofin / 999 1000 2"), "-1 -1 [] 0");
     redis_stop(&r);
 }
@@ -438,8 +439,8 @@ Test(place, it_names_the_oldest_finished_runs_when_they_hold_too_much)
     COMMAND(&r, "ZADD fin 100 a 200 b 300 c");
     COMMAND(&r, "HSET p fin_bytes 1000");
     EQ(ask(&r, script_place, "p fin / 1 1000 2"), "10 11 [] 1000", "as much as they may");
-    EQ(ask(&r, script_place, "p fin / 1 999 2"), "10 11 [a b] 1000");
-    EQ(ask(&r, script_place, "p fin / 100 999 2"), "10 11 [a] 1000", "what is due goes first");
+    EQ(ask(&r, script_place, "p fin / 1 999 2"), "10 11 [a 100 b 200] 1000");
+    EQ(ask(&r, script_place, "p fin / 100 999 2"), "10 11 [a 100] 1000", "what is due goes first");
     redis_stop(&r);
 }
 
@@ -569,6 +570,8 @@ Test(survey, it_names_runs_with_their_entries_and_skeletons)
     COMMAND(&r, "HSET snap b e");
     EQ(ask(&r, script_survey, "p snap tm / 0 64 run:"), "10 11 - 0 3 [a - [1]] [b e [2]]");
     EQ(ask(&r, script_survey, "p snap fin / 0 64 run:"), "10 11 - 0 0");
+    EQ(ask(&r, script_survey, "p snap tm / 0 64 run: b nobody"), "10 11 - 0 3 [b e [2]]",
+       "only those that are asked for");
     redis_stop(&r);
 }
 

@@ -123,6 +123,32 @@ Test(event, a_start_is_decoded_with_all_it_carries)
     cr_expect_null(ev.key.data);
 }
 
+Test(event, a_start_says_of_which_run_it_is_a_fork)
+{
+    struct message m = start();
+    m.header[HEADER_FORKED_FROM] = BYTES_LIT(RUN);
+    struct event ev;
+    struct err e;
+    cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s", e.text);
+    cr_expect(bytes_is(ev.forked_from, RUN));
+    m.header[HEADER_FORKED_FROM] = BYTES_LIT("some run");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+}
+
+Test(event, an_expiry_may_name_the_end_that_it_is_about)
+{
+    struct message m = message("run.expired", NULL);
+    struct event ev;
+    struct err e;
+    cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s", e.text);
+    cr_expect_eq(ev.due_ms, 0);
+    m.header[HEADER_DUE_MS] = BYTES_LIT("1700000000000");
+    cr_assert_eq(event_decode(&m, &ev, &e), EVENT_OK, "%s", e.text);
+    cr_expect_eq(ev.due_ms, 1700000000000);
+    m.header[HEADER_DUE_MS] = BYTES_LIT("soon");
+    cr_expect_eq(event_decode(&m, &ev, &e), EVENT_MALFORMED);
+}
+
 /* They go into the run's stored head as they are. */
 Test(event, a_start_by_what_is_no_text_is_malformed)
 {
