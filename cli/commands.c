@@ -175,6 +175,7 @@ static const struct option start_options[] = {
       .value_name = "KEY",
       .help = "Start key: the same key of the same workflow starts one run only; the id of that "
               "run is printed." },
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
     { .name = "wait",
       .short_flag = 'w',
       .type = OPTION_BOOL,

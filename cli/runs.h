@@ -61,6 +61,12 @@ struct change {
 uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
                           void (*fn)(void *user, const struct change *t), void *user);
 
+/* The largest input: what fits a message, or payloads.max where there is a payload store. */
+MUST_CHECK bool runs_input_max(const struct cli *cli, size_t *ret, struct err *e);
+/* Appends what goes into the start of the run: the input, or its claim check, once the payload
+ * store has it. ERR_UNAVAILABLE: it did not take it within a minute. */
+MUST_CHECK bool runs_store_input(struct client *c, const char *run_id, struct bytes input,
+                                 struct buf *ret, struct err *e);
 /* Starts a run of def. input: JSON, checked against the schema and the payload limit here. key: may
  * be NULL. ret_id: the new run's id. ERR_INVALID, ERR_LIMIT; errors of Kafka. */
 MUST_CHECK bool runs_start(struct client *c, const struct definition *def, struct bytes input,

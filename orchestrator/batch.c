@@ -125,19 +125,15 @@ bool batch_touch_key(struct batch *b, struct start_key *key)
 
 /* --- outputs --- */
 
-static void delivered(struct batch *b, const struct bus_delivery *d)
+void batch_acked(struct batch *b)
 {
+    struct partition *part = b->part;
     ASSERT(b->acks_missing > 0);
     b->acks_missing--;
-    b->failed |= d->error != NULL;
-    struct partition *part = b->part;
     if (!part) {
         if (b->acks_missing == 0 && !b->sent) batch_free(b);
         return;
     }
-    if (d->error)
-        log_warn(&part->log, "partition.delivery_failed",
-                 "an output was not delivered (%s): the batch is done again", d->error);
     if (b->acks_missing > 0) return;
 #ifdef TUTTI_MUTANTS
     if (b->failed && MUTANT(RULE_9)) {
@@ -151,6 +147,15 @@ static void delivered(struct batch *b, const struct bus_delivery *d)
         batches_advance(part);
     else
         recovery_pump(part);
+}
+
+static void delivered(struct batch *b, const struct bus_delivery *d)
+{
+    b->failed |= d->error != NULL;
+    if (d->error && b->part)
+        log_warn(&b->part->log, "partition.delivery_failed",
+                 "an output was not delivered (%s): the batch is done again", d->error);
+    batch_acked(b);
 }
 
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
@@ -301,18 +306,37 @@ void batch_mark(struct batch *b, const struct effect *effect)
                  MAX(effect->until_ms - loop_wall_ms(shard->loop), (int64_t)60 * SECOND_MS));
 }
 
+void batch_send(struct batch *b, const struct effect *fx)
+{
+    switch (fx->kind) {
+    case EFFECT_TASK: produce_task(b, fx); break;
+    case EFFECT_RESULT: produce_result(b, fx); break;
+    case EFFECT_START: produce_start(b, fx); break;
+    case EFFECT_EVENT: send_event(b, fx->header, fx->value); break;
+    case EFFECT_CANCEL:
+    case EFFECT_SETTLE: batch_mark(b, fx); break;
+    }
+}
+
+/* What the engine makes is content: a value that looks like a claim check is none. */
+static void send_guarded(struct batch *b, const struct effect *fx)
+{
+    AUTO_BUF struct buf value = { 0 };
+    struct effect guarded = *fx;
+    payload_add(&value, fx->value);
+    guarded.value = buf_bytes(&value);
+    batch_send(b, &guarded);
+}
+
 void batch_produce(struct batch *b, const struct effects *fx)
 {
     for (size_t i = 0; i < fx->count && !b->failed; i++) {
         const struct effect *effect = &fx->list[i];
-        switch (effect->kind) {
-        case EFFECT_TASK: produce_task(b, effect); break;
-        case EFFECT_RESULT: produce_result(b, effect); break;
-        case EFFECT_START: produce_start(b, effect); break;
-        case EFFECT_EVENT: send_event(b, effect->header, effect->value); break;
-        case EFFECT_CANCEL:
-        case EFFECT_SETTLE: batch_mark(b, effect); break;
-        }
+        if (payloads_hold(b, effect)) continue;
+        if (payload_is_ref(effect->value))
+            send_guarded(b, effect);
+        else
+            batch_send(b, effect);
     }
 }
 
@@ -377,7 +401,7 @@ static void seal_run(struct batch *b, struct entry *entry)
     for (size_t i = 0; i < fields->count; i++) {
         if (!fields->list[i].value.data) continue;
         args_add(values, fields->list[i].name);
-        args_add(values, fields->list[i].value);
+        payloads_add_field(b, entry, &fields->list[i]);
     }
     for (size_t i = 0; i < fields->count && deletions; i++)
         if (!fields->list[i].value.data) args_add(values, fields->list[i].name);
@@ -406,7 +430,9 @@ static void seal_head(struct batch *b)
     args_add_int(head, b->from);
     args_add_int(head, b->to);
     args_add_int(head, b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8)));
-    args_add(head, bytes_of(b->has_claim ? part->fold_gen : ""));
+    char mark[FOLD_MARK_MAX] = "";
+    if (b->has_claim) fold_mark_make(part, mark);
+    args_add(head, bytes_of(mark));
     args_add(head, bytes_of(b->recovered ? part->gen : b->strange ? "none" : ""));
     args_add_int(head, b->fin_bytes);
     args_add_int(head, (int64_t)b->mark_keys.count);
@@ -459,7 +485,7 @@ static void batch_release(struct batch *b)
         entry->pins--;
         /* A finished run is of little use in memory, and what does not exist is of none. */
         if (entry->pins == 0 && !entry->loading &&
-            (!entry->run || run_state_terminal(run_state_of(entry->run))))
+            (!entry->run || entry->lost || run_state_terminal(run_state_of(entry->run))))
             cache_drop(entry);
     }
     for (size_t i = 0; i < b->key_count; i++) {

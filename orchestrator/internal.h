@@ -16,6 +16,7 @@
 #include "common/base/map.h"
 #include "common/io/bus.h"
 #include "common/io/loop.h"
+#include "common/io/payload_store.h"
 #include "common/io/store.h"
 #include "common/proto/keys.h"
 #include "orchestrator/engine/arena.h"
@@ -23,7 +24,8 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define RANDOM_TEXT_MAX 13   /* 12 hex digits */
+#define RANDOM_TEXT_MAX 13 /* 12 hex digits */
+#define FOLD_MARK_MAX   (GENERATION_MAX + 24)
 #define CREDIT_RECORDS  512  /* read ahead of the fold, a partition */
 #define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \
@@ -87,6 +89,9 @@ struct entry {
     bool deleted;          /* by the batch that is being folded */
     bool retime;           /* its timer fired: the index is to be corrected */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
+    struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
+    char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
+    struct map known;      /* sha256 of what the payload store is known to hold of it */
     char id[RUN_ID_MAX];
 };
 struct start_key {
@@ -112,9 +117,12 @@ void cache_drop_partition(struct partition *part);
  * load_round after a while; a read of another place reloads the partition. */
 void cache_load(struct partition *part, struct entry **entries, size_t entry_count,
                 struct start_key **keys, size_t key_count);
-/* Takes the stored fields of an entry that is loading. false: its definition is not known yet, or
- * they are damaged. */
-bool cache_take(struct entry *entry, const struct field *fields, size_t count);
+/* Takes the stored fields of an entry that is loading; their values may be changed. Where some are
+ * claim checks it goes on loading until the payloads are read. false: its definition is not known
+ * yet, or they are damaged. */
+bool cache_take(struct entry *entry, struct field *fields, size_t count);
+/* The same once the payloads stand in the fields (but for those that are lost). */
+bool cache_put_in(struct entry *entry, const struct field *fields, size_t count);
 
 /* --- load_large.c: a run with too many fields for one script --- */
 
@@ -184,6 +192,10 @@ void batch_free(struct batch *b);
 void batches_free_spare(struct shard *shard);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
+/* Sends one of them; its payload fits a message. */
+void batch_send(struct batch *b, const struct effect *fx);
+/* One of acks_missing is in. */
+void batch_acked(struct batch *b);
 void batch_mark(struct batch *b, const struct effect *effect);
 /* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
  * (results_next is behind it), readers see everything that was written there before. */
@@ -207,6 +219,13 @@ struct item { /* a record that waits for the fold */
     int64_t offset, record_ms;
     struct bus_record record; /* views under held */
     char reason[200];         /* of a verdict that is not OK */
+    struct payload *payload;  /* of a value that is a claim check, once it was asked for */
+};
+
+/* An event that is not folded, and what its run says about it. */
+struct quarantined {
+    int64_t offset;
+    char *why;
 };
 
 struct partition {
@@ -229,6 +248,7 @@ struct partition {
     int64_t log_start;
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
+    size_t fold_payload_max;       /* likewise; 0: it said none */
     bool rebuild, reissue_all;
     bool halted;            /* until it runs; so that the alarm is given once */
     struct {                /* what Redis said before the claim */
@@ -257,6 +277,8 @@ struct partition {
     size_t inbox_first, inbox_count, inbox_cap;
     size_t credit_extra;   /* of a recovery, not to be given back */
     size_t prepared;       /* items at the front whose states were asked for */
+    size_t claim_checks;   /* items whose value is one */
+    size_t payload_bytes;  /* contents of these, there or asked for */
     struct map runs, keys; /* cached: by run id, by route */
     uint32_t load_round;   /* raised when what was asked for is to be asked for again */
     struct timers timers;
@@ -274,7 +296,7 @@ struct partition {
     int64_t tried_off;
     uint32_t tried_count, clean_commits;
     bool trying;
-    int64_t *quarantined; /* offsets; few */
+    struct quarantined *quarantined; /* few */
     size_t quarantined_count;
 
     struct round *round; /* of snapshots; NULL between them */
@@ -354,7 +376,8 @@ void snapshot_abandon(struct partition *part);
 
 /* --- caution.c --- */
 
-bool partition_quarantined(const struct partition *part, int64_t offset);
+/* What was said when the event there was put into quarantine; NULL: it was not. */
+const char *partition_quarantined(const struct partition *part, int64_t offset);
 /* Whether the event there is to be folded alone, and whether it may be folded now. */
 bool caution_holds(const struct partition *part, int64_t offset);
 bool caution_passes(struct partition *part, int64_t offset);
@@ -366,6 +389,42 @@ void caution_committed(struct partition *part);
 bool caution_quarantines(const struct partition *part, int64_t offset);
 void caution_quarantine(struct batch *b, struct entry *entry, const struct item *item,
                         const struct fold_context *cx, struct effects *fx);
+
+/* Puts the event aside: to the dead-letter topic and into quarantine, and its run is paused. */
+void caution_put_aside(struct batch *b, struct entry *entry, const struct item *item,
+                       const char *why, const struct fold_context *cx, struct effects *fx);
+
+/* --- payload_reads.c: claim checks on their way in --- */
+
+/* Asks for the contents of queued events, as far ahead as memory allows. */
+void payloads_prepare(struct partition *part);
+/* Whether the event's value is there, or known to be lost. */
+bool payload_here(const struct partition *part, const struct item *item);
+enum payload_verdict { PAYLOAD_FINE, PAYLOAD_LOST, PAYLOAD_MALFORMED };
+/* Puts the content into the event that is folded next, if its value is a claim check. LOST: that of
+ * the event or of its run is not there; then, as for MALFORMED, why says so. */
+enum payload_verdict payload_take(struct item *item, const struct entry *entry, struct buf *why);
+/* Stops reading it. NULL is fine; returns NULL. */
+struct payload *payload_free(struct payload *p);
+/* Whether the stored field of that name holds a payload. */
+bool payload_field(struct bytes name);
+/* Reads the payloads of an entry that is loading, then cache_take. false: there are none to be
+ * read. */
+bool payloads_fetch(struct entry *entry, const struct field *fields, size_t count);
+void payload_fetch_cancel(struct entry *entry);
+/* Values that had to be guarded as they were. */
+void payloads_unguard(struct field *fields, size_t count);
+/* What a finished run's result has more in memory than in its field. */
+int64_t payloads_outside(const struct field *fields, size_t count);
+
+/* --- payloads.c: payloads on their way out --- */
+
+/* Appends the value of a field that changed to the batch's, as it is to be stored. */
+void payloads_add_field(struct batch *b, struct entry *entry, const struct field *field);
+/* Whether its payload belongs into the payload store: then it is put there, and sent. */
+bool payloads_hold(struct batch *b, const struct effect *fx);
+void payload_known_add(struct entry *entry, const struct blob_ref *ref);
+void payload_known_done(struct entry *entry);
 
 /* --- probe.c --- */
 
@@ -389,6 +448,12 @@ void fold_prepare(struct partition *part);
 /* Entries for these run ids, loaded: false while some are under way. */
 bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count);
 void batch_link(struct batch *b);
+/* Whether a snapshot has the event already. */
+bool fold_skips(const struct partition *part, const struct item *item);
+/* What the last claim says to the fold, as it is stored beside the offset: its generation, and
+ * behind a space its payload-max if it has one. */
+void fold_mark_make(const struct partition *part, char ret[FOLD_MARK_MAX]);
+void fold_mark_take(struct partition *part, struct bytes mark);
 
 /* --- recover.c --- */
 
@@ -497,6 +562,7 @@ struct shard {
     struct loop *loop;
     struct bus *bus;
     struct store *store;
+    struct payload_store *payloads;
     struct script scripts[SCRIPT_COUNT];
     struct bus_group *group;
     struct catalogue *catalogue;

@@ -63,6 +63,9 @@ static bool member_open(struct member *m, struct err *e)
         .retention_bytes_max = c->retention_bytes,
         .log = &m->program->log,
     };
+    struct payloads_place place; /* used by shard_open */
+    if (!payload_store_options_of(&c->payloads, &m->program->log, &place, &options.payloads, e))
+        return false;
     if (!kafka_bus_options(&c->common.kafka, "tutti-orch", &m->program->log, &options.bus, e) ||
         !redis_store_options(&c->common.redis, &m->program->log, &options.store, e))
         return false;

@@ -6,6 +6,7 @@
 /* clang-format off */
 static const struct option options[] = {
     COMMON_OPTIONS(struct orchestrator_config, common),
+    PAYLOADS_OPTIONS(struct orchestrator_config, payloads),
     { .name = "name", .type = OPTION_TEXT, .offset = offsetof(struct orchestrator_config, name), .value_name = "NAME",
       .help = "Name of this process in owner claims and logs. Default: host name and process id." },
     { .name = "threads", .short_flag = 't', .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, threads), .min = 1, .max = 64,

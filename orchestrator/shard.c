@@ -507,6 +507,10 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     store.user = shard;
     shard->store = store_open(loop, &store, e);
     if (!shard->store) return NULL;
+    struct payload_store_options payloads = options->payloads;
+    payloads.log = &shard->log;
+    shard->payloads = payload_store_open(loop, &payloads, e);
+    if (!shard->payloads) return NULL;
     store_use_scripts(shard->store, shard->scripts, SCRIPT_COUNT);
     loop_on_flush(loop, on_turn, shard);
     shard->tick = (struct loop_timer){ .on_due = on_tick, .user = shard };
@@ -550,6 +554,7 @@ struct shard *shard_close(struct shard *shard)
     shard->stopping = true;
     store_close(shard->store); /* every reply comes, as lost */
     bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
+    payload_store_close(shard->payloads); /* likewise */
     triggers_close(shard->triggers);
     catalogue_close(shard->catalogue);
     ASSERT(!shard->buried);

@@ -40,9 +40,9 @@ struct round {
     size_t acks_missing;
     struct bus_waiter waiter;
     int64_t floor;
-    char gen[GENERATION_MAX]; /* that the fold had reached at the floor */
-    struct buf manifest;      /* "1\n", then "<run> <epoch> <offset>\n" for each */
-    struct args gone;         /* run, entry */
+    char gen[FOLD_MARK_MAX]; /* what the fold had reached at the floor: fold_mark_make */
+    struct buf manifest;     /* "1\n", then "<run> <epoch> <offset>\n" for each */
+    struct args gone;        /* run, entry */
     size_t swept;
     struct snapshot_entry old_floor; /* chunks 0: none */
     struct dirty *page;

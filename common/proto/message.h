@@ -28,7 +28,9 @@
  * task.failed
  * {"type", "message", "retryable", "retry_after_ms", "details"} the same task.lost          null
  * the same owner.claim        null (key: "claim")                    claim (token of the
- * assignment), gen, logic, worker
+ * assignment), gen, logic, worker, [payload-max]
+ *
+ * Any value of a task or an event may be a claim check instead (blob_ref.h).
  *
  * tasks.<queue> (key: task id)
  *   task               the task's input, JSON (kind says of what shape)
@@ -88,7 +90,8 @@
     X(CACHE_KEY, "cache-key")             \
     X(CACHED, "cached")                   \
     X(SIGNAL, "signal")                   \
-    X(CHILD, "child")
+    X(CHILD, "child")                     \
+    X(PAYLOAD_MAX, "payload-max")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -157,10 +160,12 @@ struct event {
     struct bytes signal; /* signal: its name */
     struct bytes claim;  /* owner.claim: the token */
     uint32_t logic;      /* owner.claim */
+    int64_t payload_max; /* owner.claim: the largest payload; 0: what fits a message */
     int64_t due_ms;      /* timer.fired */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */
+    bool claim_check;   /* value is one (blob_ref.h): its content is put in by event_load */
 };
 
 /* What an event is when it cannot be folded. */
@@ -182,6 +187,10 @@ bool event_type_is_result(enum event_type type);
  * invalid_output error in its value (static text), so that no bad payload ever enters a state. */
 MUST_CHECK enum event_verdict event_decode(const struct message *m, struct event *ret,
                                            struct err *e);
+
+/* Puts the content in whose claim check the value is; what holds for a value in a message holds for
+ * it, but for the limit. EVENT_MALFORMED: it is no JSON, and e says so. */
+MUST_CHECK enum event_verdict event_load(struct event *ev, struct bytes content, struct err *e);
 
 /* A secret's place in a task's value: JSON pointer of a string, byte offset in it (of the decoded
  * string), name of the secret. Encoded in the header `secrets` as [[pointer, offset, name], ...].

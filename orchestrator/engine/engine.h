@@ -52,6 +52,8 @@ struct fold_context {
     const char *topic; /* `events` topic and partition: the reply-to of tasks */
     int32_t partition;
     const char *gen; /* generation known to the fold (of the owner claim): goes into tasks */
+    size_t
+        payload_max; /* of the owner claim likewise: the largest payload; 0: what fits a message */
 };
 
 enum effect_kind {
@@ -80,8 +82,9 @@ struct effect {
     } * ce; /* RESULT: CloudEvents headers in binary mode */
     size_t ce_count;
     struct bytes key, value;
-    int64_t until_ms; /* CANCEL, SETTLE: wall time after which the mark is useless (the task's
-                         deadline + lease) */
+    struct bytes payload; /* RESULT: the run's output or error, within value */
+    int64_t until_ms;     /* CANCEL, SETTLE: wall time after which the mark is useless (the task's
+                             deadline + lease) */
 };
 /* Effects of one or more applications; memory of all bytes within is the list's own, until
  * effects_reset. */
@@ -188,11 +191,18 @@ size_t run_pending_fields(const struct run *run);
  * or a field belongs to no step; payloads are taken as they are. */
 MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
                                 const struct field *fields, size_t count, struct err *e);
+/* The same for a look at the run as a whole (its state, times, memory): payloads may be missing or
+ * stand for something else, and no event can be applied but those that evaluate nothing
+ * (run.terminate, run.expired, an operator's pause, a timer while it is paused). */
+MUST_CHECK struct run *run_load_outline(const struct definition *def, const char *id,
+                                        const struct field *fields, size_t count, struct err *e);
 /* For a run that is too large to be read at once: the names (no values) of the fields that run_load
  * needs, as far as those that are given tell; these are named as well. Asked again with what was
  * read, until it names nothing new. */
 void run_needs(const struct definition *def, const struct field *fields, size_t count,
                struct fields *ret);
+/* Whether a stored skeleton (field s) is that of a run that has ended; false also for damage. */
+bool skeleton_ended(struct bytes skeleton);
 /* The definition's sha256 in stored fields, copied. false: no head. */
 MUST_CHECK bool fields_definition(const struct field *fields, size_t count, char ret[SHA256_HEX]);
 /* What `tutti status --json` shows (schemas/run.schema.json), from stored fields; def may be NULL

@@ -14,6 +14,7 @@
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
+#include "common/base/limits.h"
 #include "orchestrator/engine/arena.h"
 #include "orchestrator/engine/engine.h"
 
@@ -259,6 +260,12 @@ struct fold {
     /* The task that is being made. */
     struct buf payload, secrets, idempotency, cache_key;
 };
+
+/* The largest payload that this fold lets in or makes. */
+static inline size_t fold_payload_max(const struct fold *f)
+{
+    return f->cx->payload_max ? f->cx->payload_max : PAYLOAD_BYTES_MAX;
+}
 
 /* --- state.c --- */
 struct fold fold_begin(struct run *run, const struct fold_context *cx, struct effects *fx);
