@@ -426,6 +426,12 @@ bool payloads_hold(struct batch *b, const struct effect *fx);
 void payload_known_add(struct entry *entry, const struct blob_ref *ref);
 void payload_known_done(struct entry *entry);
 
+/* --- payload_sweep.c --- */
+
+/* Begins a sweep of the payload store when one is due; called every tick. */
+void payload_sweep_tick(struct shard *shard);
+void payload_sweep_end(struct shard *shard);
+
 /* --- probe.c --- */
 
 /* Sees every event before it is folded, and does nothing. A test program may have its own, to crash
@@ -519,21 +525,22 @@ void triggers_update(struct triggers *t); /* the catalogue changed */
 /* --- shard.c --- */
 
 /* X(enumerator, stem of scripts/<stem>.lua) */
-#define SCRIPTS(X)            \
-    X(GENERATION, generation) \
-    X(TAKEOVER, takeover)     \
-    X(COMMIT, commit)         \
-    X(LOAD, load)             \
-    X(FIELDS, fields)         \
-    X(TIMERS, timers)         \
-    X(MARKS, marks)           \
-    X(PLACE, place)           \
-    X(PURGE, purge)           \
-    X(RESTORE, restore)       \
-    X(SURVEY, survey)         \
-    X(SNAPPED, snapped)       \
-    X(TRYING, trying)         \
-    X(INSTALLATION, installation)
+#define SCRIPTS(X)                \
+    X(GENERATION, generation)     \
+    X(TAKEOVER, takeover)         \
+    X(COMMIT, commit)             \
+    X(LOAD, load)                 \
+    X(FIELDS, fields)             \
+    X(TIMERS, timers)             \
+    X(MARKS, marks)               \
+    X(PLACE, place)               \
+    X(PURGE, purge)               \
+    X(RESTORE, restore)           \
+    X(SURVEY, survey)             \
+    X(SNAPPED, snapped)           \
+    X(TRYING, trying)             \
+    X(INSTALLATION, installation) \
+    X(KNOWN, known)
 enum script_id {
 #define X(name, stem) SCRIPT_##name,
     SCRIPTS(X)
@@ -563,6 +570,8 @@ struct shard {
     struct bus *bus;
     struct store *store;
     struct payload_store *payloads;
+    struct sweep *sweep; /* NULL: none goes on */
+    uint64_t sweep_due_ms;
     struct script scripts[SCRIPT_COUNT];
     struct bus_group *group;
     struct catalogue *catalogue;

@@ -58,6 +58,8 @@ static bool member_open(struct member *m, struct err *e)
         .create_topics = c->common.kafka.create_topics,
         .pipeline = c->pipeline,
         .snapshot_ms = c->snapshot_ms,
+        .sweep_ms = c->sweep_ms,
+        .garbage_after_ms = c->garbage_after_ms,
         .load_fields_max = LOAD_FIELDS_MAX,
         .cache_bytes_max = c->cache_bytes / c->threads,
         .retention_bytes_max = c->retention_bytes,

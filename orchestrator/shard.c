@@ -420,6 +420,7 @@ static void on_tick(struct loop_timer *t)
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_housekeep(shard->partitions[p]);
     if (shard->catalogue) catalogue_tick(shard->catalogue);
+    payload_sweep_tick(shard);
     if (shard->sys_due && shard->setup_step == SETUP_DONE && store_connected(shard->store)) {
         shard->sys_due = false;
         setup_installation(shard);
@@ -552,6 +553,7 @@ struct shard *shard_close(struct shard *shard)
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_revoke(shard->partitions[p]);
     shard->stopping = true;
+    payload_sweep_end(shard);
     store_close(shard->store); /* every reply comes, as lost */
     bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
     payload_store_close(shard->payloads); /* likewise */

@@ -31,6 +31,8 @@ struct shard_options {
     struct bus_options bus;       /* log is set by the shard */
     struct store_options store;
     struct payload_store_options payloads; /* log is set by the shard */
+    uint32_t sweep_ms;                     /* between two sweeps of the payload store */
+    int64_t garbage_after_ms;              /* since the last write for a run */
     const struct log *log;
 };
 
