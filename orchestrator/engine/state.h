@@ -500,6 +500,8 @@ void approval_apply(struct fold *f, const struct event *ev);
 void wait_start(struct fold *f, uint32_t index);
 void wait_ended(struct fold *f, uint32_t index);
 void signal_apply(struct fold *f, const struct event *ev);
+/* For scopes_each, when a run goes on that was paused: waits take what was kept meanwhile. */
+void signals_resume(struct fold *f, void *none);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 
