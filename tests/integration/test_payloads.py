@@ -12,9 +12,14 @@ import pytest
 
 from conftest import worker_args
 from harness.base import until
+from harness.installation import Installation
 
 CLAIM = re.compile(r'\{"\$blob":"[0-9a-f]{64}","size":[0-9]+\}')
 MB = 1_000_000
+
+
+# What is no matter of the broker is tested on one.
+one_broker = pytest.mark.parametrize("backend", ["mock"], indirect=True)
 
 
 class Store:
@@ -62,11 +67,9 @@ def in_redis(one):
     return size
 
 
-@pytest.fixture
-def lit(installation, fake, store):
-    """An installation with a payload store."""
-    one = installation()
-    one.fake = fake
+def start_up(one, fake, store):
+    """It gets a payload store."""
+    one.fake, one.store = fake, store
     one.env.update(store.env)
     one.orchestrator(wait=False)
     one.worker(*worker_args(fake), wait=False)
@@ -74,30 +77,53 @@ def lit(installation, fake, store):
     return one
 
 
-def test_five_megabytes_go_from_step_to_step_and_into_the_result(lit, fake, store):
-    run = lit.start(f"""
+@pytest.fixture
+def lit(installation, fake, store):
+    """An installation with a payload store, to be disturbed."""
+    return start_up(installation(), fake, store)
+
+
+@pytest.fixture(scope="session")
+def calm_one(session_broker, shared_redis, shared_fake, workspace):
+    one = Installation(session_broker, shared_redis,
+                       directory=workspace / f"payloads-{session_broker.name}")
+    yield start_up(one, shared_fake, Store(one.directory / "payloads"))
+    one.close()
+
+
+@pytest.fixture
+def calm(calm_one):
+    """One for all tests that only start runs."""
+    yield calm_one
+    for process in calm_one.processes:
+        assert process.running(), f"{process.name} ended\n{process.tail()}"
+
+
+def test_five_megabytes_go_from_step_to_step_and_into_the_result(calm):
+    run = calm.start(f"""
         steps:
-          - {http(fake, "/big", 5 * MB)}
+          - {http(calm.fake, "/big", 5 * MB)}
           - {{name: copy, type: task, uses: noop, input: "${{steps.big.output.body}}"}}
           - {{name: count, type: transform, value: "${{steps.copy.output.text.size()}}"}}
           - {{name: shout, type: exec, command: upper, stdin: {{text: "${{steps.copy.output.text}}"}}}}
         output: {{text: "${{steps.shout.output}}", count: "${{steps.count.output}}"}}
         """)
-    state = lit.finish(run, 60)
+    state = calm.finish(run, 60)
     assert state["status"] == "completed", state
-    result, = until(lambda: lit.results(run), 10, "the result")
+    result, = until(lambda: calm.results(run), 10, "the result")
     value = result.json()
     claim, url = value["output"], value["payload_url"]
-    assert url == f"dir:{store.path}/run/{run[:2]}/{run}/{claim['$blob']}"
-    assert json.loads(store.of(claim)) == {"text": "X" * (5 * MB), "count": 5 * MB}
-    assert largest(lit) < 40_000 and in_redis(lit) < 40_000
-    lit.check_once(run)
+    assert url == f"dir:{calm.store.path}/run/{run[:2]}/{run}/{claim['$blob']}"
+    assert json.loads(calm.store.of(claim)) == {"text": "X" * (5 * MB), "count": 5 * MB}
+    assert largest(calm) < 40_000 and in_redis(calm) < 40_000
+    calm.check_once(run)
 
 
-def test_the_items_of_a_large_list_are_mapped(lit, fake, store):
+@one_broker
+def test_the_items_of_a_large_list_are_mapped(calm):
     """100 items of 40 kB each: the list, every output and their list are too large for a message."""
-    url = fake.on("/list", lambda c: [{"n": i, "pad": "p" * 40_000} for i in range(100)])
-    run = lit.start(f"""
+    url = calm.fake.on("/list", lambda c: [{"n": i, "pad": "p" * 40_000} for i in range(100)])
+    run = calm.start(f"""
         steps:
           - {{name: list, type: http, url: "{url}"}}
           - name: each
@@ -109,14 +135,20 @@ def test_the_items_of_a_large_list_are_mapped(lit, fake, store):
           - {{name: last, type: transform, value: "${{steps.each.output[99].pad.size()}}"}}
         output: ["${{steps.some.output}}", "${{steps.last.output}}"]
         """)
-    state = lit.finish(run, 90)
+    state = calm.finish(run, 90)
     assert state["output"] == [10, 40_000], state
-    assert largest(lit) < 40_000 and in_redis(lit) < 40_000
-    assert len(store.objects(run)) >= 101
+    assert largest(calm) < 40_000 and in_redis(calm) < 40_000
+    assert len(calm.store.objects(run)) >= 101
 
 
-def test_an_input_that_is_too_large_for_a_message_is_put_by_the_command_line(lit, store):
-    run = lit.start("""
+@one_broker
+def test_an_input_that_is_too_large_for_a_message_is_put_by_the_command_line(calm):
+    deployed = calm.tutti("deploy", calm.write("""
+        workflow: child
+        steps: [{name: same, type: task, uses: noop, input: "${input.again}"}]
+        """))
+    assert deployed.code == 0, deployed
+    run = calm.start("""
         steps:
           - {name: kept, type: task, uses: noop, input: "${input}"}
           - name: child
@@ -124,50 +156,45 @@ def test_an_input_that_is_too_large_for_a_message_is_put_by_the_command_line(lit
             workflow: child
             input: {again: "${steps.kept.output.text}"}
         output: "${steps.child.output.size()}"
-        """ if lit.tutti("deploy", lit.write("""
-        workflow: child
-        steps: [{name: same, type: task, uses: noop, input: "${input.again}"}]
-        """)).code == 0 else None, {"text": "y" * MB})
-    state = lit.finish(run, 60)
+        """, {"text": "y" * MB})
+    state = calm.finish(run, 60)
     assert state["output"] == MB, state
-    assert largest(lit) < 40_000
-    shown = lit.tutti("status", run)
+    assert largest(calm) < 40_000
+    shown = calm.tutti("status", run)
     assert shown.code == 0 and len(shown.out) < 20_000
-    refused = lit.tutti("start", lit.write("steps: [{name: a, type: task, uses: noop}]"), "--input",
+    refused = calm.tutti("start", calm.write("steps: [{name: a, type: task, uses: noop}]"), "--input",
                         "-", stdin=json.dumps("z" * 17 * MB))
     assert refused.code != 0 and "payloads.max" in refused.err
 
 
-def test_without_a_store_a_large_output_fails_as_before(installation, fake):
-    one = installation()
-    one.orchestrator()
-    one.worker(*worker_args(fake))
-    url = fake.on("/big", lambda c: {"text": "x" * 950_000})
-    state = one.run({"steps": [{"name": "big", "type": "http", "url": url,
+@one_broker
+def test_without_a_store_a_large_output_fails_as_before(steady):
+    url = steady.fake.on("/large", lambda c: {"text": "x" * 950_000})
+    state = steady.run({"steps": [{"name": "big", "type": "http", "url": url,
                                 "retry": {"max_attempts": 1}}]})
     assert state["status"] == "failed" and state["error"]["type"] == "invalid_output"
     assert "900000" in state["error"]["message"]
 
 
-def test_what_looks_like_a_claim_check_is_the_users_own(lit):
+@one_broker
+def test_what_looks_like_a_claim_check_is_the_users_own(calm):
     """Through a task, a step's output, the state in Redis and the result."""
     mine = {"$blob": "0" * 64, "size": 5}
-    run = lit.start({"steps": [
+    run = calm.start({"steps": [
         {"name": "a", "type": "transform", "value": mine},
         {"name": "b", "type": "task", "uses": "noop", "input": "${steps.a.output}"},
         {"name": "wait", "type": "wait", "signal": "go"}],
         "output": {"same": "${steps.a.output == steps.b.output}", "it": "${steps.b.output}"}})
-    lit.wait_step(run, "wait", "waiting")
-    lit.kill(lit.orchestrators[0])  # the state is read from Redis
-    lit.orchestrator()
-    assert lit.tutti("signal", run, "go").code == 0
-    assert lit.finish(run)["output"] == {"same": True, "it": mine}
+    calm.wait_step(run, "wait", "waiting")
+    calm.kill(calm.orchestrators.pop())  # the state is read from Redis
+    calm.orchestrator()
+    assert calm.tutti("signal", run, "go").code == 0
+    assert calm.finish(run)["output"] == {"same": True, "it": mine}
 
 
-def test_a_worker_that_is_killed_between_put_and_publish_loses_nothing(installation, fake, store,
-                                                                       backend):
-    if backend != "mock":
-        pytest.skip("the broker is stopped for a moment, and this one is shared")
+@one_broker
+def test_a_worker_that_is_killed_between_put_and_publish_loses_nothing(installation, fake, store):
+    """The broker is stopped for a moment."""
     one = installation()
     one.env.update(store.env)
     one.orchestrator()
@@ -230,6 +257,7 @@ class Down:
             self.gone.rename(self.fan)
 
 
+@one_broker
 def test_a_store_that_is_down_holds_up_what_needs_it_and_nothing_is_lost(lit, fake, store):
     calls = []
 
@@ -241,7 +269,7 @@ def test_a_store_that_is_down_holds_up_what_needs_it_and_nothing_is_lost(lit, fa
         steps:
           - {{name: first, type: wait, signal: go}}
           - {{name: big, type: http, url: "{url}"}}
-          - {{name: second, type: wait, signal: on}}
+          - {{name: second, type: wait, signal: further}}
         output: "${{steps.big.output.body.text.size()}}"
         """)
     lit.wait_step(run, "first", "waiting")
@@ -256,7 +284,7 @@ def test_a_store_that_is_down_holds_up_what_needs_it_and_nothing_is_lost(lit, fa
     lit.kill(lit.orchestrators[0])
     stop = Down(store, run)
     orchestrator = lit.orchestrator()
-    assert lit.tutti("signal", run, "on").code == 0
+    assert lit.tutti("signal", run, "further").code == 0
     orchestrator.wait_event("payloads.waits", 20)
     stop.back()
     assert lit.finish(run, 40)["output"] == MB
@@ -294,6 +322,7 @@ def test_an_object_that_is_lost_pauses_its_run_until_it_is_back(lit, fake, store
     assert lit.finish(run, 40)["output"] == MB
 
 
+@one_broker
 def test_a_file_that_may_not_grow_so_large_is_said_and_waited_for(installation, fake, store):
     one = installation()
     one.env.update(store.env)
@@ -318,6 +347,7 @@ def age(directory, days=30):
         os.utime(path, (when, when))
 
 
+@one_broker
 def test_objects_go_when_nobody_can_need_them_any_more(installation, fake, store):
     one = installation()
     one.env.update(store.env)
