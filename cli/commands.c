@@ -44,7 +44,11 @@
 
 static const struct option plain_options[] = { JSON_OPTION };
 static const struct option server_options[] = { SERVER_OPTIONS };
-static const struct option watch_options[] = { TIMEOUT_OPTION, SERVER_OPTIONS };
+static const struct option status_options[] = { PAYLOADS_OPTIONS(struct cli_config, payloads),
+                                                SERVER_OPTIONS };
+static const struct option watch_options[] = { TIMEOUT_OPTION,
+                                               PAYLOADS_OPTIONS(struct cli_config, payloads),
+                                               SERVER_OPTIONS };
 
 static const struct option eval_options[] = {
     { .name = "data",
@@ -479,7 +483,7 @@ static const struct command all[] = {
             "Without a version the one that was deployed last is taken. A file is deployed first. "
             "The input is checked here before anything is started."),
       .args_min = 1, .args_max = 1, .run = cmd_start },
-    { TABLE("status", "RUN", server_options, "Show a run and its steps", NULL),
+    { TABLE("status", "RUN", status_options, "Show a run and its steps", NULL),
       .args_min = 1, .args_max = 1, .run = cmd_status },
     { TABLE("history", "RUN", server_options, "Show every transition of a run", NULL),
       .args_min = 1, .args_max = 1, .run = cmd_history },

@@ -238,7 +238,7 @@ static int run_one(struct dev *d, const struct buf *input)
         !runs_watch(&d->client, &view, watch_mode_of(cli), cli->config->timeout_ms, &e))
         return say_failure(d, &e);
     if (!cli->config->json) dprintf(STDOUT_FILENO, "\n");
-    return runs_print_result(cli, view.run);
+    return runs_print_result(&d->client, view.run);
 }
 
 static int serve(struct dev *d, int32_t partitions)

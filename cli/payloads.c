@@ -8,7 +8,7 @@
 #include "cli/runs.h"
 #include "common/base/limits.h"
 
-#define PUT_WAIT_MS 60000
+#define WAIT_MS 60000
 
 /* What the options say, or that there is no store. */
 static bool options_of(const struct cli *cli, struct payloads_place *place,
@@ -28,22 +28,38 @@ bool runs_input_max(const struct cli *cli, size_t *ret, struct err *e)
     return true;
 }
 
-struct put {
+/* An operation that is waited for. */
+struct waited {
     bool done, ok;
+    struct buf data;
     struct err error;
 };
 
-static void on_put(void *user, const struct payload_answer *a)
+static void waited_done(struct waited *w)
 {
-    struct put *p = user;
-    p->done = true;
-    p->ok = a->status == BLOB_OK;
-    if (!p->ok) (void)err_fail(&p->error, ERR_UNAVAILABLE, "the payload store: %s", a->text);
+    buf_done(&w->data);
 }
 
-static bool put_done(void *user)
+static void on_answer(void *user, const struct payload_answer *a)
 {
-    return ((struct put *)user)->done;
+    struct waited *w = user;
+    w->done = true;
+    w->ok = a->status == BLOB_OK;
+    if (a->data.len) buf_add(&w->data, a->data.data, a->data.len);
+    if (!w->ok) (void)err_fail(&w->error, ERR_UNAVAILABLE, "the payload store: %s", a->text);
+}
+
+static bool is_done(void *user)
+{
+    return ((struct waited *)user)->done;
+}
+
+static bool wait_for(struct client *c, struct waited *w, struct err *e)
+{
+    if (!client_wait(c, is_done, w, 2 * WAIT_MS))
+        return err_fail(e, ERR_UNAVAILABLE, "the payload store did not answer");
+    *e = w->error;
+    return w->ok;
 }
 
 bool runs_store_input(struct client *c, const char *run_id, struct bytes input, struct buf *ret,
@@ -51,6 +67,7 @@ bool runs_store_input(struct client *c, const char *run_id, struct bytes input, 
 {
     struct payloads_place place;
     struct payload_store_options options;
+    CLEANUP(waited_done) struct waited waited = { 0 };
     if (!options_of(c->cli, &place, &options, e)) return false;
     if (!options.place || input.len <= options.inline_max) {
         payload_add(ret, input);
@@ -60,11 +77,50 @@ bool runs_store_input(struct client *c, const char *run_id, struct bytes input, 
     struct payload_store *store = payload_store_open(c->loop, &options, e);
     if (!store) return false;
     struct blob_ref ref = blob_ref_of(input);
-    struct put put = { 0 };
-    (void)payload_store_put(store, bytes_of(run_id), &ref, input, PUT_WAIT_MS, on_put, &put);
     blob_ref_add(ret, &ref);
-    if (!client_wait(c, put_done, &put, 2 * PUT_WAIT_MS))
-        return err_fail(e, ERR_UNAVAILABLE, "the payload store did not answer");
-    *e = put.error;
-    return put.ok;
+    (void)payload_store_put(store, bytes_of(run_id), &ref, input, WAIT_MS, on_answer, &waited);
+    return wait_for(c, &waited, e);
+}
+
+/* Whether it has the very form of a claim check. */
+static bool ref_of(const json_t *value, struct blob_ref *ret)
+{
+    const char *digest = json_text(value, "$blob");
+    if (!digest || json_object_size(value) != 2) return false;
+    AUTO_BUF struct buf text = { 0 };
+    buf_addf(&text, "{\"$blob\":\"%s\",\"size\":%lld}", digest,
+             (long long)json_int(value, "size", -1));
+    return blob_ref_parse(buf_bytes(&text), ret, NULL);
+}
+
+static bool fetch(struct client *c, const char *run_id, const struct blob_ref *ref, json_t **ret,
+                  struct err *e)
+{
+    struct payloads_place place;
+    struct payload_store_options options;
+    CLEANUP(waited_done) struct waited waited = { 0 };
+    if (!options_of(c->cli, &place, &options, e)) return false;
+    if (!options.place)
+        return err_fail(e, ERR_NOT_FOUND, "it lies in a payload store, and payloads.store is none");
+    CLEANUP(payload_store_close_p)
+    struct payload_store *store = payload_store_open(c->loop, &options, e);
+    if (!store) return false;
+    (void)payload_store_get(store, bytes_of(run_id), ref, WAIT_MS, on_answer, &waited);
+    if (!wait_for(c, &waited, e)) return false;
+    *ret = json_parse(buf_bytes(&waited.data), e);
+    return *ret != NULL;
+}
+
+void runs_fetch_output(struct client *c, json_t *run)
+{
+    struct blob_ref ref;
+    struct err e;
+    const char *id = json_text(run, "id");
+    json_t *output = NULL;
+    if (!id || !ref_of(json_object_get(run, "output"), &ref)) return;
+    if (fetch(c, id, &ref, &output, &e))
+        json_object_set_new(run, "output", output);
+    else
+        cli_note(c->cli, "the output of %llu bytes is not shown: %s", (unsigned long long)ref.size,
+                 e.text);
 }

@@ -67,6 +67,9 @@ MUST_CHECK bool runs_input_max(const struct cli *cli, size_t *ret, struct err *e
  * store has it. ERR_UNAVAILABLE: it did not take it within a minute. */
 MUST_CHECK bool runs_store_input(struct client *c, const char *run_id, struct bytes input,
                                  struct buf *ret, struct err *e);
+/* Puts the run's output in where its claim check stands, or says on stderr why it cannot. */
+void runs_fetch_output(struct client *c, json_t *run);
+
 /* Starts a run of def. input: JSON, checked against the schema and the payload limit here. key: may
  * be NULL. ret_id: the new run's id. ERR_INVALID, ERR_LIMIT; errors of Kafka. */
 MUST_CHECK bool runs_start(struct client *c, const struct definition *def, struct bytes input,
@@ -96,6 +99,6 @@ void runs_clock(int64_t wall_ms, char ret[16]);
 /* Appends one transition for people: "12:00:01 extract issued". */
 void runs_change_line(struct buf *ret, const struct change *t);
 /* Prints the output of an ended run, or why it has none; returns the exit code. */
-int runs_print_result(const struct cli *cli, const json_t *run);
+int runs_print_result(struct client *c, json_t *run);
 
 #endif

@@ -6,12 +6,14 @@ import os
 import pathlib
 import re
 import resource
+import subprocess
+import sys
 import time
 
 import pytest
 
 from conftest import worker_args
-from harness.base import until
+from harness.base import ROOT, clean_env, until
 from harness.installation import Installation
 
 CLAIM = re.compile(r'\{"\$blob":"[0-9a-f]{64}","size":[0-9]+\}')
@@ -72,7 +74,7 @@ def start_up(one, fake, store):
     one.fake, one.store = fake, store
     one.env.update(store.env)
     one.orchestrator(wait=False)
-    one.worker(*worker_args(fake), wait=False)
+    one.worker(*worker_args(fake), wait=False, queues=("default",))
     one.wait_running(one.orchestrators[0])
     return one
 
@@ -86,7 +88,8 @@ def lit(installation, fake, store):
 @pytest.fixture(scope="session")
 def calm_one(session_broker, shared_redis, shared_fake, workspace):
     one = Installation(session_broker, shared_redis,
-                       directory=workspace / f"payloads-{session_broker.name}")
+                       directory=workspace / f"payloads-{session_broker.name}",
+                       queues=("default", "python"))
     yield start_up(one, shared_fake, Store(one.directory / "payloads"))
     one.close()
 
@@ -115,6 +118,9 @@ def test_five_megabytes_go_from_step_to_step_and_into_the_result(calm):
     claim, url = value["output"], value["payload_url"]
     assert url == f"dir:{calm.store.path}/run/{run[:2]}/{run}/{claim['$blob']}"
     assert json.loads(calm.store.of(claim)) == {"text": "X" * (5 * MB), "count": 5 * MB}
+    assert state["output"]["count"] == 5 * MB, "the command line reads it"
+    blind = calm.tutti("status", run, "--json", env={"TUTTI_PAYLOADS_STORE": "none"})
+    assert blind.json()["output"] == claim
     assert largest(calm) < 40_000 and in_redis(calm) < 40_000
     calm.check_once(run)
 
@@ -165,6 +171,23 @@ def test_an_input_that_is_too_large_for_a_message_is_put_by_the_command_line(cal
     refused = calm.tutti("start", calm.write("steps: [{name: a, type: task, uses: noop}]"), "--input",
                         "-", stdin=json.dumps("z" * 17 * MB))
     assert refused.code != 0 and "payloads.max" in refused.err
+
+
+@one_broker
+def test_a_worker_of_another_make_reads_and_writes_claim_checks(calm):
+    script = ROOT / "tests/e2e/foreign_worker.py"
+    other = subprocess.Popen([sys.executable, str(script), calm.broker.brokers, calm.prefix,
+                              "python", str(calm.store.path)], env=clean_env())
+    try:
+        run = calm.start("""
+            steps: [{name: loud, type: task, uses: shout, queue: python, input: "${input}"}]
+            output: ["${steps.loud.output.text.size()}", "${steps.loud.output.text.startsWith('YY')}"]
+            """, {"text": "y" * MB})
+        assert calm.finish(run, 40)["output"] == [MB, True]
+    finally:
+        other.terminate()
+        assert other.wait(20) == 0
+    assert largest(calm) < 40_000
 
 
 @one_broker
