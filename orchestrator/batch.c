@@ -381,12 +381,15 @@ static void seal_run(struct batch *b, struct entry *entry)
     struct args *keys = &b->run_keys, *values = &b->run_values;
     struct shard *shard = b->part->shard;
     bool changed = entry->deleted || (entry->run && run_changed(entry->run));
-    if (changed || entry->retime) seal_timers(b, entry);
-    if (!changed) return;
+    if (!changed) {
+        if (entry->retime) seal_timers(b, entry);
+        return;
+    }
     AUTO_BUF struct buf key = { 0 };
     key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
     args_add(keys, buf_bytes(&key));
     if (entry->deleted) {
+        seal_timers(b, entry);
         args_add_int(values, -1);
         args_add_int(values, 0);
         return;
@@ -394,6 +397,7 @@ static void seal_run(struct batch *b, struct entry *entry)
     struct fields *fields = &shard->fields;
     fields_reset(fields);
     run_changes(entry->run, fields);
+    seal_timers(b, entry); /* behind it: an ended run then holds what it will when it is loaded */
     size_t deletions = 0;
     for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
     args_add_int(values, (int64_t)(fields->count - deletions));

@@ -38,7 +38,8 @@ struct payload_store {
     struct loop_timer tick; /* armed while there is an operation */
     uint64_t paused_ms;     /* until then */
     uint64_t pause_ms;      /* the last one; 0: no trouble */
-    uint64_t said_ms;
+    uint64_t said_ms;       /* last; one object that fails is not said each time either */
+    bool said;
     bool closing;
 };
 
@@ -103,6 +104,7 @@ static void say(struct payload_store *s, const char *text)
     uint64_t now = loop_now_ms(s->loop);
     if (s->said_ms && now - s->said_ms < SAY_MS) return;
     s->said_ms = now;
+    s->said = true;
     log_error(s->log, "payloads.waits", "%s: what needs it waits, nothing is lost", text);
 }
 
@@ -115,8 +117,9 @@ static void in_trouble(struct payload_store *s, const char *text)
 
 static void out_of_trouble(struct payload_store *s)
 {
-    if (s->pause_ms) log_info(s->log, "payloads.back", "the payload store answers again");
-    s->pause_ms = s->said_ms = s->paused_ms = 0;
+    if (s->said) log_info(s->log, "payloads.back", "the payload store answers again");
+    s->pause_ms = s->paused_ms = 0;
+    s->said = false;
 }
 
 static bool over(const struct payload_op *op)

@@ -400,3 +400,8 @@ def test_objects_go_when_nobody_can_need_them_any_more(installation, fake, store
     assert one.tutti("signal", stays, "go").code == 0
     assert one.finish(stays)["output"] == MB
     assert orchestrator.events("payloads.swept")
+    until(lambda: not one.redis.command("KEYS", f"{one.prefix}:run:*"), 40, "all have expired")
+    # What finished runs hold was counted as it is taken off.
+    held = [one.redis.command("HGET", f"{one.prefix}:p:{{{p}}}", "fin_bytes")
+            for p in range(one.partitions)]
+    assert {int(h or 0) for h in held} == {0}, held
