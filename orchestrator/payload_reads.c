@@ -13,8 +13,9 @@
 
 #include "orchestrator/internal.h"
 
-#define READ_AHEAD_BYTES (32 * MIB) /* contents of queued events, a partition; one may be larger \
-                                     */
+#define READ_AHEAD_BYTES                                                    \
+    (32 * MIB) /* contents of queued events, a partition; one may be larger \
+                */
 
 /* --- events --- */
 

@@ -74,7 +74,7 @@ static void op_free(struct payload_op *op)
 {
     op_unlink(op);
     buf_done(&op->content);
-    free(op);
+    loop_defer_free(op->store->loop, free, op);
 }
 
 static void op_end(struct payload_op *op, const struct payload_answer *a)
@@ -180,17 +180,18 @@ static void start_some(struct payload_store *s)
     }
 }
 
+static struct payload_op *first_over(const struct payload_store *s)
+{
+    struct payload_op *op = s->first;
+    while (op && (op->state != OP_WAITING || !over(op))) op = op->next;
+    return op;
+}
+
 static void expire(struct payload_store *s)
 {
-    struct payload_op *next;
-    for (struct payload_op *op = s->first; op; op = next) {
-        next = op->next;
-        if (op->state != OP_WAITING || !over(op)) continue;
-        const struct payload_answer a = { .status = BLOB_UNAVAILABLE,
-                                          .text = "the payload store did not answer in time" };
-        op_end(op, &a);
-        next = s->first; /* whatever the callback has done to the list */
-    }
+    const struct payload_answer a = { .status = BLOB_UNAVAILABLE,
+                                      .text = "the payload store did not answer in time" };
+    for (struct payload_op *op; (op = first_over(s));) op_end(op, &a);
 }
 
 static void on_tick(struct loop_timer *t)
