@@ -225,24 +225,36 @@ static int64_t integer_of(const json_t *value)
     return json_is_integer(value) ? json_integer_value(value) : 0;
 }
 
-/* ["<record ms>", offset, [[path, state, attempt, why?], ...]] */
-static void report(const struct numbered *n, void (*fn)(void *user, const struct change *t),
-                   void *user)
+/* [record ms, offset, [[path, state, attempt, why?], ...]] of transition `number`, which begins at
+ * `at`. */
+static void report(const json_t *together, size_t at, uint64_t number,
+                   void (*fn)(void *user, const struct change *t), void *user)
 {
-    struct err e;
-    AUTO_JSON *value = json_parse(n->field->value, &e);
-    const json_t *moves = json_array_get(value, 2), *move;
+    const json_t *moves = json_array_get(together, at + 2), *move;
     size_t i;
     json_array_foreach(moves, i, move) {
-        struct change t = { .number = n->number,
-                            .record_ms = integer_of(json_array_get(value, 0)),
-                            .offset = integer_of(json_array_get(value, 1)),
+        struct change t = { .number = number,
+                            .record_ms = integer_of(json_array_get(together, at)),
+                            .offset = integer_of(json_array_get(together, at + 1)),
                             .path = json_string_value(json_array_get(move, 0)),
                             .state = json_string_value(json_array_get(move, 1)),
                             .attempt = integer_of(json_array_get(move, 2)),
                             .why = json_string_value(json_array_get(move, 3)) };
         if (t.path && t.state) fn(user, &t);
     }
+}
+
+/* The field of one transition, or of several that were written together; returns the number of the
+ * next. */
+static uint64_t report_field(const struct numbered *n, uint64_t from,
+                             void (*fn)(void *user, const struct change *t), void *user)
+{
+    struct err e;
+    AUTO_JSON *together = json_parse(n->field->value, &e);
+    size_t count = MAX(json_array_size(together) / 3, (size_t)1);
+    for (size_t i = 0; i < count; i++)
+        if (n->number + i >= from) report(together, 3 * i, n->number + i, fn, user);
+    return n->number + count;
 }
 
 uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
@@ -253,11 +265,13 @@ uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
     for (size_t i = 0; i < fields->count; i++) {
         struct bytes name = fields->list[i].name;
         if (name.len < 3 || memcmp(name.data, "t:", 2) != 0) continue;
-        uint64_t number = strtoull(name.data + 2, NULL, 10);
-        if (number >= from)
-            list[count++] = (struct numbered){ .number = number, .field = &fields->list[i] };
+        list[count++] = (struct numbered){ .number = strtoull(name.data + 2, NULL, 10),
+                                           .field = &fields->list[i] };
     }
     qsort(list, count, sizeof(*list), by_number);
-    for (size_t i = 0; i < count; i++) report(&list[i], fn, user);
-    return count > 0 ? list[count - 1].number + 1 : from;
+    uint64_t next = from;
+    for (size_t i = 0; i < count; i++) /* Those of a field end where the next begins. */
+        if (i + 1 == count || list[i + 1].number > from)
+            next = MAX(next, report_field(&list[i], from, fn, user));
+    return next;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A batch on its way: produce -> all acknowledgements -> one commit. Nothing is persisted before
- * its outputs are durable, and commits of a partition go out in the order of the log. A batch whose
- * partition was reloaded lives on, without a partition, until its acknowledgements are in. */
+ * A batch: what one commit writes. It stays open over several folds (fold.c), is encoded when it is
+ * sealed, and committed when all of its outputs are acknowledged: nothing is persisted before they
+ * are durable, and commits of a partition go out in the order of the log. A batch whose partition
+ * was reloaded lives on, without a partition, until its acknowledgements are in. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -10,10 +11,9 @@
 #include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
-static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d);
-static void on_result(struct bus_waiter *w, const struct bus_delivery *d);
+#define VALUES_KEPT_MAX MIB
 
-struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
+struct batch *batch_new(struct partition *part, int64_t from)
 {
     struct shard *shard = part->shard;
     struct batch *b = shard->spare;
@@ -26,22 +26,9 @@ struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave)
     }
     b->shard = shard;
     b->part = part;
-    b->wave = wave;
-    b->runs_max = wave ? COMMIT_RUNS_MAX : REPLAY_RUNS_MAX;
-    if (wave) wave->batches++;
     b->from = b->to = from;
-    b->waiter.done = on_delivery;
-    b->results_waiter.done = on_result;
+    b->opened_ms = loop_now_ms(shard->loop);
     return b;
-}
-
-/* The batch holds nothing back any more. */
-static void batch_leave_wave(struct batch *b)
-{
-    struct wave *wave = TAKE(b->wave);
-    if (!wave || --wave->batches > 0) return;
-    wave->shard->waves--;
-    free(wave);
 }
 
 /* Every list of arguments that a batch has. */
@@ -49,7 +36,7 @@ static void batch_leave_wave(struct batch *b)
     {                                                                                      \
         &(b)->fixed_keys, &(b)->mark_keys, &(b)->start_keys, &(b)->run_keys, &(b)->head,   \
             &(b)->marks, &(b)->start_values, &(b)->tm_adds, &(b)->tm_dels, &(b)->fin_adds, \
-            &(b)->fin_dels, &(b)->run_values                                               \
+            &(b)->fin_dels                                                                 \
     }
 
 static void batch_destroy(struct batch *b)
@@ -63,6 +50,7 @@ static void batch_destroy(struct batch *b)
 
 void batches_free_spare(struct shard *shard)
 {
+    while (shard->values_count > 0) args_done(&shard->values[--shard->values_count]);
     while (shard->spare) {
         struct batch *b = shard->spare;
         shard->spare = b->next;
@@ -70,12 +58,32 @@ void batches_free_spare(struct shard *shard)
     }
 }
 
+/* The values of the runs are most of a batch, and it has them only between seal and commit: a few
+ * buffers serve all of a shard's. A large one would keep its memory for ever. */
+static void values_take(struct batch *b)
+{
+    if (b->shard->values_count > 0) b->run_values = b->shard->values[--b->shard->values_count];
+}
+
+static void values_give(struct batch *b)
+{
+    struct shard *shard = b->shard;
+    struct args *values = &b->run_values;
+    if (shard->values_count == ARRAY_LEN(shard->values) || values->text.cap > VALUES_KEPT_MAX) {
+        args_done(values);
+        return;
+    }
+    args_reset(values);
+    shard->values[shard->values_count++] = *values;
+    *values = (struct args){ 0 };
+}
+
 void batch_free(struct batch *b)
 {
     struct shard *shard = b->shard;
-    batch_leave_wave(b);
-    /* A large one would keep its memory for ever. */
-    if (shard->spare_count == SPARE_MAX || b->run_values.text.cap > MIB) {
+    outputs_close(b);
+    values_give(b);
+    if (shard->spare_count == SPARE_MAX) {
         batch_destroy(b);
         return;
     }
@@ -98,23 +106,23 @@ void batch_free(struct batch *b)
 bool batch_touch(struct batch *b, struct entry *entry)
 {
     if (entry->in_batch) return true;
-    if (b->touched_count == b->runs_max) return false;
+    if (b->touched_count == COMMIT_RUNS_MAX) return false;
     if (b->touched_count == b->touched_cap) {
-        b->touched_cap = b->touched_cap ? 2 * b->touched_cap : COMMIT_RUNS_MAX;
+        b->touched_cap = b->touched_cap ? 2 * b->touched_cap : 64;
         b->touched = xrealloc(b->touched, b->touched_cap * sizeof(struct entry *));
     }
     b->touched[b->touched_count++] = entry;
     entry->in_batch = true;
-    entry->pins++;
+    cache_pin(entry);
     return true;
 }
 
 bool batch_touch_key(struct batch *b, struct start_key *key)
 {
     if (key->in_batch) return true;
-    if (b->key_count == b->runs_max) return false;
+    if (b->key_count == COMMIT_RUNS_MAX) return false;
     if (b->key_count == b->key_cap) {
-        b->key_cap = b->key_cap ? 2 * b->key_cap : COMMIT_RUNS_MAX;
+        b->key_cap = b->key_cap ? 2 * b->key_cap : 64;
         b->keys = xrealloc(b->keys, b->key_cap * sizeof(struct start_key *));
     }
     b->keys[b->key_count++] = key;
@@ -123,221 +131,16 @@ bool batch_touch_key(struct batch *b, struct start_key *key)
     return true;
 }
 
-/* --- outputs --- */
-
-void batch_acked(struct batch *b)
-{
-    struct partition *part = b->part;
-    ASSERT(b->acks_missing > 0);
-    b->acks_missing--;
-    if (!part) {
-        if (b->acks_missing == 0 && !b->sent) batch_free(b);
-        return;
-    }
-    if (b->acks_missing > 0) return;
-#ifdef TUTTI_MUTANTS
-    if (b->failed && MUTANT(RULE_9)) {
-        partition_seek_back(part);
-        return;
-    }
-#endif
-    if (b->failed)
-        partition_reload(part, RETRY_MS, "an output was not delivered");
-    else if (b->sealed)
-        batches_advance(part);
-    else
-        recovery_pump(part);
-}
-
-static void delivered(struct batch *b, const struct bus_delivery *d)
-{
-    b->failed |= d->error != NULL;
-    if (d->error && b->part)
-        log_warn(&b->part->log, "partition.delivery_failed",
-                 "an output was not delivered (%s): the batch is done again", d->error);
-    batch_acked(b);
-}
-
-static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
-{
-    delivered(CONTAINER_OF(w, struct batch, waiter), d);
-}
-
-static void on_result(struct bus_waiter *w, const struct bus_delivery *d)
-{
-    struct batch *b = CONTAINER_OF(w, struct batch, results_waiter);
-    if (!d->error) b->results_next = MAX(b->results_next, d->offset + 1);
-    delivered(b, d);
-}
-
-static void send_message(struct batch *b, const struct bus_message *m, struct bus_waiter *w)
-{
-    struct err e;
-    if (bus_send(b->part->shard->bus, m, w, &e)) {
-        b->acks_missing++;
-        return;
-    }
-    log_warn(&b->part->log, "partition.produce_refused", "%s: the batch is done again", e.text);
-    b->failed = true;
-}
-
-static void produce_task(struct batch *b, const struct effect *fx)
-{
-    struct shard *shard = b->part->shard;
-    const struct queue *queue = catalogue_queue(shard->catalogue, fx->queue, fx->priority);
-    ASSERT(queue &&
-           queue->partitions > 0); /* a definition is not used before its queues are known */
-    shard->turn_used = true;
-    send_message(
-        b,
-        &(struct bus_message){ .topic = queue->topic,
-                               .partition = (int32_t)(shard->turn % (uint64_t)queue->partitions),
-                               .key = fx->key,
-                               .value = fx->value,
-                               .header = fx->header },
-        &b->waiter);
-}
-
-/* An event for a run, into the partition that is its own. */
-static void send_event(struct batch *b, const struct bytes *header, struct bytes value)
-{
-    struct bytes route = run_id_route(header[HEADER_RUN_ID]);
-    send_message(
-        b,
-        &(struct bus_message){ .topic = b->shard->events_topic,
-                               .partition = partition_of(route, b->shard->options.partitions),
-                               .key = route,
-                               .value = value,
-                               .header = header },
-        &b->waiter);
-}
-
-/* The parent learns by an event, like any other end of a child, that there is no such workflow. */
-static void refuse_start(struct batch *b, const struct effect *fx)
-{
-    const struct bytes *asked = fx->header;
-    struct bytes header[HEADER_COUNT] = { [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
-                                          [HEADER_RUN_ID] = asked[HEADER_PARENT],
-                                          [HEADER_PATH] = asked[HEADER_PATH],
-                                          [HEADER_ATTEMPT] = asked[HEADER_ATTEMPT],
-                                          [HEADER_CHILD] = asked[HEADER_RUN_ID] };
-    header[HEADER_TYPE] = bytes_of(event_type_name(EVENT_CHILD_FINISHED));
-    struct bytes name = asked[HEADER_WORKFLOW], version = asked[HEADER_VERSION];
-    AUTO_FREE char *text =
-        xasprintf("no workflow %.*s%s%.*s is deployed", (int)name.len, name.data,
-                  version.len ? "@" : "", (int)version.len, version.len ? version.data : "");
-    AUTO_BUF struct buf value = { 0 };
-    buf_add_text(&value, "{\"status\":\"failed\",\"error\":");
-    error_encode(&value, ERROR_BAD_REQUEST, text, false, 0, NULL);
-    buf_add_char(&value, '}');
-    send_event(b, header, buf_bytes(&value));
-}
-
-/* Which version is the latest is decided here, once: the start that comes first into the log
- * counts, whatever another owner would resolve it to. */
-static void produce_start(struct batch *b, const struct effect *fx)
-{
-    const struct definition *def = catalogue_resolve(
-        b->shard->catalogue, fx->header[HEADER_WORKFLOW], fx->header[HEADER_VERSION]);
-    if (!def) {
-        refuse_start(b, fx);
-        return;
-    }
-    struct bytes header[HEADER_COUNT];
-    memcpy(header, fx->header, sizeof header);
-    header[HEADER_DEFINITION] = bytes_of(def->sha256);
-    header[HEADER_VERSION] = bytes_of(def->version);
-    send_event(b, header, fx->value);
-}
-
-/* A CloudEvent in binary mode. */
-static void send_result(struct batch *b, struct bytes key, struct bytes value,
-                        const struct bus_extra_header *extra, size_t extra_count)
-{
-    send_message(b,
-                 &(struct bus_message){ .topic = b->shard->results_topic,
-                                        .partition = partition_results(b->part),
-                                        .key = key,
-                                        .value = value,
-                                        .extra = extra,
-                                        .extra_count = extra_count },
-                 &b->results_waiter);
-}
-
-static void produce_result(struct batch *b, const struct effect *fx)
-{
-    struct bus_extra_header extra[24];
-    size_t count = MIN(fx->ce_count, ARRAY_LEN(extra));
-    for (size_t i = 0; i < count; i++)
-        extra[i] = (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
-    send_result(b, fx->key, fx->value, extra, count);
-}
-
-void batch_claim_results(struct batch *b)
-{
-    const struct partition *part = b->part;
-    char time[TIME_TEXT_MAX];
-    time_format(loop_wall_ms(b->shard->loop), time);
-    AUTO_BUF struct buf subject = { 0 }, source = { 0 }, value = { 0 };
-    buf_addf(&subject, "%s/%d", b->shard->events_topic, (int)part->id);
-    buf_addf(&source, "/tutti/%s", subject.data);
-    buf_addf(&value, "{\"partition\":%d,\"offset\":%" PRId64 "}", (int)part->id, part->epoch);
-    const struct bus_extra_header extra[] = {
-        { "ce_specversion", BYTES_LIT("1.0") },
-        { "ce_id", bytes_of(part->token) },
-        { "ce_source", buf_bytes(&source) },
-        { "ce_type", BYTES_LIT(CE_TYPE_CLAIMED) },
-        { "ce_subject", buf_bytes(&subject) },
-        { "ce_time", bytes_of(time) },
-        { "content-type", BYTES_LIT("application/json") },
-    };
-    send_result(b, buf_bytes(&subject), buf_bytes(&value), extra, ARRAY_LEN(extra));
-}
-
 void batch_mark(struct batch *b, const struct effect *effect)
 {
     struct shard *shard = b->part->shard;
     AUTO_BUF struct buf key = { 0 };
-    key_marks(&key, shard->prefix, b->part->id, effect->header[HEADER_RUN_ID]);
+    key_marks(&key, shard->prefix, b->part->id, effect->header[HEADER_MARKS]);
     args_add(&b->mark_keys, buf_bytes(&key));
     args_add(&b->marks, bytes_of(effect->task_id));
     args_add(&b->marks, bytes_of(effect->kind == EFFECT_CANCEL ? "C" : "D"));
     args_add_int(&b->marks,
                  MAX(effect->until_ms - loop_wall_ms(shard->loop), (int64_t)60 * SECOND_MS));
-}
-
-void batch_send(struct batch *b, const struct effect *fx)
-{
-    switch (fx->kind) {
-    case EFFECT_TASK: produce_task(b, fx); break;
-    case EFFECT_RESULT: produce_result(b, fx); break;
-    case EFFECT_START: produce_start(b, fx); break;
-    case EFFECT_EVENT: send_event(b, fx->header, fx->value); break;
-    case EFFECT_CANCEL:
-    case EFFECT_SETTLE: batch_mark(b, fx); break;
-    }
-}
-
-/* What the engine makes is content: a value that looks like a claim check is none. */
-static void send_guarded(struct batch *b, const struct effect *fx)
-{
-    AUTO_BUF struct buf value = { 0 };
-    struct effect guarded = *fx;
-    payload_add(&value, fx->value);
-    guarded.value = buf_bytes(&value);
-    batch_send(b, &guarded);
-}
-
-void batch_produce(struct batch *b, const struct effects *fx)
-{
-    for (size_t i = 0; i < fx->count && !b->failed; i++) {
-        const struct effect *effect = &fx->list[i];
-        if (payloads_hold(b, effect)) continue;
-        if (payload_is_ref(effect->value))
-            send_guarded(b, effect);
-        else
-            batch_send(b, effect);
-    }
 }
 
 /* --- the script's arguments --- */
@@ -360,10 +163,8 @@ static void seal_timers(struct batch *b, struct entry *entry)
         args_add(&b->tm_adds, bytes_of(entry->id));
         return;
     }
-    if (due) {
-        timers_remove(&part->timers, entry->id);
-        args_add(&b->tm_dels, bytes_of(entry->id));
-    }
+    if (due && due->stored) args_add(&b->tm_dels, bytes_of(entry->id));
+    if (due) timers_remove(&part->timers, entry->id);
     if (entry->deleted) {
         args_add(&b->fin_dels, bytes_of(entry->id));
         b->fin_bytes -= entry->stored_bytes;
@@ -449,6 +250,8 @@ static void seal_head(struct batch *b)
 
 void batch_seal(struct batch *b)
 {
+    outputs_close(b);
+    values_take(b);
     for (size_t i = 0; i < b->touched_count; i++) {
         seal_run(b, b->touched[i]);
         b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;
@@ -486,7 +289,7 @@ static void batch_release(struct batch *b)
     struct partition *part = b->part;
     for (size_t i = 0; i < b->touched_count; i++) {
         struct entry *entry = b->touched[i];
-        entry->pins--;
+        cache_unpin(entry);
         /* A finished run is of little use in memory, and what does not exist is of none. */
         if (entry->pins == 0 && !entry->loading &&
             (!entry->run || entry->lost || run_state_terminal(run_state_of(entry->run))))
@@ -587,7 +390,7 @@ void batches_abandon(struct partition *part)
         struct batch *b = part->batches;
         part->batches = b->next;
         b->part = NULL;
-        batch_leave_wave(b);
+        outputs_close(b);
         if (b->acks_missing == 0 && !b->sent) batch_free(b);
     }
     part->batches_last = NULL;

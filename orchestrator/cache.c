@@ -67,7 +67,19 @@ void cache_account(struct entry *entry)
     struct cache *cache = &entry->part->shard->cache;
     size_t memory = ENTRY_BYTES + (entry->run ? run_memory(entry->run) : 0);
     cache->memory += memory - entry->memory;
+    if (entry->pins > 0) cache->pinned += memory - entry->memory;
     entry->memory = memory;
+}
+
+void cache_pin(struct entry *entry)
+{
+    if (entry->pins++ == 0) entry->part->shard->cache.pinned += entry->memory;
+}
+
+void cache_unpin(struct entry *entry)
+{
+    ASSERT(entry->pins > 0);
+    if (--entry->pins == 0) entry->part->shard->cache.pinned -= entry->memory;
 }
 
 static void entry_free(struct entry *entry)
@@ -75,6 +87,7 @@ static void entry_free(struct entry *entry)
     struct cache *cache = &entry->part->shard->cache;
     unlink_entry(cache, entry);
     cache->memory -= entry->memory;
+    if (entry->pins > 0) cache->pinned -= entry->memory;
     cache->count--;
     payload_fetch_cancel(entry);
     payload_known_done(entry);

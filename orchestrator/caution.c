@@ -111,13 +111,13 @@ bool caution_quarantines(const struct partition *part, int64_t offset)
 static void announce(struct batch *b, const struct item *item, const char *why)
 {
     struct partition *part = b->part;
-    if (dlq_send(part->shard, &item->record, "quarantined", why, &b->waiter))
-        b->acks_missing++;
+    if (dlq_send(part->shard, &item->record, "quarantined", why, &b->outputs->waiter))
+        outputs_await(b, 1);
     else
         b->failed = true;
     uint32_t sent = snapshot_send(part, SNAPSHOT_QUARANTINE, item->offset, item->offset, NULL,
-                                  bytes_of(why), &b->waiter);
-    b->acks_missing += sent;
+                                  bytes_of(why), &b->outputs->waiter);
+    outputs_await(b, sent);
     b->failed |= sent == 0;
     log_error(&part->log, "event.quarantined", "%.*s, offset %lld: %s", (int)item->ev.run_id.len,
               item->ev.run_id.data, (long long)item->offset, why);

@@ -159,6 +159,19 @@ static void delete_run(struct batch *b, struct entry *entry)
     entry->deleted = true;
 }
 
+/* Until the commit memory is ahead of Redis: what the run holds counts from here on, and its time
+ * is watched. The index in Redis follows with the commit. */
+static void follow(struct entry *entry)
+{
+    struct partition *part = entry->part;
+    cache_account(entry);
+    if (!entry->run || run_state_terminal(run_state_of(entry->run))) return;
+    int64_t due_ms = run_due_ms(entry->run);
+    if (entry->watched_ms == due_ms && !entry->retime) return;
+    entry->watched_ms = due_ms;
+    timers_set(&part->timers, entry->id, due_ms);
+}
+
 static void fold_event(struct batch *b, struct entry *entry, const struct item *item,
                        const struct fold_context *cx, struct effects *fx)
 {
@@ -171,23 +184,24 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
         start_run(b, entry, item, cx, fx);
     else if (entry->run && engine_apply(entry->run, &item->ev, cx, fx) == ENGINE_DELETED)
         delete_run(b, entry);
+    if (part->state == PARTITION_RUNNING) follow(entry);
 }
 
 /* What is no event of ours goes to the dead-letter topic. */
 static void dead_letter(struct batch *b, const struct item *item)
 {
-    if (dlq_send(b->part->shard, &item->record, "malformed", item->reason, &b->waiter))
-        b->acks_missing++;
+    if (dlq_send(b->part->shard, &item->record, "malformed", item->reason, &b->outputs->waiter))
+        outputs_await(b, 1);
     else
         b->failed = true;
 }
 
 /* --- the batch --- */
 
-/* How many of the queued items can be in one batch, judged without any state. */
-static size_t batch_span(struct partition *part, int64_t until)
+/* How many of the queued items can be folded together, judged without any state. */
+static size_t fold_span(struct partition *part, int64_t until)
 {
-    size_t most = part->recovery ? REPLAY_EVENTS_MAX : BATCH_EVENTS_MAX;
+    size_t most = part->recovery ? COMMIT_EVENTS_MAX : FOLD_EVENTS_MAX;
     size_t max = MIN(part->inbox_count, most), n = 0;
     for (; n < max; n++) {
         const struct item *item = partition_item(part, n);
@@ -266,9 +280,9 @@ static void keep_marks(struct batch *b, struct effects *fx)
     effects_reset(fx);
 }
 
-static bool replay_full(const struct batch *b)
+static bool batch_full(const struct batch *b)
 {
-    return b->to - b->from >= REPLAY_EVENTS_MAX || b->replayed_bytes >= REPLAY_BYTES_MAX;
+    return b->to - b->from >= COMMIT_EVENTS_MAX || b->folded_bytes >= COMMIT_BYTES_MAX;
 }
 
 /* Of a run that ended where Kafka was told that all is acknowledged nothing is in doubt. */
@@ -328,7 +342,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
     for (; n < count; n++) {
         struct item *item = partition_item(part, n);
         struct entry *entry;
-        if ((silent && replay_full(b)) || !joins(b, item, &entry)) break;
+        if (batch_full(b) || !joins(b, item, &entry)) break;
         struct fold_context cx = { .record_ms = item->record_ms,
                                    .offset = item->offset,
                                    .topic = part->shard->events_topic,
@@ -351,7 +365,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         }
         if (silent) keep_marks(b, fx);
         b->to = item->offset + 1;
-        b->replayed_bytes += item->record.message.value.len;
+        b->folded_bytes += MAX(item->record.message.value.len, item->ev.value.len);
     }
     return n;
 }
@@ -370,20 +384,35 @@ void fold_close(struct partition *part)
     batches_advance(part);
 }
 
-static struct batch *batch_under_way(struct partition *part, struct wave *wave)
+static struct batch *batch_under_way(struct partition *part)
 {
     struct batch *b = fold_open(part);
     if (b) return b;
-    b = batch_new(part, part->fold_off, wave);
+    b = batch_new(part, part->fold_off);
     batch_link(b);
     return b;
+}
+
+/* Between two events of a partition that is quiet, as a part of `gather`. */
+#define QUIET_PART 10
+
+uint64_t fold_due_ms(const struct partition *part)
+{
+    const struct batch *b = fold_open(part);
+    const struct shard *shard = part->shard;
+    /* While the commit before it is on its way it costs nothing to wait for more. */
+    if (!b || part->state != PARTITION_RUNNING || part->batches != b) return UINT64_MAX;
+    if (shard->cache.pinned > shard->cache.memory_max) return 0;
+    uint64_t due_ms = b->opened_ms + shard->options.commit_ms;
+    if (part->inbox_count > 0 || b->acks_missing > 0) return due_ms;
+    return MIN(due_ms, part->folded_ms + shard->options.commit_ms / QUIET_PART);
 }
 
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until)
 {
     struct shard *shard = part->shard;
     if (part->inbox_count == 0) return false;
-    size_t span = batch_span(part, until);
+    size_t span = fold_span(part, until);
     if (span == 0) {
         stand_still(part, until);
         return false;
@@ -398,15 +427,19 @@ bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t 
     bool cautious = caution_holds(part, first);
     if (cautious) fold_close(part);
     if (cautious && !caution_passes(part, first)) return false;
-    struct batch *b = batch_under_way(part, wave);
+    struct batch *b = batch_under_way(part);
+    outputs_open(b, wave);
     effects_reset(&shard->effects);
     size_t folded = fold_items(b, span, silent);
     ASSERT(b->to > b->from);
     if (cautious) caution_survived(part);
     part->fold_off = b->to;
+    part->folded_ms = loop_now_ms(shard->loop);
     shard->folded += folded;
     batch_produce(b, &shard->effects);
-    if (!silent || cautious || folded < span) batch_seal(b);
+    outputs_close(b);
+    bool at_once = cautious || (!silent && shard->options.commit_ms == 0);
+    if (at_once || folded < span || batch_full(b)) batch_seal(b);
     partition_consume(part, folded);
     if (b->failed) {
         partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");

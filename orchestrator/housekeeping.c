@@ -138,10 +138,11 @@ void partition_housekeep(struct partition *part)
         part->checked_ms = now - (now - check_phase(part)) % CHECK_MS;
         check_place(part);
     }
-    if (part->off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
+    int64_t off = MUTANT(EARLY_NOTE) ? part->fold_off : part->off;
+    if (off == part->advised_off || now - part->advised_ms < ADVISE_MS) return;
     part->advised_ms = now;
     char note[BUS_NOTE_MAX];
     recovery_note_make(part, note);
-    bus_commit_noted(shard->group, shard->events_topic, part->id, part->off, note);
-    part->advised_off = part->off;
+    bus_commit_noted(shard->group, shard->events_topic, part->id, off, note);
+    part->advised_off = off;
 }

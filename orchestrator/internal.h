@@ -32,6 +32,7 @@
     4 /* batches of a partition that are acknowledged or committed while the next is folded */
 #define REPLAY_PIPELINE_MAX 2     /* the same of a replay, whose batches are large */
 #define LOAD_PAGE           64    /* runs read by one script */
+#define COMMITS_MAX         4     /* of a shard under way at once */
 #define SPARE_MAX           64    /* batches kept for reuse */
 #define WAVE_MS             50    /* a wave that takes longer does not hold the next one back */
 #define HALT_MS             10000 /* before a halted partition is looked at again */
@@ -80,7 +81,7 @@ struct entry {
     struct partition *part;
     struct entry *older, *newer; /* by last use, over all partitions of the shard */
     size_t memory;
-    uint32_t pins; /* uncommitted batches and recoveries that hold it */
+    uint32_t pins; /* uncommitted batches and recoveries that hold it (cache_pin) */
     bool loading;
     bool large;            /* it is being read in pieces */
     uint32_t asked;        /* in which load_round */
@@ -88,6 +89,7 @@ struct entry {
     bool in_batch;         /* touched by the batch that is being folded */
     bool deleted;          /* by the batch that is being folded */
     bool retime;           /* its timer fired: the index is to be corrected */
+    int64_t watched_ms;    /* its due time as the timers have it; 0: none */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
     struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
     char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
@@ -103,10 +105,13 @@ struct start_key {
 struct cache {
     struct entry *oldest, *newest;
     size_t memory, memory_max, count;
+    size_t pinned; /* of memory: what cannot leave now */
 };
 struct entry *cache_find(struct partition *part, struct bytes id);
 /* A new entry that is loading. */
 struct entry *cache_add(struct partition *part, struct bytes id);
+void cache_pin(struct entry *entry); /* it stays until it is unpinned as often */
+void cache_unpin(struct entry *entry);
 void cache_use(struct entry *entry);     /* marks as used last */
 void cache_account(struct entry *entry); /* after its state changed */
 void cache_drop(struct entry *entry);    /* not pinned */
@@ -150,56 +155,72 @@ struct bytes *args_views(const struct args *a);
 /* The same into an array with room for them; returns how many. */
 size_t args_view(const struct args *a, struct bytes *ret);
 
-/* --- batch.c: what is folded together, produced, and committed by one script --- */
+/* --- outputs.c: what a fold sends --- */
 
-/* Batches of all partitions that were folded in one turn. The next wave is folded when fewer than
- * `pipeline` are under way: what arrives meanwhile makes it larger, and what costs is the number of
- * batches, in Kafka as in Redis. */
+/* The folds of all partitions in one turn. The next wave is folded when fewer than `pipeline` are
+ * under way: what arrives meanwhile makes it larger, and what costs is the number of batches, in
+ * Kafka as in Redis. */
 struct wave {
     struct shard *shard;
-    size_t batches; /* not committed or abandoned yet */
+    size_t folds; /* whose outputs are not acknowledged yet */
 };
+void wave_leave(struct wave *wave);
+
+struct batch;
+struct outputs {
+    struct batch *batch;
+    struct wave *wave; /* NULL: of a recovery */
+    size_t acks_missing;
+    bool closed; /* nothing is added any more */
+    struct bus_waiter waiter, results_waiter;
+};
+/* Of the next fold into the batch. */
+void outputs_open(struct batch *b, struct wave *wave);
+/* So many more were handed to the bus with a waiter of b->outputs. */
+void outputs_await(struct batch *b, size_t count);
+/* The fold is over; done if there is none. */
+void outputs_close(struct batch *b);
+/* Sends every output of fx; on failure the batch is marked failed. */
+void batch_produce(struct batch *b, const struct effects *fx);
+/* Sends one of them, whose payload fits a message, as a part of these outputs, which may be closed. */
+void batch_send(struct batch *b, struct outputs *o, const struct effect *fx);
+/* One of acks_missing of the batch is in, and of the outputs (NULL: of none). */
+void batch_answered(struct batch *b, struct outputs *o);
+/* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
+ * (results_next is behind it), readers see everything that was written there before. */
+void batch_claim_results(struct batch *b);
+
+/* --- batch.c: what is committed by one script --- */
 
 struct batch {
-    struct wave *wave; /* NULL: of a recovery */
     struct shard *shard;
     struct partition *part; /* NULL: abandoned, waits only for its acknowledgements */
     struct batch *next;     /* in order of the log */
     int64_t from, to;
-    size_t runs_max;
+    uint64_t opened_ms;
     bool recovered; /* the replay is over with this commit */
     bool has_claim; /* fold_gen changed */
     bool strange;   /* a claim of another generation than ours: failures may have been ignored */
     bool sealed;    /* folded, produced, encoded */
     bool sent;      /* the commit is under way */
     bool failed;    /* an output was not delivered */
-    size_t acks_missing;
-    struct bus_waiter waiter;
-    struct entry **touched; /* kept like the arguments, for the next batch */
+    size_t acks_missing;     /* of all its folds */
+    struct outputs *outputs; /* of the fold that is going on; NULL between two */
+    struct entry **touched;  /* kept like the arguments, for the next batch */
     struct start_key **keys;
     size_t touched_count, touched_cap, key_count, key_cap;
-    size_t replayed_bytes; /* values of what a replay has folded into it */
+    size_t folded_bytes; /* values of the events in it */
     /* The script's keys and arguments, in parts: collected while folding, completed by
      * batch_seal, and never joined, because they are copied often enough on their way. */
     struct args fixed_keys, mark_keys, start_keys, run_keys;
     struct args head, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
     int64_t fin_bytes;
-    struct bus_waiter results_waiter;
     int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
-struct batch *batch_new(struct partition *part, int64_t from, struct wave *wave);
+struct batch *batch_new(struct partition *part, int64_t from);
 void batch_free(struct batch *b);
 void batches_free_spare(struct shard *shard);
-/* Sends every output of fx; on failure the batch is marked failed. */
-void batch_produce(struct batch *b, const struct effects *fx);
-/* Sends one of them; its payload fits a message. */
-void batch_send(struct batch *b, const struct effect *fx);
-/* One of acks_missing is in. */
-void batch_acked(struct batch *b);
 void batch_mark(struct batch *b, const struct effect *effect);
-/* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
- * (results_next is behind it), readers see everything that was written there before. */
-void batch_claim_results(struct batch *b);
 bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many as it may */
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
@@ -265,6 +286,7 @@ struct partition {
     int64_t doubt_off;    /* the same for what leaves the installation: below it Kafka was told that
                              all is acknowledged */
     int64_t fold_off;     /* next offset to fold */
+    uint64_t folded_ms;   /* when the last fold was */
     int64_t sent_off;     /* where Redis stands once all that was sent is applied */
     int64_t off;          /* where Redis is known to stand */
     int64_t advised_off;  /* told to Kafka */
@@ -440,13 +462,15 @@ void fold_probe(const struct event *ev);
 
 /* --- fold.c --- */
 
-/* Folds one batch of what is queued below offset `until`, hands its outputs to the bus, and puts it
- * on its way. silent: outputs are thrown away (replay), and the batch stays open until it is as
- * large as it may be or fold_close says so. false: nothing could be folded now (nothing there,
- * states still loading, a definition unknown). */
+/* Folds what is queued below offset `until` into the open batch, or a new one, and hands its
+ * outputs to the bus (silent: throws them away, in a replay). The batch stays open for the next
+ * fold until it is as large as it may be or fold_close says so. false: nothing could be folded now
+ * (nothing there, states still loading, a definition unknown). */
 bool fold_batch(struct partition *part, struct wave *wave, bool silent, int64_t until);
-/* The batch that a replay has left open; NULL: there is none. */
+/* The batch that folds have left open; NULL: there is none. */
 struct batch *fold_open(const struct partition *part);
+/* When it is to be committed, by loop_now_ms; UINT64_MAX: there is nothing to wait for. */
+uint64_t fold_due_ms(const struct partition *part);
 /* Puts it on its way. */
 void fold_close(struct partition *part);
 /* Asks for the states that the queued items need and that were not asked for yet. */
@@ -583,15 +607,20 @@ struct shard {
     struct cache cache;
     struct batch *spare; /* batches to use again, with their memory */
     size_t spare_count;
-    struct effects effects; /* of the batch under way */
+    struct args values[2]; /* the same of their largest part */
+    size_t values_count;
+    struct effects effects; /* of the fold that is going on */
     struct fields fields;
     size_t waves;     /* under way */
     uint64_t wave_ms; /* when the last one began */
     uint64_t turn;    /* rotates the partition that a turn's tasks go to */
     bool turn_used;
     struct loop_timer tick, setup_timer;
-    char run_id[64];     /* of the Redis server last seen */
-    char cluster_id[64]; /* of the brokers; "" where they have none */
+    struct loop_timer commit_timer; /* the next open batch is due, or the stop takes too long */
+    int32_t commit_turn;            /* the partition that is first to be looked at for it */
+    uint64_t leave_ms;              /* when a stop waits no longer; 0: it has left */
+    char run_id[64];                /* of the Redis server last seen */
+    char cluster_id[64];            /* of the brokers; "" where they have none */
     enum setup_step setup_step;
     char setup_trouble[400]; /* said last */
     bool stopping;

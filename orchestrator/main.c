@@ -57,6 +57,7 @@ static bool member_open(struct member *m, struct err *e)
         .replication = (int16_t)c->common.kafka.replication,
         .create_topics = c->common.kafka.create_topics,
         .pipeline = c->pipeline,
+        .commit_ms = c->commit_ms,
         .snapshot_ms = c->snapshot_ms,
         .sweep_ms = c->sweep_ms,
         .garbage_after_ms = c->garbage_after_ms,

@@ -22,15 +22,19 @@ static const struct option options[] = {
     { .name = "tasks.partitions", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, tasks_partitions), .min = 1,
       .max = PARTITIONS_MAX, .fallback = "16", .help = "Partitions of a task topic that is made: the most workers that share a queue." },
     { .name = "pipeline", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pipeline), .min = 1, .max = 4, .fallback = "3",
-      .help = "Batches of a partition that may be acknowledged and committed while the next is folded." },
+      .help = "Waves (what is folded in one turn) whose outputs may be on their way to Kafka while the next is folded." },
     { .name = "pace", .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, pace_us), .min = 0, .max = 100000,
       .fallback = "1000", .value_name = "MICROSECONDS", .help = "Shortest turn of the loop while it is busy, in microseconds: what arrives within "
               "it is handled as one batch. A quiet loop answers at once." },
+    { .name = "gather", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, commit_ms), .min = 0,
+      .max = 10 * SECOND_MS, .fallback = "200ms", .help = "How long a busy partition gathers changes for one commit to Redis; one that is quiet "
+              "for a tenth of it commits at once. Tasks and results do not wait for it. So much is folded again after a crash, and so old may be "
+              "what status shows. 0: every fold is committed by itself." },
     { .name = "snapshot.interval", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, snapshot_ms), .min = SECOND_MS,
       .max = 24LL * 3600 * SECOND_MS, .fallback = "10m", .help = "How often the states of runs that changed are written to the topic snapshots. "
               "After a loss of Redis so much of the log is folded again; the retention of events must be much longer." },
     { .name = "cache.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, cache_bytes), .min = MIB,
-      .max = 1LL << 40, .fallback = "32MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
+      .max = 1LL << 40, .fallback = "24MiB", .help = "Run states kept in memory, all threads together; others are read from Redis "
               "when an event names them." },
     { .name = "retention.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, retention_bytes), .min = MIB,
       .max = 1LL << 50, .fallback = "1GiB", .help = "What finished runs may hold in Redis, all partitions together. Beyond it the oldest "

@@ -233,6 +233,8 @@ void partition_halt(struct partition *part, const char *why)
 void partition_revoke(struct partition *part)
 {
     struct shard *shard = part->shard;
+    /* The less is left in doubt, the less its new owner has to look at. */
+    if (part->state == PARTITION_RUNNING) fold_close(part);
     drop_memory(part);
     part->revoked = true;
     shard->partitions[part->id] = NULL;
@@ -266,7 +268,8 @@ void partition_fold(struct partition *part, struct wave *wave)
     struct shard *shard = part->shard;
     bool folded = false;
     while (part->state == PARTITION_RUNNING && part->inbox_count > 0 &&
-           part->batch_count < PIPELINE_MAX && bus_pending(shard->bus) < SHARD_PENDING_MAX) {
+           (fold_open(part) || part->batch_count < PIPELINE_MAX) &&
+           bus_pending(shard->bus) < SHARD_PENDING_MAX) {
         if (!fold_batch(part, wave, false, INT64_MAX)) break;
         folded = true;
     }

@@ -35,6 +35,7 @@ static bool known(const struct entry *entry, const struct blob_ref *ref)
 /* A put that a batch waits for. */
 struct held {
     struct batch *batch;
+    struct outputs *outputs; /* that it belongs to; NULL: it is a field's */
     struct blob_ref ref;
     char run_id[RUN_ID_MAX];
     bool has_effect; /* to be sent once the object is there */
@@ -68,7 +69,7 @@ static void send_held(struct held *h)
     AUTO_BUF struct buf value = { 0 };
     make_value(h, &value);
     h->effect.value = buf_bytes(&value);
-    batch_send(h->batch, &h->effect);
+    batch_send(h->batch, h->outputs, &h->effect);
 }
 
 static void on_put(void *user, const struct payload_answer *a)
@@ -82,8 +83,9 @@ static void on_put(void *user, const struct payload_answer *a)
         if (entry) payload_known_add(entry, &h->ref);
         if (h->has_effect) send_held(h);
     }
+    struct outputs *o = h->outputs;
     held_free(h);
-    batch_acked(b);
+    batch_answered(b, o);
 }
 
 static struct held *hold(struct batch *b, struct bytes run_id, const struct blob_ref *ref)
@@ -98,6 +100,7 @@ static void put(struct held *h, struct bytes content)
 {
     struct batch *b = h->batch;
     b->acks_missing++;
+    if (h->outputs) h->outputs->acks_missing++;
     (void)payload_store_put(b->shard->payloads, bytes_of(h->run_id), &h->ref, content, 0, on_put,
                             h);
 }
@@ -150,6 +153,7 @@ bool payloads_hold(struct batch *b, const struct effect *fx)
     struct blob_ref ref = blob_ref_of(content);
     struct bytes run_id = result ? fx->key : fx->header[HEADER_RUN_ID];
     struct held *h = hold(b, run_id, &ref);
+    h->outputs = b->outputs;
     copy_effect(h, fx);
     if (result) {
         size_t at = (size_t)(content.data - fx->value.data), end = at + content.len;

@@ -129,7 +129,8 @@ static bool reach_claim(struct partition *part)
     }
     fold_close(part);
     struct recovery *rec = part->recovery;
-    rec->last = batch_new(part, part->fold_off, NULL);
+    rec->last = batch_new(part, part->fold_off);
+    outputs_open(rec->last, NULL);
     rec->last->to = part->fold_off = part->epoch + 1;
     rec->last->recovered = rec->last->has_claim = true;
     memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);
@@ -262,7 +263,7 @@ static bool results_known(struct partition *part)
 
 static void page_release(struct recovery *rec)
 {
-    for (size_t i = 0; i < rec->page_count; i++) rec->page[i]->pins--;
+    for (size_t i = 0; i < rec->page_count; i++) cache_unpin(rec->page[i]);
     rec->next += rec->page_count;
     rec->page_count = 0;
     effects_reset(&rec->fx);
@@ -333,7 +334,7 @@ static void ask_marks(struct partition *part)
     for (size_t i = 0; i < rec->fx.count; i++) {
         if (rec->fx.list[i].kind != EFFECT_TASK) continue;
         buf_reset(&key);
-        key_marks(&key, shard->prefix, part->id, rec->fx.list[i].header[HEADER_RUN_ID]);
+        key_marks(&key, shard->prefix, part->id, rec->fx.list[i].header[HEADER_MARKS]);
         args_add(&args, buf_bytes(&key));
     }
     size_t keys = args.count;
@@ -365,7 +366,7 @@ static bool page_fill(struct partition *part)
                                .payload_max = part->fold_payload_max };
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = cache_find(part, ids[i]);
-        entry->pins++;
+        cache_pin(entry);
         rec->page[rec->page_count++] = entry;
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));

@@ -11,6 +11,7 @@
 #include "orchestrator/internal.h"
 
 #define TICK_MS  100
+#define STOP_MS  SECOND_MS /* how long a stop waits for commits under way */
 #define STATS_MS (60 * SECOND_MS)
 
 #define X(name, stem) extern const char script_##stem[];
@@ -370,6 +371,13 @@ static void on_setup_timer(struct loop_timer *t)
 
 /* --- turns --- */
 
+void wave_leave(struct wave *wave)
+{
+    if (--wave->folds > 0) return;
+    wave->shard->waves--;
+    free(wave);
+}
+
 /* One wave: what every partition has queued, folded in one turn. */
 static void fold_wave(struct shard *shard)
 {
@@ -377,14 +385,87 @@ static void fold_wave(struct shard *shard)
     if (shard->waves >= shard->options.pipeline && now - shard->wave_ms < WAVE_MS) return;
     struct wave *wave = xcalloc(1, sizeof *wave);
     wave->shard = shard;
-    wave->batches = 1; /* ours, until all are in */
+    wave->folds = 1; /* ours, until all are in */
     shard->waves++;
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_fold(shard->partitions[p], wave);
-    if (wave->batches > 1) shard->wave_ms = now;
-    if (--wave->batches > 0) return;
-    shard->waves--;
-    free(wave);
+    if (wave->folds > 1) shard->wave_ms = now;
+    wave_leave(wave);
+}
+
+/* Encoded and not answered yet. */
+static bool committing(const struct partition *part)
+{
+    return part && part->state == PARTITION_RUNNING && part->batches && part->batches->sealed;
+}
+
+/* Commits the open batches that are due, a few at a time: together they would hold up Redis for
+ * what workers ask it, and hold as much memory as they write. An answer makes a turn for the next;
+ * the timer makes one when the next is due. */
+static void commit_due(struct shard *shard)
+{
+    uint64_t now = loop_now_ms(shard->loop), next = UINT64_MAX;
+    int32_t count = shard->options.partitions, under_way = 0;
+    for (int32_t p = 0; p < count; p++) under_way += committing(shard->partitions[p]);
+    for (int32_t i = 0; i < count; i++) {
+        int32_t p = (shard->commit_turn + i) % count;
+        struct partition *part = shard->partitions[p];
+        uint64_t due_ms = part ? fold_due_ms(part) : UINT64_MAX;
+        if (due_ms > now) {
+            next = MIN(next, due_ms);
+            continue;
+        }
+        if (under_way >= COMMITS_MAX) {
+            shard->commit_turn = p;
+            break;
+        }
+        fold_close(part);
+        under_way++;
+    }
+    struct loop_timer *timer = &shard->commit_timer;
+    if (next == UINT64_MAX)
+        loop_disarm(shard->loop, timer);
+    else if (!loop_armed(timer) || timer->due_ms != next)
+        loop_arm(shard->loop, timer, next - now);
+}
+
+void shard_left(struct shard *shard)
+{
+    if (shard->leaving > 0 && --shard->leaving > 0) return;
+    loop_stop(shard->loop);
+}
+
+static void on_left(void *user)
+{
+    struct shard *shard = user;
+    shard->group = NULL;
+    shard_left(shard);
+}
+
+/* The turn that it makes looks what is due. */
+static void on_commit_timer(struct loop_timer *t)
+{
+    (void)t;
+}
+
+/* Nothing is folded any more. The groups are left when what was folded is committed, or after
+ * STOP_MS: whoever comes next then finds nothing in doubt. */
+static void stop_turn(struct shard *shard)
+{
+    if (shard->leave_ms == 0) return;
+    bool idle = true;
+    for (int32_t p = 0; p < shard->options.partitions; p++) {
+        struct partition *part = shard->partitions[p];
+        if (!part || part->state != PARTITION_RUNNING) continue;
+        fold_close(part);
+        idle &= !part->batches;
+    }
+    if (!idle && loop_now_ms(shard->loop) < shard->leave_ms) return;
+    shard->leave_ms = 0;
+    shard->leaving = (shard->group != NULL) + 1;
+    if (shard->triggers && triggers_leave(shard->triggers)) shard->leaving++;
+    if (shard->group) bus_leave(shard->group, on_left, shard);
+    shard_left(shard);
 }
 
 static void on_turn(void *user)
@@ -397,7 +478,12 @@ static void on_turn(void *user)
         /* A turn of replays folds for long and says much: Redis works meanwhile. */
         if (part->recovery) store_push(shard->store);
     }
+    if (shard->stopping) {
+        stop_turn(shard);
+        return;
+    }
     fold_wave(shard);
+    commit_due(shard);
     if (shard->turn_used) shard->turn++;
     shard->turn_used = false;
 }
@@ -516,22 +602,10 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     loop_on_flush(loop, on_turn, shard);
     shard->tick = (struct loop_timer){ .on_due = on_tick, .user = shard };
     shard->setup_timer = (struct loop_timer){ .on_due = on_setup_timer, .user = shard };
+    shard->commit_timer = (struct loop_timer){ .on_due = on_commit_timer };
     loop_arm(loop, &shard->tick, TICK_MS);
     setup_next(shard);
     return TAKE(shard);
-}
-
-void shard_left(struct shard *shard)
-{
-    if (shard->leaving > 0 && --shard->leaving > 0) return;
-    loop_stop(shard->loop);
-}
-
-static void on_left(void *user)
-{
-    struct shard *shard = user;
-    shard->group = NULL;
-    shard_left(shard);
 }
 
 void shard_stop(struct shard *shard)
@@ -539,10 +613,9 @@ void shard_stop(struct shard *shard)
     if (shard->stopping) return;
     shard->stopping = true;
     loop_disarm(shard->loop, &shard->setup_timer);
-    shard->leaving = (shard->group != NULL) + 1;
-    if (shard->triggers && triggers_leave(shard->triggers)) shard->leaving++;
-    if (shard->group) bus_leave(shard->group, on_left, shard);
-    shard_left(shard);
+    shard->leave_ms = loop_now_ms(shard->loop) + STOP_MS;
+    loop_arm(shard->loop, &shard->commit_timer, STOP_MS);
+    loop_again(shard->loop);
 }
 
 struct shard *shard_close(struct shard *shard)
@@ -550,6 +623,7 @@ struct shard *shard_close(struct shard *shard)
     if (!shard) return NULL;
     loop_disarm(shard->loop, &shard->tick);
     loop_disarm(shard->loop, &shard->setup_timer);
+    loop_disarm(shard->loop, &shard->commit_timer);
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_revoke(shard->partitions[p]);
     shard->stopping = true;

@@ -23,8 +23,9 @@ struct shard_options {
     int32_t tasks_partitions; /* of a new task topic */
     int16_t replication;      /* of new topics; 0: the broker's default */
     bool create_topics;
-    uint32_t pipeline;            /* batches of a partition under way at once, 1 to 4 */
-    uint64_t cache_bytes_max;     /* run states in memory */
+    uint32_t pipeline;        /* waves of folds under way at once, 1 to 4 */
+    uint32_t commit_ms;       /* how long a busy partition gathers for a commit; 0: not at all */
+    uint64_t cache_bytes_max; /* run states in memory */
     uint64_t retention_bytes_max; /* that finished runs may hold in Redis, over all partitions */
     uint32_t snapshot_ms;         /* between two rounds of snapshots; see snapshot.c */
     uint32_t load_fields_max;     /* of a run that is read by one script; 0: any number */
@@ -42,7 +43,7 @@ struct shard;
  * settings, which are used now. */
 MUST_CHECK struct shard *shard_open(struct loop *loop, const struct shard_options *options,
                                     struct err *e);
-/* Leaves the group and stops the loop when that is done. */
+/* Commits what is folded, within STOP_MS, leaves the group and stops the loop when that is done. */
 void shard_stop(struct shard *shard);
 struct shard *shard_close(struct shard *shard);
 DEFINE_CLEANUP(struct shard *, shard_close)

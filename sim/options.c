@@ -59,6 +59,13 @@ static void draw_faults(struct prng *p, struct options *o)
     o->tool_hang_ppm = swarm(p, 50000);
 }
 
+/* As quick as a fold, or so slow that many end in the middle of one. */
+static uint32_t draw_commit_ms(struct prng *p)
+{
+    if (prng_below(p, 3) == 0) return 0;
+    return (uint32_t)(prng_below(p, 2) ? prng_range(p, 1, 300) : prng_range(p, 300, 3000));
+}
+
 struct options options_draw(uint64_t seed, enum fault_level level)
 {
     struct prng random = prng_new(seed, 0), *p = &random;
@@ -69,6 +76,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.partitions = (uint32_t)prng_range(p, 1, 3);
     o.tasks_partitions = (uint32_t)prng_range(p, 1, 3);
     o.pipeline = (uint32_t)prng_range(p, 1, 4);
+    o.commit_ms = draw_commit_ms(p);
     o.snapshot_ms = (uint32_t)prng_range(p, 500, 10000);
     o.load_fields_max = seed % 4 < 2 ? 8 : LOAD_FIELDS_MAX;
     o.inflight_max = prng_below(p, 3) ? 1000 : (uint32_t)prng_range(p, 1, 8);

@@ -41,7 +41,7 @@ struct options {
     bool trace;
     /* the installation */
     uint32_t orchestrators, workers, partitions, tasks_partitions;
-    uint32_t pipeline, inflight_max, snapshot_ms, load_fields_max;
+    uint32_t pipeline, inflight_max, commit_ms, snapshot_ms, load_fields_max;
     uint64_t cache_bytes_max, retention_bytes_max;
     uint32_t lease_ms, session_timeout_ms, message_timeout_ms, command_timeout_ms;
     /* the world */

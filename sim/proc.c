@@ -69,6 +69,7 @@ static void start_orchestrator(struct proc *p, const struct log *log)
                                                    .pipeline = o->pipeline,
                                                    .cache_bytes_max = o->cache_bytes_max,
                                                    .retention_bytes_max = o->retention_bytes_max,
+                                                   .commit_ms = o->commit_ms,
                                                    .snapshot_ms = o->snapshot_ms,
                                                    .load_fields_max = o->load_fields_max,
                                                    .bus = bus_settings(p, log),

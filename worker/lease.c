@@ -98,10 +98,10 @@ static void args_bytes(struct args *a, struct bytes value)
 }
 
 /* Where the marks are: the keys, and later the fields. */
-static void args_runs(struct args *a, const struct batch *b)
+static void args_keys(struct args *a, const struct batch *b)
 {
     for (size_t i = 0; i < b->count; i++) {
-        key_marks(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.run_id);
+        key_marks(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.marks);
         args_end(a);
     }
 }
@@ -306,7 +306,7 @@ static void ask(struct batch *b)
     struct args a = { 0 };
     key_partition(&a.text, b->w->prefix, b->part->partition);
     args_end(&a);
-    if (!b->learn) args_runs(&a, b);
+    if (!b->learn) args_keys(&a, b);
     size_t keys = a.count;
     args_text(&a, b->learn ? "" : b->part->gen);
     args_text(&a, b->w->lease_name);
@@ -515,7 +515,7 @@ void lease_mark_done(struct worker *w, struct part *p)
         struct batch *b = batch_new(w, p, ASK_TASKS_MAX);
         for (; c; c = b->count < ASK_TASKS_MAX ? pop_sure(p) : NULL) batch_add(b, c);
         struct args a = { 0 };
-        args_runs(&a, b);
+        args_keys(&a, b);
         args_tasks(&a, b);
         args_ttls(&a, b);
         args_marks(&a, b);
@@ -546,7 +546,7 @@ static void on_renewed(void *user, enum store_status status, const struct store_
 static void renew_send(struct batch *b)
 {
     struct args a = { 0 };
-    args_runs(&a, b);
+    args_keys(&a, b);
     args_text(&a, b->w->lease_name);
     args_int(&a, b->w->lease_ms);
     args_tasks(&a, b);
@@ -590,7 +590,7 @@ void lease_release(struct call *c)
 {
     struct worker *w = c->worker;
     struct args a = { 0 };
-    key_marks(&a.text, w->prefix, c->part->partition, c->task.run_id);
+    key_marks(&a.text, w->prefix, c->part->partition, c->task.marks);
     args_end(&a);
     args_text(&a, w->lease_name);
     args_bytes(&a, c->task.task_id);

@@ -43,16 +43,14 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 #define DURATION_MS_MAX (3650LL * 24 * 3600 * SECOND_MS)
 #define LEASE_MS        (30 * SECOND_MS)
 #define LEASE_RENEW_MS  (10 * SECOND_MS)
+#define MARKS_SPAN_MS   (60 * SECOND_MS) /* runs whose first deadlines are that near share a hash */
 static_assert(LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is");
 
 /* The fold. */
-#define BATCH_EVENTS_MAX 256
-#define COMMIT_RUNS_MAX  64 /* a larger script holds Redis' only thread for milliseconds */
-/* The same of a replay, where nobody waits for one step: a run whose events stand close together is
- * written once for all of them. */
-#define REPLAY_EVENTS_MAX 8192
-#define REPLAY_RUNS_MAX   1024
-#define REPLAY_BYTES_MAX  MIB  /* of the events' values */
+#define FOLD_EVENTS_MAX   256 /* of a partition in one turn */
+#define COMMIT_EVENTS_MAX 8192
+#define COMMIT_RUNS_MAX   512  /* a larger script holds Redis' only thread for more than 10 ms */
+#define COMMIT_BYTES_MAX  MIB  /* of the events' values */
 #define RUN_EVENTS_MAX    1024 /* of one run in one batch */
 /* Changes of one run in one commit, after which it takes no further event of the run: a script
  * holds Redis' only thread for about a microsecond a field. What one event changes is bounded by

@@ -14,6 +14,7 @@
     X(NO_FENCE, "commit.lua does not look at the epoch")                               \
     X(NO_OFFSET_CHECK, "commit.lua does not look at the offset")                       \
     X(EARLY_COMMIT, "a batch is committed before its outputs are acknowledged")        \
+    X(EARLY_NOTE, "Kafka is told of what is folded and not committed yet")             \
     X(REEMIT_ALL, "a recovery sends everything pending again")                         \
     X(NO_REPLAY_FROM, "takeover.lua forgets where the doubt began")                    \
     X(FORGET_TIMER, "a new owner does not take over the due times")                    \

@@ -15,13 +15,12 @@
         "log.connection.close", "false"                                         \
     }
 
-#define KAFKA_PRODUCER_SETTINGS                                                                   \
-    { "enable.idempotence", "true" },                                                             \
-        { "linger.ms", "0" }, /* batches form while the previous one is under way */              \
-        { "queue.buffering.max.messages", "100000" }, { "queue.buffering.max.kbytes", "262144" }, \
-        { "partitioner", "murmur2_random" },                                                      \
-    {                                                                                             \
-        "allow.auto.create.topics", "false"                                                       \
+#define KAFKA_PRODUCER_SETTINGS                                                          \
+    { "enable.idempotence", "true" }, { "max.in.flight.requests.per.connection", "3" },  \
+        { "linger.ms", "0" }, { "queue.buffering.max.messages", "100000" },              \
+        { "queue.buffering.max.kbytes", "262144" }, { "partitioner", "murmur2_random" }, \
+    {                                                                                    \
+        "allow.auto.create.topics", "false"                                              \
     } /* asking for a topic must not make it */
 
 #define KAFKA_FETCHER_SETTINGS                                                  \

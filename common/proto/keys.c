@@ -46,9 +46,9 @@ void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route)
     sharded(b, prefix, "key", p, route);
 }
 
-void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes run_id)
+void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes marks)
 {
-    sharded(b, prefix, "tk", p, run_id);
+    sharded(b, prefix, "tk", p, marks);
 }
 
 void key_breaker(struct buf *b, const char *prefix, struct bytes dependency)

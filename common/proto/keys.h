@@ -11,9 +11,10 @@
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
- *   <prefix>:tk:{<p>}:<id>      hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
- *                                        "F|<offset of the failure>" failed, "C" cancelled, of a
- *                                        run; outlives deadlines and leases of its tasks
+ *   <prefix>:tk:{<p>}:<n>       hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
+ *                                        "F|<offset of the failure>" failed, "C" cancelled, of the
+ *                                        runs with that `marks` (message.h); outlives deadlines and
+ *                                        leases of these tasks
  *   <prefix>:cb:<dependency>    hash     circuit breaker
  *   <prefix>:cache:<sha256>     string   an output that tasks alike share (worker/cache.c)
  *   <prefix>:sys                hash     partitions, cluster id, format
@@ -33,7 +34,7 @@ void key_finished(struct buf *b, const char *prefix, int32_t p);
 void key_snapshots(struct buf *b, const char *prefix, int32_t p);
 void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
-void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
+void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes marks);
 void key_breaker(struct buf *b, const char *prefix, struct bytes dependency);
 void key_cache(struct buf *b, const char *prefix, const char *sha256);
 void key_sys(struct buf *b, const char *prefix);

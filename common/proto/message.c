@@ -379,6 +379,9 @@ bool task_decode(const struct message *m, struct task *ret, struct err *e)
     if (m->header[HEADER_CACHE_TTL_MS].data &&
         !need_number(m, HEADER_CACHE_TTL_MS, DURATION_MS_MAX, &t.cache_ttl_ms, e))
         return false;
+    int64_t digits; /* it goes into the name of a key */
+    t.marks = m->header[HEADER_MARKS];
+    if (t.marks.data && !need_number(m, HEADER_MARKS, INT64_MAX, &digits, e)) return false;
     *ret = t;
     return true;
 }

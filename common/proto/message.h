@@ -67,6 +67,7 @@
     X(GEN, "gen")                         \
     X(DEADLINE_MS, "deadline-ms")         \
     X(TIMEOUT_MS, "timeout-ms")           \
+    X(MARKS, "marks")                     \
     X(KIND, "kind")                       \
     X(USES, "uses")                       \
     X(SECRETS, "secrets")                 \
@@ -216,6 +217,7 @@ struct task {
     struct bytes secrets; /* undecoded header, or empty */
     uint32_t attempt;
     int64_t deadline_ms;    /* wall: never start later; 0: none */
+    struct bytes marks;     /* digits: which hash of marks it is in (keys.h); empty: none */
     int64_t timeout_ms;     /* of one call, from its start; 0: the worker's default */
     int64_t cache_ttl_ms;   /* how long an output is kept for tasks alike; 0: it is not */
     struct bytes cache_key; /* what makes tasks alike instead of the value; data NULL: the value */

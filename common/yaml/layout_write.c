@@ -7,9 +7,10 @@
 
 #include "common/yaml/layout.h"
 
-#define INDENT    2
-#define WIDTH_MAX 120 /* of a line with brackets; what is longer becomes a block */
-#define ALIGN_MAX 60  /* comments behind longer lines do not line up with their neighbours' */
+#define INDENT     2
+#define WIDTH_MAX  120 /* of a line with brackets; what is longer becomes a block */
+#define ALIGN_MAX  60  /* comments behind longer lines do not line up with their neighbours' */
+#define ROUNDS_MAX 4   /* until a layout must stay as it is */
 
 /* A comment behind something: where its line ends, and the columns before. */
 struct tail {
@@ -567,7 +568,7 @@ static void normalise(struct bytes text, struct buf *ret)
     }
 }
 
-static bool lay_out(struct bytes text, struct buf *ret, struct err *e)
+static bool lay_out_once(struct bytes text, struct buf *ret, struct err *e)
 {
     AUTO_BUF struct buf ragged = { 0 };
     CLEANUP(layout_done) struct layout before = { 0 }, after = { 0 };
@@ -581,6 +582,22 @@ static bool lay_out(struct bytes text, struct buf *ret, struct err *e)
            err_fail(e, ERR_UNSUPPORTED,
                     "it is written in a way that cannot be laid out without a change of what it "
                     "means or the loss of a comment; it stays as it is");
+}
+
+/* A comment in an odd place (within empty brackets, say) may find its own only after one round: a
+ * layout is one that stays. */
+static bool lay_out(struct bytes text, struct buf *ret, struct err *e)
+{
+    if (!lay_out_once(text, ret, e)) return false;
+    for (int round = 1; round < ROUNDS_MAX; round++) {
+        AUTO_BUF struct buf again = { 0 };
+        if (!lay_out_once(buf_bytes(ret), &again, e)) return false;
+        if (bytes_equal(buf_bytes(ret), buf_bytes(&again))) return true;
+        buf_reset(ret);
+        buf_add(ret, again.data, again.len);
+    }
+    return err_fail(e, ERR_UNSUPPORTED,
+                    "its comments stand where no layout keeps them; it stays as it is");
 }
 
 bool yaml_format(struct bytes text, struct buf *ret, struct err *e)

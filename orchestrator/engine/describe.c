@@ -90,14 +90,18 @@ static void apply_move(struct described *d, const json_t *move, int64_t record_m
 /* Transitions give the times of the steps, and without a definition the steps themselves. */
 static void apply_transitions(struct described *d, int64_t transitions)
 {
-    for (int64_t n = 0; n < transitions; n++) {
+    for (int64_t n = 0; n < transitions;) {
         char name[32];
         snprintf(name, sizeof name, "t:%lld", (long long)n);
-        AUTO_JSON *t = field_json(d, name);
-        int64_t record_ms = json_integer_value(json_array_get(t, 0));
-        size_t i;
+        AUTO_JSON *together = field_json(d, name);
+        size_t values = json_array_size(together), i;
         json_t *move;
-        json_array_foreach(json_array_get(t, 2), i, move) apply_move(d, move, record_ms);
+        for (size_t t = 0; t < values; t += 3) {
+            int64_t record_ms = json_integer_value(json_array_get(together, t));
+            json_array_foreach(json_array_get(together, t + 2), i, move)
+                apply_move(d, move, record_ms);
+        }
+        n += MAX((int64_t)(values / 3), (int64_t)1);
     }
 }
 
@@ -257,7 +261,7 @@ static void make_steps(struct described *d)
         apply_entries(d, "", json_array_get(d->skeleton, 10));
     }
     int64_t transitions = json_integer_value(json_array_get(d->skeleton, 3));
-    apply_transitions(d, MIN(transitions, (int64_t)d->count));
+    apply_transitions(d, MIN(transitions, (int64_t)d->count * RUN_EVENTS_MAX));
 }
 
 /* --- the run --- */

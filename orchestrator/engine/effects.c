@@ -32,11 +32,19 @@ void effects_done(struct effects *fx)
     *fx = (struct effects){ 0 };
 }
 
+/* Of a time that never changes: a run that rolls back gets a later deadline, and its marks stay
+ * where they are. */
+struct bytes marks_header(struct fold *f)
+{
+    int64_t ends_ms = f->run->started_ms + f->def->timeout_ms;
+    return arena_int(&f->fx->arena, MAX(ends_ms, 0) / MARKS_SPAN_MS);
+}
+
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms)
 {
     struct effect *effect = effect_new(f->fx, kind);
     memcpy(effect->task_id, task_id, TASK_ID_MAX);
-    effect->header[HEADER_RUN_ID] = arena_text(&f->fx->arena, f->run->id);
+    effect->header[HEADER_MARKS] = marks_header(f);
     effect->until_ms = until_ms;
 }
 

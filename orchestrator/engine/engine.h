@@ -74,8 +74,8 @@ struct effect {
     char task_id[TASK_ID_MAX];         /* TASK, START, CANCEL, SETTLE */
     const char *queue;                 /* TASK: of the definition */
     enum priority priority;            /* TASK */
-    struct bytes header[HEADER_COUNT]; /* TASK, START, EVENT: our headers; CANCEL, SETTLE: the run
-                                          id alone */
+    struct bytes header[HEADER_COUNT]; /* TASK, START, EVENT: our headers; CANCEL, SETTLE: "marks"
+                                          alone */
     const struct ce_header {
         const char *name;
         struct bytes value;
@@ -167,7 +167,9 @@ uint32_t run_visited(const struct run *run);
  *             of those that are live
  *
  *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
- *             path "" is the run itself; the error type is there only where one was the reason
+ *             path "" is the run itself; the error type is there only where one was the reason.
+ *             Those that were written together are one field, named after the first: the three
+ *             values of each, one after the other, and there is no t:<n + 1>
  */
 struct field {
     struct bytes name, value; /* value.data NULL: delete the field */

@@ -198,13 +198,12 @@ static void save_transition(struct fold *f)
     struct run *run = f->run;
     AUTO_BUF struct buf b = { 0 };
     buf_reserve(&b, f->moves.len + 48);
-    buf_add_char(&b, '[');
     buf_add_int(&b, f->cx->record_ms);
     buf_add_char(&b, ',');
     buf_add_int(&b, f->cx->offset);
     buf_add_char(&b, ',');
     buf_add(&b, f->moves.data, f->moves.len);
-    buf_add_text(&b, "]]");
+    buf_add_char(&b, ']');
     struct transition *t = xmalloc(sizeof *t + b.len);
     t->next = NULL;
     t->number = run->transitions++;

@@ -149,7 +149,7 @@ enum run_text { TEXT_KEY, TEXT_NAMESPACE, TEXT_ACTOR, TEXT_TRACEPARENT, TEXT_COU
 struct transition {
     struct transition *next;
     uint32_t number, len;
-    char text[];
+    char text[]; /* record ms,offset,[moves] */
 };
 
 struct run {
@@ -419,6 +419,8 @@ void queue_serve(struct fold *f);
 
 /* --- effects.c --- */
 struct effect *effect_new(struct effects *fx, enum effect_kind kind);
+/* Which hash of marks the run's tasks are in. */
+struct bytes marks_header(struct fold *f);
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms);
 void effect_result(struct fold *f);
 

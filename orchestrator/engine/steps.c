@@ -172,6 +172,7 @@ static void emit_task(struct fold *f, uint32_t index)
     header[HEADER_REPLY_TO] = arena_copy(arena, buf_bytes(&reply));
     header[HEADER_GEN] = arena_text(arena, f->cx->gen ? f->cx->gen : "");
     header[HEADER_DEADLINE_MS] = arena_int(arena, step_deadline_ms(f->run, d, s));
+    header[HEADER_MARKS] = marks_header(f);
     if (d->timeout_ms) header[HEADER_TIMEOUT_MS] = arena_int(arena, d->timeout_ms);
     header[HEADER_IDEMPOTENCY_KEY] = make_key_header(f, index, arena);
     if (f->secrets.len) header[HEADER_SECRETS] = arena_copy(arena, buf_bytes(&f->secrets));

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from facts import Call, Event, Result, Task
 
-SAME = ("type", "kind", "uses", "reply-to", "deadline-ms", "timeout-ms", "idempotency-key",
+SAME = ("type", "kind", "uses", "reply-to", "deadline-ms", "marks", "timeout-ms", "idempotency-key",
         "secrets")
 
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Renews the leases of calls that run, and makes them again where a new generation has lost them.
--- KEYS: tk:{p}:<run> of each task      ARGV: worker, lease ms, tasks..., a TTL in ms for each
+-- KEYS: tk:{p}:<n> of each task      ARGV: worker, lease ms, tasks..., a TTL in ms for each
 -- -> a verdict for each task: R renewed ; O another has a live lease: go on, the first result wins ; D done ; C cancelled
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

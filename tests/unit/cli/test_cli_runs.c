@@ -67,6 +67,25 @@ Test(runs, transitions_come_in_the_order_of_their_numbers)
     cr_assert_eq(runs_transitions(&fields, 11, collect, &later), 11);
 }
 
+Test(runs, transitions_of_one_field_are_told_one_by_one)
+{
+    struct field list[] = {
+        FIELD("t:0", "[1000,7,[[\"\",\"running\",0]],2000,8,[[\"first\",\"issued\",1]],"
+                     "3000,9,[[\"first\",\"completed\",1]]]"),
+        FIELD("t:3", "[4000,10,[[\"\",\"completed\",0]]]"),
+    };
+    struct run_fields fields = { .list = list, .count = ARRAY_LEN(list) };
+    AUTO_BUF struct buf all = { 0 }, later = { 0 }, none = { 0 };
+    cr_assert_eq(runs_transitions(&fields, 0, collect, &all), 4);
+    static const char *const wanted[] = { "run running", "first issued", "first completed",
+                                          "run completed" };
+    check_lines(&all, wanted, ARRAY_LEN(wanted));
+    cr_assert_eq(runs_transitions(&fields, 2, collect, &later), 4);
+    check_lines(&later, wanted + 2, 2);
+    cr_assert_eq(runs_transitions(&fields, 4, collect, &none), 4);
+    cr_assert_eq(none.len, 0);
+}
+
 Test(runs, damaged_transitions_and_dangerous_paths_do_no_harm)
 {
     struct field list[] = { FIELD("t:0", "[1,"), FIELD("t:1", "{}"), FIELD("t:2", "[1,2,[[1,2]]]"),

@@ -249,6 +249,45 @@ Test(engine_api, a_step_writes_its_own_fields_only)
     for (size_t i = 0; i < w.fields.count; i++) cr_assert(!bytes_is(w.fields.list[i].name, "o:a"));
 }
 
+Test(engine_api, transitions_that_are_written_together_are_one_field)
+{
+    AUTO_DEFINITION *def =
+        parse_definition(WORKFLOW "steps: [{name: a, type: task},{name: b, type: task}]\n");
+    CLEANUP(effects_done) struct effects fx = { 0 };
+    CLEANUP(fields_done) struct fields fields = { 0 };
+    struct fold_context cx = { .record_ms = START_MS, .offset = 100, .topic = "t", .gen = "g" };
+    struct event ev = { .type = EVENT_RUN_START, .run_id = BYTES_LIT(RUN_ID) };
+    CLEANUP(run_free_p) struct run *run = engine_start(def, &ev, &cx, &fx);
+    cx.record_ms += 1000;
+    cx.offset++;
+    ev = (struct event){ .type = EVENT_TASK_COMPLETED,
+                         .path = BYTES_LIT("a"),
+                         .attempt = 1,
+                         .gen = BYTES_LIT("g"),
+                         .value = BYTES_LIT("[1]") };
+    cr_assert_eq(engine_apply(run, &ev, &cx, &fx), ENGINE_APPLIED);
+    run_changes(run, &fields);
+    cr_assert_eq(fields.count, 5, "h, i, s, o:a and t:0");
+    cr_assert(bytes_is(fields.list[4].name, "t:0"));
+    cr_assert(bytes_is(fields.list[4].value,
+                       "[1700000000000,100,[[\"\",\"running\",0],[\"a\",\"issued\",1]],"
+                       "1700000001000,101,[[\"a\",\"completed\",1],[\"b\",\"issued\",1]]]"));
+    struct err e;
+    AUTO_JSON *shown = run_describe(NULL, RUN_ID, fields.list, fields.count, &e);
+    const json_t *a = json_array_get(json_object_get(shown, "steps"), 0);
+    cr_assert_str_eq(json_text(a, "started_at"), "2023-11-14T22:13:20.000Z");
+    cr_assert_str_eq(json_text(a, "finished_at"), "2023-11-14T22:13:21.000Z");
+    cr_assert_eq(json_array_size(json_object_get(shown, "steps")), 2);
+    fields_reset(&fields);
+    cx.offset++;
+    ev = (struct event){ .type = EVENT_RUN_CANCEL };
+    cr_assert_eq(engine_apply(run, &ev, &cx, &fx), ENGINE_APPLIED);
+    run_changes(run, &fields);
+    bool third = false;
+    for (size_t i = 0; i < fields.count; i++) third |= bytes_is(fields.list[i].name, "t:2");
+    cr_assert(third, "the next goes on with their numbers");
+}
+
 Test(engine_api, a_run_with_an_input_of_512_bytes_waits_in_less_than_1_kib)
 {
     AUTO_DEFINITION *def = parse_definition(

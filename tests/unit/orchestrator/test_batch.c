@@ -28,7 +28,7 @@ static struct world *world_new(void)
         (struct partition){ .shard = &w->shard, .id = 3, .epoch = 10, .state = PARTITION_RUNNING };
     snprintf(w->part.gen, sizeof w->part.gen, "gen");
     snprintf(w->part.fold_gen, sizeof w->part.fold_gen, "folded");
-    w->batch = batch_new(&w->part, 11, NULL);
+    w->batch = batch_new(&w->part, 11);
     w->batch->to = 12;
     return w;
 }
@@ -73,7 +73,7 @@ static struct entry *deleted_run(struct world *w, const char *id)
 /* Nothing commits it here. */
 static void let_go(struct entry *entry)
 {
-    entry->pins--;
+    cache_unpin(entry);
 }
 
 Test(batch, one_that_changes_nothing_moves_the_place)
@@ -91,7 +91,7 @@ Test(batch, only_the_last_of_a_recovery_ends_the_replay_and_names_the_generation
     batch_seal(w->batch);
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 0 - - 0 0 0 0 0 0 0");
     batch_free(w->batch);
-    w->batch = batch_new(&w->part, 12, NULL);
+    w->batch = batch_new(&w->part, 12);
     w->batch->to = 20;
     w->batch->recovered = w->batch->has_claim = true;
     batch_seal(w->batch);
@@ -103,7 +103,7 @@ Test(batch, a_deleted_run_leaves_the_indexes_and_gives_its_bytes_back)
 {
     struct world *w = world_new();
     struct entry *entry = deleted_run(w, RUN);
-    timers_set(&w->part.timers, entry->id, 500);
+    timers_set(&w->part.timers, entry->id, 500)->stored = true;
     batch_seal(w->batch);
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN
                            " / 10 11 12 1 - - -700 0 0 0 1 0 1 " RUN " " RUN " -1 0");
@@ -120,10 +120,10 @@ Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
     struct start_key gone = { .route = "bbbbbbbbbbbbbbbb" };
     struct entry *entry = deleted_run(w, RUN);
     struct effect mark = { .kind = EFFECT_CANCEL, .task_id = "c" };
-    mark.header[HEADER_RUN_ID] = BYTES_LIT("r1");
+    mark.header[HEADER_MARKS] = BYTES_LIT("r1");
     batch_mark(w->batch, &mark);
     mark = (struct effect){ .kind = EFFECT_SETTLE, .task_id = "s" };
-    mark.header[HEADER_RUN_ID] = BYTES_LIT("r2");
+    mark.header[HEADER_MARKS] = BYTES_LIT("r2");
     batch_mark(w->batch, &mark);
     cr_assert(batch_touch_key(w->batch, &set) && batch_touch_key(w->batch, &gone));
     batch_seal(w->batch);
@@ -154,7 +154,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
 {
     struct world *w = world_new();
     struct entry *first = NULL;
-    for (unsigned i = 0; i < REPLAY_RUNS_MAX; i++) {
+    for (unsigned i = 0; i < COMMIT_RUNS_MAX; i++) {
         char id[RUN_ID_MAX];
         snprintf(id, sizeof id, "%016x-%024x", i, i);
         struct entry *entry = deleted_run(w, id);
@@ -165,7 +165,7 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
     cr_assert_not(batch_touch(w->batch, more));
     cr_assert(batch_touch(w->batch, first));
     cr_assert_eq(more->pins, 0);
-    for (size_t i = 0; i < REPLAY_RUNS_MAX; i++) let_go(w->batch->touched[i]);
+    for (size_t i = 0; i < COMMIT_RUNS_MAX; i++) let_go(w->batch->touched[i]);
     world_free(w);
 }
 
@@ -178,10 +178,76 @@ Test(batch, a_freed_one_is_used_again_and_starts_empty)
     old->failed = old->recovered = true;
     batch_seal(old);
     batch_free(old);
-    w->batch = batch_new(&w->part, 12, NULL);
+    w->batch = batch_new(&w->part, 12);
     cr_assert_eq(w->batch, old);
     cr_assert_not(old->failed || old->sealed);
     batch_seal(w->batch);
     check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 12 12 1 - - 0 0 0 0 0 0 0");
+    world_free(w);
+}
+
+/* Opened and last folded into at the world's time; nothing is queued or unacknowledged. */
+static struct world *gathering(uint64_t *ret_now)
+{
+    struct world *w = world_new();
+    w->shard.options.commit_ms = 200;
+    w->shard.cache.memory_max = 1000;
+    *ret_now = loop_now_ms(w->shard.loop);
+    batch_link(w->batch);
+    w->part.folded_ms = *ret_now;
+    return w;
+}
+
+Test(batch, an_open_one_is_due_when_its_partition_is_quiet_for_a_moment)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    cr_assert_eq(fold_due_ms(&w->part), now + 20);
+    w->part.folded_ms += 15;
+    cr_assert_eq(fold_due_ms(&w->part), now + 35);
+    w->part.folded_ms = now + 190;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200, "it waits no longer than it gathers");
+    world_free(w);
+}
+
+Test(batch, an_open_one_gathers_while_something_is_queued_or_unacknowledged)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    w->part.inbox_count = 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200);
+    w->part.inbox_count = 0;
+    w->batch->acks_missing = 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 200);
+    w->batch->acks_missing = 0;
+    world_free(w);
+}
+
+Test(batch, an_open_one_waits_for_the_commit_before_it_and_a_sealed_one_for_nothing)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    struct batch *next = batch_new(&w->part, 12);
+    batch_seal(w->batch);
+    cr_assert_eq(fold_due_ms(&w->part), UINT64_MAX);
+    batch_link(next);
+    cr_assert_eq(fold_due_ms(&w->part), UINT64_MAX);
+    w->part.batches = next;
+    cr_assert_eq(fold_due_ms(&w->part), now + 20);
+    batch_free(next);
+    world_free(w);
+}
+
+Test(batch, an_open_one_is_due_at_once_when_it_pins_more_than_the_cache_may_hold)
+{
+    uint64_t now;
+    struct world *w = gathering(&now);
+    struct entry *idle = cache_add(&w->part, bytes_of(RUN));
+    w->shard.cache.memory_max = idle->memory - 1;
+    cr_assert_eq(fold_due_ms(&w->part), now + 20, "what can leave is no reason");
+    cache_pin(idle);
+    cr_assert_eq(fold_due_ms(&w->part), 0);
+    cache_unpin(idle);
+    cr_assert_eq(w->shard.cache.pinned, 0);
     world_free(w);
 }

@@ -430,6 +430,7 @@ Test(task, a_header_that_is_missing_or_wrong_is_refused_and_named)
         { HEADER_REPLY_TO, "t/-1" },
         { HEADER_REPLY_TO, "t/2147483648" },
         { HEADER_DEADLINE_MS, "soon" },
+        { HEADER_MARKS, "1:{2}" },
         { HEADER_TIMEOUT_MS, "1.5" },
         { HEADER_TIMEOUT_MS, "999999999999999999" },
     };

@@ -28,6 +28,12 @@ Test(layout, indentation_is_two_and_lists_are_indented_below_their_key)
     formats("- - 1\n  - 2\n-\n  x: 1\n  y: 2\n", "- - 1\n  - 2\n- x: 1\n  y: 2\n");
 }
 
+Test(layout, a_comment_within_empty_brackets_goes_behind_them_for_good)
+{
+    formats("t: {\n#\n}", "t: {}\n#\n");
+    formats("t: {\n  # why\n}\nu: []\n", "t: {}\n# why\nu: []\n");
+}
+
 Test(layout, spacing_and_quotes_are_uniform)
 {
     formats("a:   {b: 1,c: [1,2 , 3]}\n'k':   'it''s'\n",
