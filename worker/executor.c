@@ -118,11 +118,8 @@ static void call_settle(struct call *c, struct outcome *o)
     outcome_done(o);
 }
 
-static void fail_with(struct call *c, enum error_type type, bool retryable, const char *fmt,
-                      va_list args)
+static void fail_with(struct call *c, enum error_type type, bool retryable, const char *text)
 {
-    char text[512];
-    (void)vsnprintf(text, sizeof text, fmt, args);
     struct outcome o = { 0 };
     outcome_fail(&o, type, "%s", text);
     o.retryable = retryable;
@@ -131,18 +128,22 @@ static void fail_with(struct call *c, enum error_type type, bool retryable, cons
 
 void call_fail(struct call *c, enum error_type type, const char *fmt, ...)
 {
+    char text[512];
     va_list args;
     va_start(args, fmt);
-    fail_with(c, type, error_type_retryable(type), fmt, args);
+    (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    fail_with(c, type, error_type_retryable(type), text);
 }
 
 void call_fail_for_good(struct call *c, enum error_type type, const char *fmt, ...)
 {
+    char text[512];
     va_list args;
     va_start(args, fmt);
-    fail_with(c, type, false, fmt, args);
+    (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    fail_with(c, type, false, text);
 }
 
 static void on_tool_done(void *user, struct outcome *o)

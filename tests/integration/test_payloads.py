@@ -264,6 +264,23 @@ def test_a_wiped_redis_is_filled_again_from_the_log_and_the_store(lit, fake, sto
     lit.check_once(run)
 
 
+@one_broker
+def test_a_replay_under_a_smaller_limit_decides_what_the_first_fold_decided(lit):
+    run = lit.start("""
+        steps:
+          - {name: two, type: transform, value: ["${input.text}", "${input.text}"]}
+          - {name: wait, type: wait, signal: go}
+        output: "${steps.two.output.size()}"
+        """, {"text": "x" * 600_000})
+    lit.wait_step(run, "wait", "waiting")
+    lit.kill(lit.orchestrators[0])
+    lit.redis.command("FLUSHALL")
+    lit.orchestrator("--payloads-max", "900000")
+    lit.wait_step(run, "wait", "waiting")
+    assert lit.tutti("signal", run, "go").code == 0
+    assert lit.finish(run)["output"] == 2
+
+
 class Down:
     """The place of a run's objects is in the way of every read and write, until back()."""
 
