@@ -92,7 +92,8 @@ static struct held *hold(struct batch *b, struct bytes run_id, const struct blob
 {
     struct held *h = xcalloc(1, sizeof *h);
     *h = (struct held){ .batch = b, .ref = *ref };
-    memcpy(h->run_id, run_id.data, MIN(run_id.len, sizeof h->run_id - 1));
+    ASSERT(run_id.data && run_id.len == RUN_ID_MAX - 1);
+    memcpy(h->run_id, run_id.data, run_id.len);
     return h;
 }
 
