@@ -37,6 +37,7 @@ struct cli_config {
     /* start, dev */
     char *input, *input_json, *input_text, *document, *key;
     bool wait, watch;
+    bool strict;                             /* validate */
     bool all;                                /* dlq */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
@@ -47,7 +48,7 @@ struct cli_config {
     char *template_name;   /* init */
     char *ref;             /* schema */
     bool format;
-    char *as, *comment, *values, *output, *json_data;             /* answer, signal, skip */
+    char *as, *role, *comment, *values, *output, *json_data;      /* answer, signal, skip */
     bool compensate;                                              /* cancel */
     char *index_url, *of_version, *since, *until, *attr, *cursor; /* list */
     /* simulate */

@@ -15,33 +15,45 @@
 
 /* --- definitions --- */
 
-json_t *cli_faults_json(const char *path, const struct faults *faults)
+static json_t *places_json(const char *path, const struct faults *faults, const char *severity)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < faults->count; i++) {
         const struct fault *f = &faults->list[i];
         json_t *item =
-            json_pack("{s:s, s:i, s:i, s:s, s:s}", "file", path, "line", (int)f->line, "column",
-                      (int)f->column, "pointer", f->pointer ? f->pointer : "", "message", f->text);
+            json_pack("{s:s, s:i, s:i, s:s, s:s, s:s}", "file", path, "line", (int)f->line,
+                      "column", (int)f->column, "pointer", f->pointer ? f->pointer : "", "severity",
+                      severity, "message", f->text);
         if (item) json_array_append_new(list, item);
     }
     return list;
 }
 
+json_t *cli_faults_json(const char *path, const struct faults *faults)
+{
+    return places_json(path, faults, "error");
+}
+
 /* FILE:LINE:COLUMN: text, and under it the line of the file with a ^ at the column. */
-void cli_faults_print(const char *path, const struct buf *source, const struct faults *faults)
+static void places_print(const char *path, const struct buf *source, const struct faults *faults,
+                         const char *before)
 {
     AUTO_BUF struct buf text = { 0 };
     for (size_t i = 0; i < faults->count; i++) {
         const struct fault *f = &faults->list[i];
         term_text(&text, bytes_of(path), false);
         if (f->line > 0) buf_addf(&text, ":%u:%u", f->line, f->column);
-        buf_add_text(&text, ": ");
+        buf_addf(&text, ": %s", before);
         term_text(&text, bytes_of(f->text), false);
         buf_add_char(&text, '\n');
         if (f->line > 0 && source) term_caret(&text, buf_bytes(source), f->line, f->column);
     }
     fputs(text.data ? text.data : "", stderr);
+}
+
+void cli_faults_print(const char *path, const struct buf *source, const struct faults *faults)
+{
+    places_print(path, source, faults, "");
 }
 
 /* Reads into *ret_text and parses. NULL: either *ret_faults has some, or e says why the file could
@@ -81,7 +93,8 @@ struct definition *cli_definition(const struct cli *cli, const char *path, int *
 /* --- validate --- */
 
 static json_t *file_report(const char *path, const struct definition *def,
-                           const struct faults *faults, const struct err *e)
+                           const struct faults *faults, const struct faults *warnings,
+                           const struct err *e)
 {
     json_t *report = json_pack("{s:s, s:b}", "file", path, "valid", def != NULL);
     if (!report) return json_null(); /* a path that is no UTF-8 */
@@ -89,6 +102,8 @@ static json_t *file_report(const char *path, const struct definition *def,
         json_object_set_new(report, "workflow", json_string(def->name));
         json_object_set_new(report, "version", json_string(def->version));
         json_object_set_new(report, "sha256", json_string(def->sha256));
+        if (warnings->count > 0)
+            json_object_set_new(report, "warnings", places_json(path, warnings, "warning"));
     } else if (faults->count > 0) {
         json_object_set_new(report, "faults", cli_faults_json(path, faults));
     } else {
@@ -118,30 +133,44 @@ static int validate_suite(const struct cli *cli, const char *path, json_t **ret_
     return faulty ? EXIT_USAGE : exit_code_of(&e);
 }
 
+/* A workflow. */
+static int validate_file(const struct cli *cli, const char *path, json_t **ret_report)
+{
+    CLEANUP(faults_done) struct faults faults = { 0 };
+    CLEANUP(faults_done) struct faults warnings = { 0 };
+    CLEANUP(definition_free_p) struct definition *def = NULL;
+    AUTO_BUF struct buf text = { 0 };
+    struct err e = { 0 };
+    if (cli_read(path, DEFINITION_BYTES_MAX, &text, &e))
+        def = definition_lint(buf_bytes(&text), &faults, &warnings);
+    if (def && cli->config->strict && warnings.count > 0) {
+        faults = warnings;
+        warnings = (struct faults){ 0 };
+        def = definition_free(def);
+    }
+    *ret_report = NULL;
+    if (cli->config->json) {
+        *ret_report = file_report(path, def, &faults, &warnings, &e);
+    } else {
+        if (!def && faults.count == 0) cli_fail(cli, "validate", &e);
+        places_print(path, &text, &faults, "");
+        places_print(path, &text, &warnings, "warning: ");
+    }
+    if (def) return EXIT_OK;
+    return faults.count > 0 ? EXIT_USAGE : exit_code_of(&e);
+}
+
 int cmd_validate(struct cli *cli)
 {
     int code = EXIT_OK;
     AUTO_JSON *reports = json_array();
     for (size_t i = 0; i < cli->arg_count; i++) {
         const char *path = cli->args[i];
-        if (trial_path_is_suite(path)) {
-            json_t *report;
-            int failed = validate_suite(cli, path, &report);
-            code = MAX(code, failed);
-            json_array_append_new(reports, report);
-            continue;
-        }
-        CLEANUP(faults_done) struct faults faults = { 0 };
-        AUTO_BUF struct buf text = { 0 };
-        struct err e = { 0 };
-        CLEANUP(definition_free_p) struct definition *def = parse(path, &text, &faults, &e);
-        if (!def) code = MAX(code, faults.count > 0 ? EXIT_USAGE : exit_code_of(&e));
-        if (cli->config->json)
-            json_array_append_new(reports, file_report(path, def, &faults, &e));
-        else if (!def && faults.count > 0)
-            cli_faults_print(path, &text, &faults);
-        else if (!def)
-            cli_fail(cli, "validate", &e);
+        json_t *report;
+        int ended = trial_path_is_suite(path) ? validate_suite(cli, path, &report)
+                                              : validate_file(cli, path, &report);
+        code = MAX(code, ended);
+        if (report) json_array_append_new(reports, report);
     }
     if (!cli->config->json) return code;
     AUTO_JSON *report = json_pack("{s:b, s:O}", "valid", code == EXIT_OK, "files", reports);

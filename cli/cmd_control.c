@@ -165,14 +165,39 @@ static bool asks(const struct view *v, const char *path, struct err *e)
                     json_text(step, "status"));
 }
 
+/* The names between commas, without `role:`, which stands before them where they are asked; NULL:
+ * none were given. */
+static bool read_roles(const char *text, json_t **ret, struct err *e)
+{
+    static const char mark[] = "role:";
+    *ret = NULL;
+    if (!text) return true;
+    AUTO_JSON *roles = json_array();
+    for (const char *at = text, *end; at; at = *end ? end + 1 : NULL) {
+        end = at + strcspn(at, ",");
+        if (strncmp(at, mark, sizeof mark - 1) == 0) at += sizeof mark - 1;
+        json_t *role = json_stringn(at, (size_t)(end - at));
+        if (!role || end == at || end - at > NAME_BYTES_MAX) {
+            json_decref(role);
+            return err_fail(e, ERR_INVALID,
+                            "--role: names between commas are wanted, of at most %d bytes of UTF-8",
+                            NAME_BYTES_MAX);
+        }
+        json_array_append_new(roles, role);
+    }
+    *ret = TAKE(roles);
+    return true;
+}
+
 static bool make_answer(const struct cli *cli, json_t **ret, struct err *e)
 {
     const struct cli_config *c = cli->config;
-    json_t *values = NULL, *output = NULL;
+    json_t *values = NULL, *output = NULL, *roles = NULL;
     bool ok = read_json("--values", c->values, &values, e) &&
-              read_json("--output", c->output, &output, e);
-    AUTO_JSON *answer = json_pack("{s:s, s:s*, s:o*, s:o*}", "decision", cli->args[2], "comment",
-                                  c->comment, "values", values, "output", output);
+              read_json("--output", c->output, &output, e) && read_roles(c->role, &roles, e);
+    AUTO_JSON *answer =
+        json_pack("{s:s, s:s*, s:o*, s:o*, s:o*}", "decision", cli->args[2], "comment", c->comment,
+                  "values", values, "output", output, "roles", roles);
     if (ok && !answer) ok = err_fail(e, ERR_INVALID, "--comment: it is no UTF-8");
     if (ok) *ret = TAKE(answer);
     return ok;
@@ -195,12 +220,28 @@ static bool is_answered(const struct view *v, const void *user)
     return false;
 }
 
+static int give_answer(struct cli *cli, const json_t *answer)
+{
+    struct err e;
+    CLEANUP(client_close) struct client client;
+    CLEANUP(view_done) struct view view = { 0 };
+    struct told told = { .type = EVENT_APPROVAL, .path = bytes_of(cli->args[1]), .value = answer };
+    if (!open_live(&client, cli, &view, &e) || !asks(&view, cli->args[1], &e) ||
+        !tell(&client, &view, &told, &e))
+        return cli_fail(cli, "answer", &e);
+    if (wait_taken(&client, &view, is_answered, cli, &e))
+        return report(cli, &view, "the answer was taken");
+    err_fail(&e, ERR_CONFLICT,
+             "run %s has not taken the answer: the step asks others (--as and --role say who you "
+             "are), or has asked you before",
+             view.id);
+    return cli_fail(cli, "answer", &e);
+}
+
 int cmd_answer(struct cli *cli)
 {
     static const char *const decisions[] = { "approve", "reject", "retry" };
     struct err e;
-    CLEANUP(client_close) struct client client;
-    CLEANUP(view_done) struct view view = { 0 };
     json_t *made = NULL;
     bool known = false;
     for (size_t i = 0; i < ARRAY_LEN(decisions); i++)
@@ -209,19 +250,9 @@ int cmd_answer(struct cli *cli)
         err_fail(&e, ERR_INVALID, "'%.40s' is none of approve, reject and retry", cli->args[2]);
         return cli_fail(cli, "answer", &e);
     }
-    bool ok = make_answer(cli, &made, &e);
+    if (!make_answer(cli, &made, &e)) return cli_fail(cli, "answer", &e);
     AUTO_JSON *answer = made;
-    struct told told = { .type = EVENT_APPROVAL, .path = bytes_of(cli->args[1]), .value = answer };
-    if (!ok || !open_live(&client, cli, &view, &e) || !asks(&view, cli->args[1], &e) ||
-        !tell(&client, &view, &told, &e))
-        return cli_fail(cli, "answer", &e);
-    if (!wait_taken(&client, &view, is_answered, cli, &e)) {
-        err_fail(&e, ERR_CONFLICT,
-                 "run %s has not taken the answer: the step asks others, or has asked you before",
-                 view.id);
-        return cli_fail(cli, "answer", &e);
-    }
-    return report(cli, &view, "the answer was taken");
+    return give_answer(cli, answer);
 }
 
 /* --- signal, skip, set --- */

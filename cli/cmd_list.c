@@ -148,7 +148,7 @@ static void keep_matching(struct listing *l, const struct cli_config *o)
             json_decref(l->list[i].run);
     }
     l->count = kept;
-    qsort(l->list, l->count, sizeof(*l->list), newest_first);
+    if (l->count > 1) qsort(l->list, l->count, sizeof(*l->list), newest_first);
     while (l->count > o->limit) json_decref(l->list[--l->count].run);
 }
 

@@ -73,6 +73,11 @@ static const struct option init_options[] = {
     JSON_OPTION,
 };
 
+static const struct option validate_options[] = {
+    { .name = "strict", .type = OPTION_BOOL, AT(strict), .help = "Take warnings as faults." },
+    JSON_OPTION,
+};
+
 static const struct option fmt_options[] = {
     { .name = "check",
       .type = OPTION_BOOL,
@@ -288,6 +293,13 @@ static const struct option control_options[] = {
 
 static const struct option answer_options[] = {
     AS_OPTION,
+    { .name = "role",
+      .short_flag = 'r',
+      .type = OPTION_TEXT,
+      AT(role),
+      .value_name = "NAME,...",
+      .help =
+          "Roles that you have: one of them is asked where a step's approvers have role:NAME." },
     { .name = "comment",
       .short_flag = 'c',
       .type = OPTION_TEXT,
@@ -423,10 +435,11 @@ static const struct command all[] = {
             "Writes NAME.yaml and NAME.test.yaml, and says what to do next. A file that exists is never "
             "replaced (exit code 1)."),
       .args_min = 1, .args_max = 1, .run = cmd_init },
-    { TABLE("validate", "FILE...", plain_options, "Check workflow definitions",
-            "Says nothing if all is well. Each fault is one line, FILE:LINE:COLUMN: what is wrong; "
-            "- is standard input. Files of test cases (*.test.yaml) are checked together with their "
-            "workflow."),
+    { TABLE("validate", "FILE...", validate_options, "Check workflow definitions",
+            "Says nothing if all is well. Each fault is one line, FILE:LINE:COLUMN: what is wrong. What "
+            "may run and is surely not meant, or not needed, is a warning, "
+            "FILE:LINE:COLUMN: warning: ..., and no failure. - is standard input. Files of test cases "
+            "(*.test.yaml) are checked together with their workflow."),
       .args_min = 1, .args_max = 10000, .run = cmd_validate },
     { TABLE("eval", "EXPRESSION", eval_options, "Evaluate a CEL expression and print it as JSON",
             "The members of the data's top object are the names that the expression may use:\n\n"

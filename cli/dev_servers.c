@@ -61,11 +61,9 @@ struct dev_topics dev_topics_of(const struct dev *d)
     static const struct {
         const char *name;
         int32_t partitions;
-    } own[] = { { "events", EVENTS_COUNT },
-                { "results", RESULTS_COUNT },
-                { "definitions", 1 },
-                { "dlq", RESULTS_COUNT },
-                { "snapshots", EVENTS_COUNT } };
+    } own[] = { { "events", EVENTS_COUNT },     { "results", RESULTS_COUNT },
+                { "lifecycle", RESULTS_COUNT }, { "definitions", 1 },
+                { "dlq", RESULTS_COUNT },       { "snapshots", EVENTS_COUNT } };
     const char *prefix = d->cli->config->prefix;
     struct dev_topics t = { 0 };
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {

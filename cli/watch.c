@@ -14,6 +14,7 @@
 
 #define LOOK_MS     150
 #define NAME_WIDTH  24
+#define KIND_WIDTH  15
 #define BAR_COLUMNS 12
 /* After so long without an orchestrator a person should be told. */
 #define LONELY_MS 15000
@@ -179,6 +180,13 @@ static size_t count_below(const struct rows *rows, const struct definition *def,
     return done;
 }
 
+/* What is too long for its column pushes the next one away, and never touches it. */
+static void add_column(struct buf *b, const char *text, size_t width)
+{
+    term_padded(b, text, width - 1);
+    buf_add_char(b, ' ');
+}
+
 static void draw_row(struct buf *b, const struct term *t, const struct view *v,
                      const struct rows *rows, const struct row *row, int64_t now_ms)
 {
@@ -188,8 +196,8 @@ static void draw_row(struct buf *b, const struct term *t, const struct view *v,
     buf_add_char(b, ' ');
     term_text(&name, bytes_of(row->path), false);
     size_t width = NAME_WIDTH > 2 * row->depth ? NAME_WIDTH - 2 * row->depth : 1;
-    term_padded(b, name.data ? name.data : "", width);
-    term_padded(&cell, row->kind, 12);
+    add_column(b, name.data ? name.data : "", width);
+    add_column(&cell, row->kind, KIND_WIDTH);
     term_styled(b, t, TERM_DIM, cell.data);
     buf_reset(&cell);
     if (row->started_ms && row->state != STEP_STATE_SKIPPED)

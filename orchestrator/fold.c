@@ -268,14 +268,17 @@ bool fold_skips(const struct partition *part, const struct item *item)
 }
 
 /* A replay sends nothing, but the marks of tasks belong to the state: they are lost with it, and a
- * task that is settled must not be called for again. */
-static void keep_marks(struct batch *b, struct effects *fx)
+ * task that is settled must not be called for again. And no state says which changes of it were
+ * told: that can be made again nowhere but here, so what may not have left is told now. */
+static void keep_of_replay(struct batch *b, struct effects *fx, int64_t offset)
 {
+    bool doubtful = offset >= b->part->doubt_off;
     int64_t now = loop_wall_ms(b->shard->loop);
     for (size_t i = 0; i < fx->count; i++) {
         const struct effect *effect = &fx->list[i];
         bool mark = effect->kind == EFFECT_CANCEL || effect->kind == EFFECT_SETTLE;
         if (mark && effect->until_ms > now) batch_mark(b, effect);
+        if (doubtful && effect->kind == EFFECT_LIFECYCLE) batch_lifecycle(b, effect);
     }
     effects_reset(fx);
 }
@@ -348,7 +351,8 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                                    .topic = part->shard->events_topic,
                                    .partition = part->id,
                                    .gen = part->fold_gen,
-                                   .payload_max = part->fold_payload_max };
+                                   .payload_max = part->fold_payload_max,
+                                   .lifecycle = part->shard->options.lifecycle };
         if (item->verdict != EVENT_OK) {
             /* In a replay the letter may not have left; it is the same if it did. */
             if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
@@ -363,7 +367,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                 (void)take_key(b, entry); /* the end of an older run may have freed it */
             if (part->recovery) note_folded(part, entry, item);
         }
-        if (silent) keep_marks(b, fx);
+        if (silent) keep_of_replay(b, fx, item->offset);
         b->to = item->offset + 1;
         b->folded_bytes += MAX(item->record.message.value.len, item->ev.value.len);
     }

@@ -182,10 +182,13 @@ void outputs_await(struct batch *b, size_t count);
 void outputs_close(struct batch *b);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
-/* Sends one of them, whose payload fits a message, as a part of these outputs, which may be closed. */
+/* Sends one of them, whose payload fits a message, as a part of these outputs, which may be closed.
+ */
 void batch_send(struct batch *b, struct outputs *o, const struct effect *fx);
 /* One of acks_missing of the batch is in, and of the outputs (NULL: of none). */
 void batch_answered(struct batch *b, struct outputs *o);
+/* Sends a change of a run's state, alone. */
+void batch_lifecycle(struct batch *b, const struct effect *effect);
 /* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
  * (results_next is behind it), readers see everything that was written there before. */
 void batch_claim_results(struct batch *b);
@@ -577,6 +580,7 @@ enum setup_step {
     SETUP_EVENTS,
     SETUP_SNAPSHOTS,
     SETUP_RESULTS,
+    SETUP_LIFECYCLE, /* if it is told of */
     SETUP_DLQ,
     SETUP_REDIS,
     SETUP_INSTALLATION,
@@ -600,8 +604,9 @@ struct shard {
     struct bus_group *group;
     struct catalogue *catalogue;
     struct triggers *triggers;
-    char *events_topic, *results_topic, *definitions_topic, *dlq_topic, *snapshots_topic;
-    int32_t results_partitions, dlq_partitions;
+    char *events_topic, *results_topic, *lifecycle_topic, *definitions_topic, *dlq_topic,
+        *snapshots_topic;
+    int32_t results_partitions, lifecycle_partitions, dlq_partitions;
     struct partition **partitions; /* by id; NULL where not assigned */
     struct partition *buried;      /* revoked, waiting for acknowledgements */
     struct cache cache;

@@ -56,6 +56,7 @@ static bool member_open(struct member *m, struct err *e)
         .tasks_partitions = (int32_t)c->tasks_partitions,
         .replication = (int16_t)c->common.kafka.replication,
         .create_topics = c->common.kafka.create_topics,
+        .lifecycle = strcmp(c->lifecycle, "runs") == 0,
         .pipeline = c->pipeline,
         .commit_ms = c->commit_ms,
         .snapshot_ms = c->snapshot_ms,

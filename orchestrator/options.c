@@ -30,6 +30,9 @@ static const struct option options[] = {
       .max = 10 * SECOND_MS, .fallback = "200ms", .help = "How long a busy partition gathers changes for one commit to Redis; one that is quiet "
               "for a tenth of it commits at once. Tasks and results do not wait for it. So much is folded again after a crash, and so old may be "
               "what status shows. 0: every fold is committed by itself." },
+    { .name = "lifecycle", .type = OPTION_ENUM, .offset = offsetof(struct orchestrator_config, lifecycle), .choices = "off|runs",
+      .fallback = "off", .help = "runs: every change of a run's state (started, paused, waits for people, resumed, ended, ...) is a CloudEvent "
+              "on the topic lifecycle. off: only its end is told, on results. All orchestrators of an installation should have the same." },
     { .name = "snapshot.interval", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, snapshot_ms), .min = SECOND_MS,
       .max = 24LL * 3600 * SECOND_MS, .fallback = "10m", .help = "How often the states of runs that changed are written to the topic snapshots. "
               "After a loss of Redis so much of the log is folded again; the retention of events must be much longer." },

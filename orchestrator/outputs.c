@@ -175,27 +175,35 @@ static void produce_start(struct batch *b, const struct effect *fx)
     send_event(b, header, fx->value);
 }
 
-/* A CloudEvent in binary mode. */
-static void send_result(struct batch *b, struct bytes key, struct bytes value,
-                        const struct bus_extra_header *extra, size_t extra_count)
-{
-    send_message(b,
-                 &(struct bus_message){ .topic = b->shard->results_topic,
-                                        .partition = partition_results(b->part),
-                                        .key = key,
-                                        .value = value,
-                                        .extra = extra,
-                                        .extra_count = extra_count },
-                 &b->outputs->results_waiter);
-}
-
-static void produce_result(struct batch *b, const struct effect *fx)
+/* A CloudEvent in binary mode; m: where it goes and what it says. */
+static void send_cloudevent(struct batch *b, struct bus_message m, const struct effect *fx,
+                            struct bus_waiter *w)
 {
     struct bus_extra_header extra[24];
     size_t count = MIN(fx->ce_count, ARRAY_LEN(extra));
     for (size_t i = 0; i < count; i++)
         extra[i] = (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
-    send_result(b, fx->key, fx->value, extra, count);
+    m.key = fx->key;
+    m.value = fx->value;
+    m.extra = extra;
+    m.extra_count = count;
+    send_message(b, &m, w);
+}
+
+static void produce_result(struct batch *b, const struct effect *fx)
+{
+    struct bus_message m = { .topic = b->shard->results_topic,
+                             .partition = partition_results(b->part) };
+    send_cloudevent(b, m, fx, &b->outputs->results_waiter);
+}
+
+/* Like results, to the one partition that is ours, so that what is told of a run stays in order. */
+void batch_lifecycle(struct batch *b, const struct effect *effect)
+{
+    const struct shard *shard = b->shard;
+    struct bus_message m = { .topic = shard->lifecycle_topic,
+                             .partition = b->part->id % shard->lifecycle_partitions };
+    send_cloudevent(b, m, effect, &b->outputs->waiter);
 }
 
 void batch_claim_results(struct batch *b)
@@ -216,7 +224,14 @@ void batch_claim_results(struct batch *b)
         { "ce_time", bytes_of(time) },
         { "content-type", BYTES_LIT("application/json") },
     };
-    send_result(b, buf_bytes(&subject), buf_bytes(&value), extra, ARRAY_LEN(extra));
+    send_message(b,
+                 &(struct bus_message){ .topic = b->shard->results_topic,
+                                        .partition = partition_results(part),
+                                        .key = buf_bytes(&subject),
+                                        .value = buf_bytes(&value),
+                                        .extra = extra,
+                                        .extra_count = ARRAY_LEN(extra) },
+                 &b->outputs->results_waiter);
 }
 
 static void produce(struct batch *b, const struct effect *fx)
@@ -224,6 +239,7 @@ static void produce(struct batch *b, const struct effect *fx)
     switch (fx->kind) {
     case EFFECT_TASK: produce_task(b, fx); break;
     case EFFECT_RESULT: produce_result(b, fx); break;
+    case EFFECT_LIFECYCLE: batch_lifecycle(b, fx); break;
     case EFFECT_START: produce_start(b, fx); break;
     case EFFECT_EVENT: send_event(b, fx->header, fx->value); break;
     case EFFECT_CANCEL:

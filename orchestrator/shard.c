@@ -83,6 +83,7 @@ static void setup_topics(struct shard *shard)
         setup_done(shard);
         return;
     }
+    static const char *const week[][2] = { { "retention.ms", "604800000" }, { NULL, NULL } };
     int16_t replicas = shard->options.replication;
     struct bus_topic_spec specs[] = {
         { .name = shard->events_topic,
@@ -101,8 +102,13 @@ static void setup_topics(struct shard *shard)
           .partitions = shard->options.partitions, /* each run's partition has one to itself */
           .replicas = replicas },
         { .name = shard->dlq_topic, .partitions = 4, .replicas = replicas },
+        { .name = shard->lifecycle_topic, /* the last: not everybody wants it */
+          .partitions = shard->options.partitions,
+          .replicas = replicas,
+          .config = week },
     };
-    bus_create_topics(shard->bus, specs, ARRAY_LEN(specs), on_topics, shard);
+    size_t count = ARRAY_LEN(specs) - !shard->options.lifecycle;
+    bus_create_topics(shard->bus, specs, count, on_topics, shard);
 }
 
 /* A topic whose partitions are ours: as many as the option says. */
@@ -159,6 +165,14 @@ static void on_results_info(void *user, int32_t partitions, const char *cluster_
     struct shard *shard = user;
     (void)cluster_id;
     setup_output(shard, shard->results_topic, partitions, e, &shard->results_partitions);
+}
+
+static void on_lifecycle_info(void *user, int32_t partitions, const char *cluster_id,
+                              const struct err *e)
+{
+    struct shard *shard = user;
+    (void)cluster_id;
+    setup_output(shard, shard->lifecycle_topic, partitions, e, &shard->lifecycle_partitions);
 }
 
 static void on_dlq_info(void *user, int32_t partitions, const char *cluster_id, const struct err *e)
@@ -354,6 +368,12 @@ static void setup_next(struct shard *shard)
         break;
     case SETUP_RESULTS:
         bus_topic_info(shard->bus, shard->results_topic, on_results_info, shard);
+        break;
+    case SETUP_LIFECYCLE:
+        if (shard->options.lifecycle)
+            bus_topic_info(shard->bus, shard->lifecycle_topic, on_lifecycle_info, shard);
+        else
+            setup_done(shard);
         break;
     case SETUP_DLQ: bus_topic_info(shard->bus, shard->dlq_topic, on_dlq_info, shard); break;
     case SETUP_REDIS: setup_redis(shard); break;
@@ -577,6 +597,7 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     shard->partitions = xcalloc((size_t)options->partitions, sizeof(struct partition *));
     shard->events_topic = topic_of(shard, "events");
     shard->results_topic = topic_of(shard, "results");
+    shard->lifecycle_topic = topic_of(shard, "lifecycle");
     shard->definitions_topic = topic_of(shard, "definitions");
     shard->dlq_topic = topic_of(shard, "dlq");
     shard->snapshots_topic = topic_of(shard, "snapshots");
@@ -640,6 +661,7 @@ struct shard *shard_close(struct shard *shard)
     free(shard->partitions);
     free(shard->events_topic);
     free(shard->results_topic);
+    free(shard->lifecycle_topic);
     free(shard->definitions_topic);
     free(shard->dlq_topic);
     free(shard->snapshots_topic);

@@ -23,6 +23,7 @@ struct shard_options {
     int32_t tasks_partitions; /* of a new task topic */
     int16_t replication;      /* of new topics; 0: the broker's default */
     bool create_topics;
+    bool lifecycle;           /* changes of runs' states are told on `lifecycle` */
     uint32_t pipeline;        /* waves of folds under way at once, 1 to 4 */
     uint32_t commit_ms;       /* how long a busy partition gathers for a commit; 0: not at all */
     uint64_t cache_bytes_max; /* run states in memory */

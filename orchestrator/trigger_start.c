@@ -31,6 +31,15 @@ static json_t *data_value(struct bytes value, struct err *e)
     return json_parse(value, e);
 }
 
+/* Where the record stands and its key are known in every mode, whatever attributes it has. */
+static void add_place(json_t *event, const struct bus_record *r)
+{
+    json_object_set_new(event, "topic", json_string(r->topic));
+    json_object_set_new(event, "partition", json_integer(r->partition));
+    json_object_set_new(event, "offset", json_integer(r->offset));
+    if (r->message.key.data) json_object_set_new(event, "key", text_value(r->message.key));
+}
+
 /* CloudEvents Kafka binding: structured iff content-type begins with application/cloudevents, else
  * binary where ce_ headers stand. */
 json_t *trigger_event(const struct bus_record *r, struct err *e)
@@ -44,19 +53,19 @@ json_t *trigger_event(const struct bus_record *r, struct err *e)
             err_fail(e, ERR_INVALID, "a structured CloudEvent is an object");
             return NULL;
         }
+        if (event) add_place(event, r);
         return event;
     }
     json_t *data = data_value(r->message.value, e);
     if (!data) return NULL;
     json_t *event = json_object();
     for (size_t i = 0; i < r->extra_count; i++)
-        if (strncasecmp(r->extra[i].name, "ce_", 3) == 0)
+        /* No attribute is empty: a header without a value is how some clients write that it is not
+         * there. */
+        if (r->extra[i].value.len && strncasecmp(r->extra[i].name, "ce_", 3) == 0)
             json_object_set_new(event, r->extra[i].name + 3, text_value(r->extra[i].value));
     json_object_set_new(event, "data", data);
-    json_object_set_new(event, "topic", json_string(r->topic));
-    json_object_set_new(event, "partition", json_integer(r->partition));
-    json_object_set_new(event, "offset", json_integer(r->offset));
-    if (r->message.key.data) json_object_set_new(event, "key", text_value(r->message.key));
+    add_place(event, r);
     return event;
 }
 

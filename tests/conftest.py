@@ -194,9 +194,9 @@ def shared(session_broker, shared_redis, shared_fake, workspace):
     one = installations.Installation(session_broker, shared_redis,
                                      directory=workspace / f"shared-{session_broker.name}",
                                      queues=("default", "python"),
-                                     triggers=("plain", "orders", "odd"))
+                                     triggers=("plain", "orders", "odd", "shop"))
     one.fake = shared_fake
-    one.orchestrator(wait=False)
+    one.orchestrator("--lifecycle", "runs", wait=False)
     one.worker(*worker_args(shared_fake), "--breaker-calls-min", "600", "--breaker-window", "600",
                "--lease", "6s",  # renewed every 2 s: so soon a cancelled call is aborted
                queues=("default",))

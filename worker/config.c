@@ -213,9 +213,14 @@ static bool split_queues(struct worker_lists *l, size_t *ret_count, struct err *
         at += strspn(at, " ");
         at[strcspn(at, " ")] = '\0';
         if (!*at) continue;
-        if (strlen(at) > NAME_BYTES_MAX)
-            return err_fail(e, ERR_INVALID, "queues: a name has more than %d bytes",
-                            NAME_BYTES_MAX);
+        /* As in a definition. Capitals would be the topics of another queue's priorities. */
+        if (strlen(at) > NAME_BYTES_MAX ||
+            at[strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789._-")])
+            return err_fail(
+                e, ERR_INVALID,
+                "queues: '%.64s' is no queue: its name has lower-case letters, digits, '.', "
+                "'_' and '-'; at most %d",
+                at, NAME_BYTES_MAX);
         l->queues[count++] = at;
     }
     if (!count) return err_fail(e, ERR_INVALID, "queues: at least one name is needed");

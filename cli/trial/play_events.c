@@ -23,6 +23,7 @@ static void write_value(const struct trial_event *ev, struct buf *ret)
     case TRIAL_REJECT:
     case TRIAL_RETRY:
         value = json_pack("{s:s}", "decision", trial_act_name(ev->act));
+        add_member(value, ev, "roles");
         add_member(value, ev, "comment");
         add_member(value, ev, "values");
         add_member(value, ev, "output");

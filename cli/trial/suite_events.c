@@ -14,9 +14,9 @@ static const char *const acts[] = {
 };
 static const char *const members[] = {
     [TRIAL_SIGNAL] = "at signal data",
-    [TRIAL_APPROVE] = "at approve by comment values output",
-    [TRIAL_REJECT] = "at reject by comment",
-    [TRIAL_RETRY] = "at retry by comment",
+    [TRIAL_APPROVE] = "at approve by roles comment values output",
+    [TRIAL_REJECT] = "at reject by roles comment",
+    [TRIAL_RETRY] = "at retry by roles comment",
     [TRIAL_CANCEL] = "at cancel compensate",
     [TRIAL_PAUSE] = "at pause",
     [TRIAL_RESUME] = "at resume",
@@ -59,6 +59,8 @@ static bool read_event(const struct reader *r, const json_t *event, const char *
                      optional ? "%s is true, or the reason"
                               : "%s is the name of the signal or step",
                      acts[ret->act]);
+    const json_t *roles = json_object_get(event, "roles");
+    if (roles && !json_is_array(roles)) return fault(r, pointer, "roles is a list of names");
     const json_t *compensate = json_object_get(event, "compensate");
     if (compensate && !json_is_boolean(compensate))
         return fault(r, pointer, "compensate is true or false");

@@ -9,6 +9,7 @@
  *   steps.c     lists of steps, common fields   graph.c     lists with `needs`
  *   fields.c    reading values                  refs.c      what expressions may refer to
  *   faults.c    faults and their positions      order.c     which step can have run before which
+ *   warnings.c  what is allowed and not meant
  */
 #ifndef TUTTI_DEFINITION_COMPILE_H
 #define TUTTI_DEFINITION_COMPILE_H
@@ -61,6 +62,7 @@ struct compiler {
     const struct positions *positions; /* NULL: of canonical JSON */
     struct bytes text;
     struct faults *faults;
+    struct faults *warnings; /* NULL: nobody asks for them */
     /* what grows; moved into d at the end */
     struct step_def *steps;
     const char **step_pointers;
@@ -165,6 +167,8 @@ size_t cel_source(struct node *n, struct bytes *ret);
 /* An expression of the definition that was put together of checked parts; a fault at n (too long,
  * nested too deep) and NULL where that does not compile. */
 struct cel *build_cel(struct node n, struct bytes source);
+/* The text of an error of CEL without the line and column that it begins with. */
+const char *without_position(const char *text);
 /* Whether the value compiles as a template; its names are checked later. */
 bool check_template(struct node n, unsigned roots);
 /* check_template, and the template, of the definition; NULL where there was a fault. */
@@ -247,5 +251,10 @@ uint32_t step_reduces(const struct definition *d, uint32_t step);
 
 /* Checks what all expressions refer to; d's steps and blocks are in place. */
 void check_uses(struct compiler *c);
+
+/* --- warnings.c --- */
+
+/* Of a definition without faults, before its inputs are finished. */
+void check_warnings(struct compiler *c);
 
 #endif

@@ -29,7 +29,7 @@ struct definition *definition_free(struct definition *d)
 /* Compiles a value, which is taken over. There may be faults in the result: then it is good for
  * nothing but to be released. */
 static struct definition *compile(json_t *value, const struct positions *positions,
-                                  struct bytes text, struct faults *faults)
+                                  struct bytes text, struct faults *faults, struct faults *warnings)
 {
     struct definition *d = xcalloc(1, sizeof *d);
     struct memory *memory = d->memory = xcalloc(1, sizeof *memory);
@@ -40,6 +40,7 @@ static struct definition *compile(json_t *value, const struct positions *positio
         .positions = positions,
         .text = text,
         .faults = faults,
+        .warnings = warnings,
         .now_step = NO_INDEX,
         .model = "default",
         .queue = "default",
@@ -67,7 +68,8 @@ static void keep_version_text(json_t *root, const struct positions *positions)
     if (json_is_number(version) && text) json_object_set_new(root, "version", json_string(text));
 }
 
-struct definition *definition_parse(struct bytes text, struct faults *ret_faults)
+static struct definition *parse(struct bytes text, struct faults *ret_faults,
+                                struct faults *ret_warnings)
 {
     *ret_faults = (struct faults){ 0 };
     if (text.len > DEFINITION_BYTES_MAX) {
@@ -88,7 +90,7 @@ struct definition *definition_parse(struct bytes text, struct faults *ret_faults
     }
     keep_version_text(root, positions);
     CLEANUP(definition_free_p)
-    struct definition *checked = compile(TAKE(root), positions, text, ret_faults);
+    struct definition *checked = compile(TAKE(root), positions, text, ret_faults, ret_warnings);
     if (ret_faults->count > 0) {
         faults_sort(ret_faults);
         return NULL;
@@ -97,6 +99,18 @@ struct definition *definition_parse(struct bytes text, struct faults *ret_faults
     struct definition *d = definition_load(canonical, checked->sha256, &e);
     if (!d) fault_add(ret_faults, 1, 1, "", xstrdup(e.text));
     return d;
+}
+
+struct definition *definition_parse(struct bytes text, struct faults *ret_faults)
+{
+    return parse(text, ret_faults, NULL);
+}
+
+struct definition *definition_lint(struct bytes text, struct faults *ret_faults,
+                                   struct faults *ret_warnings)
+{
+    *ret_warnings = (struct faults){ 0 };
+    return parse(text, ret_faults, ret_warnings);
 }
 
 struct definition *definition_load(struct bytes canonical, const char *sha256, struct err *e)
@@ -119,7 +133,7 @@ struct definition *definition_load(struct bytes canonical, const char *sha256, s
     }
     struct faults faults = { 0 };
     CLEANUP(definition_free_p)
-    struct definition *d = compile(root, NULL, canonical, &faults);
+    struct definition *d = compile(root, NULL, canonical, &faults, NULL);
     bool same = strcmp(d->sha256, actual) == 0;
     if (faults.count > 0)
         err_fail(e, ERR_INVALID, "definition: %s: %s", faults.list[0].pointer, faults.list[0].text);

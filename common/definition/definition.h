@@ -266,6 +266,9 @@ void faults_done(struct faults *f);
 /* Parses text (YAML 1.2 core, or JSON) and compiles it. NULL where there are faults (up to 50 are
  * collected). */
 MUST_CHECK struct definition *definition_parse(struct bytes text, struct faults *ret_faults);
+/* The same, and what is allowed but surely not meant (up to 50); there is none beside a fault. */
+MUST_CHECK struct definition *definition_lint(struct bytes text, struct faults *ret_faults,
+                                              struct faults *ret_warnings);
 /* From canonical JSON as it came from the `definitions` topic; checks its hash if sha256 is not
  * NULL. */
 MUST_CHECK struct definition *definition_load(struct bytes canonical, const char *sha256,

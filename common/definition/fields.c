@@ -328,7 +328,7 @@ static struct use *use_add(struct node n, unsigned roots)
 
 /* A message of cel_compile begins with "line:column: " within the expression. In a fault whose
  * position points into the expression already, that would be a second, other position. */
-static const char *without_position(const char *text)
+const char *without_position(const char *text)
 {
     size_t line = strspn(text, "0123456789");
     if (!line || text[line] != ':') return text;

@@ -245,5 +245,7 @@ void compile_workflow(struct node root)
     read_max_steps(root);
     move_steps(c);
     check_uses(c);
-    if (c->faults->count == 0) finish_inputs(c);
+    if (c->faults->count > 0) return;
+    if (c->warnings) check_warnings(c);
+    finish_inputs(c);
 }

@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/limits.h"
+#include "common/base/nearest.h"
 #include "common/io/config_parts.h"
 #include "common/yaml/yaml.h"
 
@@ -29,87 +30,43 @@ struct loader {
 
 /* --- the nearest name --- */
 
-/* Edits between two names: insert, delete, replace, swap neighbours (optimal string alignment after
- * Damerau, 1964). Names beyond the bound are far from everything. */
-static size_t edits(const char *a, const char *b)
-{
-    enum { MAX_LEN = 64 };
-    size_t n = strlen(a), m = strlen(b);
-    if (n > MAX_LEN || m > MAX_LEN) return SIZE_MAX;
-    size_t d[MAX_LEN + 1][MAX_LEN + 1];
-    for (size_t i = 0; i <= n; i++) d[i][0] = i;
-    for (size_t j = 0; j <= m; j++) d[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        for (size_t j = 1; j <= m; j++) {
-            size_t least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            least = MIN(least, d[i - 1][j] + 1);
-            least = MIN(least, d[i][j - 1] + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                least = MIN(least, d[i - 2][j - 2] + 1);
-            d[i][j] = least;
-        }
-    }
-    return d[n][m];
-}
+/* The names that may be given, as flags or as in a file. */
+struct candidates {
+    char (*text)[OPTION_NAME_MAX];
+    const char **names;
+    size_t count;
+};
 
-/* Keeps the candidate in best if it is nearer to name than what is there. */
-static void consider(const char *name, const char *candidate, char best[OPTION_NAME_MAX],
-                     size_t *distance)
+static void offer(struct candidates *c, const struct option *o, bool flag, const char *end)
 {
-    size_t n = edits(name, candidate);
-    if (n >= *distance) return;
-    *distance = n;
-    snprintf(best, OPTION_NAME_MAX, "%s", candidate);
+    char *text = c->text[c->count];
+    if (flag)
+        option_flag(o, end, text);
+    else
+        snprintf(text, OPTION_NAME_MAX, "%s%s", o->name, end);
+    c->names[c->count++] = text;
 }
 
 /* "; did you mean '--x'?" as text, or "" if nothing is near. */
 static void suggest(const struct option_table *table, const char *name, bool flag, struct buf *ret)
 {
+    static const char *const always[] = { "config", "help", "version" };
     ASSERT(table->options || table->count == 0);
-    char best[OPTION_NAME_MAX] = "", other[OPTION_NAME_MAX];
-    size_t distance = MAX(strlen(name) / 3, (size_t)2) + 1;
+    size_t max = 2 * table->count + ARRAY_LEN(always);
+    AUTO_FREE char(*text)[OPTION_NAME_MAX] = xcalloc(max, sizeof *text);
+    AUTO_FREE const char **names = xcalloc(max, sizeof *names);
+    struct candidates c = { .text = text, .names = names };
     for (size_t i = 0; i < table->count; i++) {
         const struct option *o = &table->options[i];
-        if (flag)
-            option_flag(o, "", other);
-        else
-            snprintf(other, sizeof other, "%s", o->name);
-        consider(name, other, best, &distance);
-        if (o->type != OPTION_SECRET) continue;
-        if (flag)
-            option_flag(o, "_file", other);
-        else
-            snprintf(other, sizeof other, "%s_file", o->name);
-        consider(name, other, best, &distance);
+        offer(&c, o, flag, "");
+        if (o->type == OPTION_SECRET) offer(&c, o, flag, "_file");
     }
-    if (flag)
-        for (size_t i = 0; i < 3; i++)
-            consider(name, (const char *const[]){ "config", "help", "version" }[i], best,
-                     &distance);
-    if (*best) buf_addf(ret, "; did you mean '%s%s'?", flag ? "--" : "", best);
+    for (size_t i = 0; i < ARRAY_LEN(always) && flag; i++) names[c.count++] = always[i];
+    const char *best = nearest_name(name, names, c.count);
+    if (best) buf_addf(ret, "; did you mean '%s%s'?", flag ? "--" : "", best);
 }
 
 /* --- the file --- */
-
-DEFINE_CLEANUP(FILE *, fclose)
-
-/* Reads the whole file; errors name it. */
-static bool read_file(const char *path, struct buf *ret, struct err *e)
-{
-    CLEANUP(fclose_p) FILE *file = fopen(path, "re");
-    if (!file) return err_fail(e, ERR_INVALID, "%s: %s", path, strerror(errno));
-    for (;;) {
-        buf_reserve(ret, 64 * KIB);
-        size_t n = fread(ret->data + ret->len, 1, 64 * KIB, file);
-        ret->len += n;
-        if (n == 0) break;
-        if (ret->len > FILE_BYTES_MAX)
-            return err_fail(e, ERR_LIMIT, "%s: a configuration has at most %d bytes", path,
-                            FILE_BYTES_MAX);
-    }
-    if (ferror(file)) return err_fail(e, ERR_INVALID, "%s: %s", path, strerror(errno));
-    return true;
-}
 
 static bool fail_in_file(const struct loader *l, const char *pointer, bool at_key, const char *text,
                          struct err *e)
@@ -235,7 +192,7 @@ static bool load_file(struct loader *l, struct err *e)
 {
     if (!l->path || !*l->path) return true;
     AUTO_BUF struct buf text = { 0 };
-    if (!read_file(l->path, &text, e)) return false;
+    if (!file_read(l->path, FILE_BYTES_MAX, &text, e)) return false;
     uint32_t line = 0, column = 0;
     AUTO_JSON *root = yaml_parse(buf_bytes(&text), &l->positions, &line, &column, e);
     if (!root) return err_prefix(e, "%s:%u:%u", l->path, line, column);

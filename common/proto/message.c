@@ -323,6 +323,9 @@ enum event_verdict event_load(struct event *ev, struct bytes content, struct err
     ASSERT(ev->claim_check);
     ev->claim_check = false;
     ev->value = content;
+    /* An error travels on in messages that have no claim checks. */
+    if (ev->type == EVENT_TASK_FAILED && content.len > PAYLOAD_BYTES_MAX)
+        ev->value = STATIC_ERROR("invalid_output", "the error is larger than 900000 bytes");
     if (event_type_is_result(ev->type)) {
         check_result(ev);
     } else if (!json_check(content)) {

@@ -94,54 +94,103 @@ static void result_value(const struct run *run, struct buf *b, size_t *ret_paylo
 
 enum { CE_COUNT = 10 };
 
-/* CloudEvents 1.0, Kafka protocol binding, binary mode. */
-static void result_headers(const struct run *run, void **arena, struct ce_header ce[CE_COUNT])
+/* What tells one CloudEvent about a run from another. */
+struct about {
+    struct bytes id, sequence; /* behind the run's id and a slash; behind the event's offset */
+    int64_t offset, at_ms;
+};
+
+/* Frees the text. */
+static struct bytes arena_take(void **arena, char *text)
 {
-    const char *status = run_state_name(run_state_of(run));
+    struct bytes copy = arena_text(arena, text);
+    free(text);
+    return copy;
+}
+
+/* CloudEvents 1.0, Kafka protocol binding, binary mode. */
+static struct ce_header *run_headers(const struct run *run, const struct about *about, void **arena)
+{
+    const char *state = run_state_name(run_state_of(run));
     char time[TIME_TEXT_MAX];
-    time_format(run->finished_ms, time);
-    AUTO_BUF struct buf b = { 0 };
-    buf_addf(&b, "%s/%s", run->id, status);
-    struct bytes id = arena_copy(arena, buf_bytes(&b));
-    buf_reset(&b);
-    buf_addf(&b, "/tutti/%s", run->def->name);
-    struct bytes source = arena_copy(arena, buf_bytes(&b));
-    buf_reset(&b);
-    buf_addf(&b, "io.tutti.run.%s", status);
-    struct bytes type = arena_copy(arena, buf_bytes(&b));
-    buf_reset(&b);
-    buf_addf(&b, "%020lld", (long long)run->finished_off);
-    struct bytes sequence = arena_copy(arena, buf_bytes(&b));
+    time_format(about->at_ms, time);
     const struct ce_header all[CE_COUNT] = {
         { "ce_specversion", BYTES_LIT("1.0") },
-        { "ce_id", id },
-        { "ce_source", source },
-        { "ce_type", type },
+        { "ce_id",
+          arena_take(arena, xasprintf("%s/%.*s", run->id, (int)about->id.len, about->id.data)) },
+        { "ce_source", arena_take(arena, xasprintf("/tutti/%s", run->def->name)) },
+        { "ce_type", arena_take(arena, xasprintf("io.tutti.run.%s", state)) },
         { "ce_subject", arena_text(arena, run->id) },
         { "ce_time", arena_text(arena, time) },
         { "ce_workflow", arena_text(arena, run->def->name) },
         { "ce_version", arena_text(arena, run->def->version) },
-        { "ce_sequence", sequence }, /* of what is told about one run */
+        /* of what is told about one run */
+        { "ce_sequence",
+          arena_take(arena, xasprintf("%020lld%.*s", (long long)about->offset,
+                                      (int)about->sequence.len, about->sequence.data)) },
         { "content-type", BYTES_LIT("application/json") },
     };
+    struct ce_header *ce = arena_alloc(arena, sizeof all);
     memcpy(ce, all, sizeof all);
+    return ce;
 }
 
 void effect_result(struct fold *f)
 {
     const struct run *run = f->run;
     void **arena = &f->fx->arena;
-    struct ce_header *ce = arena_alloc(arena, CE_COUNT * sizeof *ce);
-    result_headers(run, arena, ce);
+    const struct about about = { .id = bytes_of(run_state_name(run_state_of(run))),
+                                 .sequence = BYTES_LIT(""),
+                                 .offset = run->finished_off,
+                                 .at_ms = run->finished_ms };
     AUTO_BUF struct buf value = { 0 };
     size_t payload_at;
     result_value(run, &value, &payload_at);
     struct effect *effect = effect_new(f->fx, EFFECT_RESULT);
-    effect->ce = ce;
+    effect->ce = run_headers(run, &about, arena);
     effect->ce_count = CE_COUNT;
     effect->key = arena_text(arena, run->id);
     effect->value = arena_copy(arena, buf_bytes(&value));
     if (run->result)
         effect->payload =
             (struct bytes){ .data = effect->value.data + payload_at, .len = run->result_len };
+}
+
+static void lifecycle_value(const struct fold *f, enum run_state from, bool tells_error,
+                            struct buf *b)
+{
+    const struct run *run = f->run;
+    buf_add_text(b, "{\"run_id\":");
+    buf_add_json_string(b, run->id, strlen(run->id));
+    add_text_member(b, "workflow", run->def->name);
+    add_text_member(b, "version", run->def->version);
+    add_text_member(b, "from", run_state_name(from));
+    add_text_member(b, "state", run_state_name(run_state_of(run)));
+    if (tells_error && run->result) {
+        buf_add_text(b, ",\"error\":");
+        buf_add(b, run->result, run->result_len);
+    }
+    add_time_member(b, "at", f->now_ms);
+    buf_add_char(b, '}');
+}
+
+void effect_lifecycle(struct fold *f, enum run_state from, const char *why)
+{
+    struct run *run = f->run;
+    void **arena = &f->fx->arena;
+    /* A fold of the same log numbers transitions, and the moves of each, the same way again. */
+    char id[32], sequence[16];
+    snprintf(id, sizeof id, "%u.%u", run->transitions, f->told);
+    snprintf(sequence, sizeof sequence, ".%03u", f->told++);
+    const struct about about = { .id = bytes_of(id),
+                                 .sequence = bytes_of(sequence),
+                                 .offset = f->cx->offset,
+                                 .at_ms = f->now_ms };
+    AUTO_BUF struct buf value = { 0 };
+    lifecycle_value(f, from, why || (run->state == RUN_ROLLING_BACK && run_rolls(run)), &value);
+    struct effect *effect = effect_new(f->fx, EFFECT_LIFECYCLE);
+    effect->ce = run_headers(run, &about, arena);
+    effect->ce_count = CE_COUNT;
+    effect->key = arena_copy(arena, run_id_route(bytes_of(run->id)));
+    effect->value = arena_copy(arena, buf_bytes(&value));
 }

@@ -110,9 +110,9 @@ void engine_pause(struct run *run, const char *why, const struct fold_context *c
     struct failure failure = { .type = ERROR_INTERNAL, .step = NO_INDEX, .message = bytes_of(why) };
     AUTO_BUF struct buf error = { 0 };
     failure_encode(&f, &error, &failure);
-    run_move(&f, RUN_PAUSED, error_type_name(failure.type));
     /* Why it rolls back is not to be forgotten. */
     if (!run_rolls(run)) run_set_result(&f, buf_bytes(&error));
+    run_move(&f, RUN_PAUSED, error_type_name(failure.type));
     fold_end(&f);
 }
 

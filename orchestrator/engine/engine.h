@@ -51,18 +51,19 @@ struct fold_context {
     int64_t offset;    /* of the event in its partition: the issued_off of what it causes */
     const char *topic; /* `events` topic and partition: the reply-to of tasks */
     int32_t partition;
-    const char *gen; /* generation known to the fold (of the owner claim): goes into tasks */
-    size_t
-        payload_max; /* of the owner claim likewise: the largest payload; 0: what fits a message */
+    const char *gen;    /* generation known to the fold (of the owner claim): goes into tasks */
+    size_t payload_max; /* likewise: the largest payload; 0: what fits a message */
+    bool lifecycle;     /* every change of the run's state is to be told. It changes nothing else */
 };
 
 enum effect_kind {
-    EFFECT_TASK,   /* a task to produce: header, value, queue */
-    EFFECT_RESULT, /* the run's CloudEvent for `results` */
-    EFFECT_START,  /* the start of a child run: header, value. The shell resolves the workflow
-                      (header  version: absent for the latest) and fills in its definition; if there
-                      is none,  it tells the parent so with child.finished */
-    EFFECT_EVENT,  /* an event for another run: header, value */
+    EFFECT_TASK,      /* a task to produce: header, value, queue */
+    EFFECT_RESULT,    /* the run's CloudEvent for `results` */
+    EFFECT_LIFECYCLE, /* a CloudEvent for `lifecycle`: the run is in another state now */
+    EFFECT_START,     /* the start of a child run: header, value. The shell resolves the workflow
+                         (header  version: absent for the latest) and fills in its definition; if there
+                         is none,  it tells the parent so with child.finished */
+    EFFECT_EVENT,     /* an event for another run: header, value */
     EFFECT_CANCEL, /* mark task_id as cancelled in tk (settled otherwise, timed out, run ended) in
                       the commit */
     EFFECT_SETTLE, /* mark task_id as done in tk in the commit: only where the worker's own mark may
@@ -79,7 +80,7 @@ struct effect {
     const struct ce_header {
         const char *name;
         struct bytes value;
-    } * ce; /* RESULT: CloudEvents headers in binary mode */
+    } * ce; /* RESULT, LIFECYCLE: CloudEvents headers in binary mode */
     size_t ce_count;
     struct bytes key, value;
     struct bytes payload; /* RESULT: the run's output or error, within value */

@@ -175,9 +175,11 @@ void step_touch(struct fold *f, uint32_t index)
 
 void run_move(struct fold *f, enum run_state to, const char *why)
 {
-    ASSERT(run_moves[f->run->state][to]);
+    enum run_state from = run_state_of(f->run);
+    ASSERT(run_moves[from][to]);
     f->run->state = (uint8_t)to;
     note_move(f, (struct bytes){ .data = "" }, run_state_name(to), 0, why);
+    if (f->cx->lifecycle) effect_lifecycle(f, from, why);
 }
 
 /* --- a fold --- */
@@ -443,9 +445,6 @@ void run_set_signals(struct fold *f, struct bytes value)
 {
     struct aside *a = run_aside(f->run);
     free(a->signals);
-    free(a->parent);
-    free(a->closed);
-    free(a->undo);
     a->signals = bytes_dup(value);
     a->signals_len = (uint32_t)value.len;
     f->run->changed |= RUN_SIGNALS;

@@ -243,6 +243,7 @@ struct fold {
     bool timer;    /* time may move steps */
     bool expires;  /* and give up tasks that are out */
     bool touched;  /* the state changed */
+    uint32_t told; /* moves of the run that lifecycle was told of */
     bool yielded;  /* something is left to begin */
     uint32_t work; /* what was begun */
     enum stop stop;
@@ -289,6 +290,7 @@ static inline size_t step_bytes(const struct step *s)
 struct step *step_move(struct fold *f, uint32_t index, enum step_state to, const char *why);
 /* What is stored of a step has changed. */
 void step_touch(struct fold *f, uint32_t index);
+/* The same for a run's. With a why the run's result is the reason already: it is told with it. */
 void run_move(struct fold *f, enum run_state to, const char *why);
 /* Copies value; data NULL clears. */
 void step_set_result(struct fold *f, uint32_t index, struct bytes value);
@@ -423,6 +425,8 @@ struct effect *effect_new(struct effects *fx, enum effect_kind kind);
 struct bytes marks_header(struct fold *f);
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms);
 void effect_result(struct fold *f);
+/* The run has just moved from there; why: as of run_move. */
+void effect_lifecycle(struct fold *f, enum run_state from, const char *why);
 
 /* --- failure.c: the error objects of runs and steps --- */
 struct failure {

@@ -31,10 +31,12 @@ static const char *const texts[] = {
         "namespace, attributes) VALUES (?1, ?2, ?3, 'running', ?4, 0, -1, ?5, ?6, ?7, ?8) ON "
         "CONFLICT (id) DO UPDATE SET started = ?4, key = ?5, actor = ?6, namespace = ?7, "
         "attributes = ?8 WHERE started = 0 RETURNING n",
+    /* Of one event there may be several: lifecycle tells them in order, and results has the word
+     * about the last, whichever comes first. */
     [SQL_CHANGE] =
         "INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
         "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
-        "WHERE off < ?6",
+        "WHERE off < ?6 OR (off = ?6 AND finished = 0)",
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
     [SQL_DELETE] = "DELETE FROM runs WHERE n = ?1",

@@ -42,8 +42,26 @@ def test_every_broken_file_at_once_is_refused_too():
 
 def test_the_examples_are_valid_and_nothing_is_said():
     assert len(EXAMPLES) >= 5
-    done = tutti("validate", *EXAMPLES)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    for strict in ((), ("--strict",)):
+        done = tutti("validate", *strict, *EXAMPLES, ROOT / "tests/data/workflows/everything.yaml")
+        assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_a_warning_is_told_with_its_place_and_fails_only_where_it_is_asked_to(tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text("workflow: w\nversion: 1.0.0\nsteps:\n  - name: a\n    type: task\n    if: 1 > 2\n")
+    told = f"{path}:6:9: %sthis condition reads nothing: it is always false\n        if: 1 > 2\n            ^\n"
+    done = tutti("validate", path)
+    assert (done.code, done.out, done.err) == (0, "", told % "warning: "), done
+    done = tutti("validate", "--strict", path)
+    assert (done.code, done.out, done.err) == (2, "", told % ""), done
+    one = tutti("validate", "--json", path).json()
+    assert one["valid"] and one["files"][0]["valid"] and "faults" not in one["files"][0], one
+    warning, = one["files"][0]["warnings"]
+    assert (warning["severity"], warning["line"], warning["column"], warning["pointer"]) == ("warning", 6, 9, "/steps/0/if")
+    strict = tutti("validate", "--json", "--strict", path)
+    fault, = strict.json()["files"][0]["faults"]
+    assert strict.code == 2 and not strict.json()["valid"] and fault == warning | {"severity": "error"}, strict
 
 
 def test_a_file_that_is_not_there_is_not_found():
@@ -202,7 +220,7 @@ def test_a_wrong_option_is_named(name, args, word):
 @pytest.mark.parametrize("flag, value", [
     ("--commands", '{"x": {"command": "relative"}}'), ("--commands", "[1"),
     ("--models", '{"m": {}}'), ("--handlers", '{"h": {"what": {}}}'),
-    ("--http-allow-private", '{"a": 1}'), ("--queues", ",")])
+    ("--http-allow-private", '{"a": 1}'), ("--queues", ","), ("--queues", "default,gpu.HIGH"), ("--queues", "a/b")])
 def test_wrong_values_in_the_workers_configuration_are_named(steady, flag, value):
     done = run_program("tutti-worker", flag, value, "--group", "none", env=steady.env)
     assert done.code != 0 and flag.strip("-").split("-")[0] in done.err, (flag, done)

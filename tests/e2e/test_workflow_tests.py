@@ -206,6 +206,13 @@ def test_an_answer_that_nobody_asked_for_fails_the_case(tmp_path):
     assert len(unasked) == 1 and "nobody was asked by before" in unasked[0]
 
 
+def test_a_role_is_answered_by_those_who_have_it(tmp_path):
+    files = Files(tmp_path, [{**REVIEW, "approvers": ["role:finance"]}])
+    yes = {"at": "1m", "approve": "review", "by": "eve"}
+    with_role, without = files.problems({"events": [{**yes, "roles": ["sales", "finance"]}]}, {"events": [{**yes, "roles": ["sales"]}]})
+    assert with_role == [] and "may not answer" in without[0]
+
+
 def test_who_waited_when_time_ran_out_is_named(tmp_path):
     files = Files(tmp_path, [{"name": "paid", "type": "wait", "signal": "payment"}], limits={"timeout": "2h"})
     [[status, waiting]] = files.problems({})

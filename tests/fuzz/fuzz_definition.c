@@ -65,15 +65,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_INPUT in = fuzz_split(data, size);
     struct bytes file = in.part[0];
-    struct faults faults = { 0 }, again = { 0 };
-    CLEANUP(definition_free_p) struct definition *d = definition_parse(file, &faults);
+    struct faults faults = { 0 }, warnings = { 0 }, again = { 0 };
+    CLEANUP(definition_free_p) struct definition *d = definition_lint(file, &faults, &warnings);
     if (d) {
+        if (warnings.count > 0) check_faults(file, &warnings);
+        faults_done(&warnings);
         FUZZ_CHECK(faults.count == 0, "faults of a good file");
         check_blocks(d);
         check_canonical(d);
         faults_done(&faults);
         return 0;
     }
+    FUZZ_CHECK(warnings.count == 0, "warnings of a file with faults");
     check_faults(file, &faults);
     FUZZ_CHECK(!definition_parse(file, &again), "a file with faults has none");
     AUTO_BUF struct buf a = { 0 }, b = { 0 };

@@ -30,13 +30,16 @@ def check(name, value):
 
 def check_record(topic, record):
     """topic without the prefix."""
-    if not topic.startswith("tasks.") and topic not in ("results", "events"):
+    if not topic.startswith("tasks.") and topic not in ("results", "events", "lifecycle"):
         return
     shape = {"headers": record.headers, "value": record.json()}
     if topic.startswith("tasks."):
         check("task", shape)
     elif topic == "results":
         check("cloudevent", shape)
+    elif topic == "lifecycle":
+        check("lifecycle", shape)
+        assert record.key == shape["value"]["run_id"].split("-")[0], record.key
     elif topic == "events":
         check("event", shape)
         if shape["headers"]["type"].startswith("task."):

@@ -123,6 +123,7 @@ def test_two_installations_on_the_same_servers_do_not_see_each_other(steady, ins
     other.orchestrator("--threads", "2", wait=False)
     other.worker()
     other.wait_running(other.orchestrators[0])
+    assert other.tutti("list", "--json").json()["runs"] == []
     definition = {"workflow": "twin", "steps": ECHO}
     mine, theirs = (i.tutti("start", i.write(definition), "--key", "same", "--json",
                             "--input-json", json.dumps(n)).json()

@@ -131,6 +131,24 @@ Test(runs, the_block_has_a_line_for_every_step_with_its_state_and_duration)
     cr_assert_not(strchr(b.data, '\x1b'));
 }
 
+Test(runs, long_names_and_kinds_do_not_touch_what_stands_behind_them)
+{
+    static const char text[] = "workflow: w\nversion: 1.0.0\nsteps:\n"
+                               "- { name: a_name_of_more_than_24_letters, type: human_approval }\n";
+    struct field list[] = { FIELD(
+        "t:0", "[1000,1,[[\"a_name_of_more_than_24_letters\",\"waiting\",0]]]") };
+    CLEANUP(faults_done) struct faults faults = { 0 };
+    CLEANUP(definition_free_p)
+    struct definition *def = definition_parse(BYTES_LIT(text), &faults);
+    AUTO_JSON *run = description("waiting_approval");
+    struct view view = { .def = def,
+                         .fields = { .list = list, .count = ARRAY_LEN(list) },
+                         .run = run };
+    AUTO_BUF struct buf b = { 0 };
+    runs_block(&b, &plain, &view, 5000, 100);
+    cr_assert(strstr(b.data, " a_name_of_more_than_24_letters human_approval 4.0 s"), "%s", b.data);
+}
+
 Test(runs, without_a_definition_steps_are_those_that_moved)
 {
     struct field list[] = { FIELD("t:0", "[1000,1,[[\"\",\"running\",0],[\"x\",\"issued\",1]]]") };

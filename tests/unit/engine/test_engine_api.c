@@ -56,6 +56,121 @@ Test(engine_api, a_finished_run_is_one_cloud_event)
                      "\"finished_at\":\"2023-11-14T22:13:21.500Z\"}");
 }
 
+/* --- lifecycle --- */
+
+#define PEOPLE                                                                        \
+    WORKFLOW "steps: [{name: a, type: human_approval}, {name: b, type: task, retry: " \
+             "{max_attempts: 1}}]\n"
+
+static const struct effect *told(const struct world *w, size_t n)
+{
+    for (size_t i = 0; i < w->fx.count; i++)
+        if (w->fx.list[i].kind == EFFECT_LIFECYCLE && n-- == 0) return &w->fx.list[i];
+    cr_assert_fail("nothing more is told");
+    return NULL;
+}
+
+static void check_told(const struct world *w, size_t n, const char *id, const char *sequence,
+                       const char *value)
+{
+    const struct effect *effect = told(w, n);
+    cr_expect_str_eq(ce_text(effect, "ce_id"), id);
+    cr_expect_str_eq(ce_text(effect, "ce_sequence"), sequence);
+    cr_expect_str_eq(effect->value.data, value);
+}
+
+static void apply(struct world *w, enum event_type type, const char *path, const char *value)
+{
+    world_apply(w,
+                (struct event){ .type = type, .path = bytes_of(path), .actor = BYTES_LIT("ann") },
+                value);
+}
+
+#define TOLD(from, state, more, at)                                                        \
+    "{\"run_id\":\"" RUN_ID "\",\"workflow\":\"w\",\"version\":\"1.0.0\",\"from\":\"" from \
+    "\",\"state\":\"" state "\"" more ",\"at\":\"2023-11-14T22:13:" at "Z\"}"
+
+Test(engine_api, every_change_of_a_runs_state_is_told_in_order_under_an_id_of_its_own)
+{
+    AUTO_DEFINITION *def = parse_definition(PEOPLE);
+    AUTO_WORLD w = world_new(def);
+    w.lifecycle = true;
+    world_start(&w, "{}");
+    cr_assert_str_eq(w.trace.data, "lifecycle running, lifecycle waiting_approval");
+    check_told(&w, 0, RUN_ID "/0.0", "00000000000000000100.000",
+               TOLD("initializing", "running", "", "20.000"));
+    check_told(&w, 1, RUN_ID "/0.1", "00000000000000000100.001",
+               TOLD("running", "waiting_approval", "", "20.000"));
+    const struct effect *effect = told(&w, 1);
+    cr_expect_str_eq(ce_text(effect, "ce_specversion"), "1.0");
+    cr_expect_str_eq(ce_text(effect, "ce_source"), "/tutti/w");
+    cr_expect_str_eq(ce_text(effect, "ce_type"), "io.tutti.run.waiting_approval");
+    cr_expect_str_eq(ce_text(effect, "ce_subject"), RUN_ID);
+    cr_expect_str_eq(ce_text(effect, "ce_time"), "2023-11-14T22:13:20.000Z");
+    cr_expect(bytes_is(effect->key, "0123456789abcdef"), "the routing part of its id");
+    w.now_ms += 1000;
+    apply(&w, EVENT_RUN_PAUSE, "", "");
+    check_told(&w, 0, RUN_ID "/1.0", "00000000000000000101.000",
+               TOLD("waiting_approval", "paused", "", "21.000"));
+    apply(&w, EVENT_RUN_RESUME, "", "");
+    cr_assert_str_eq(w.trace.data, "lifecycle running, lifecycle waiting_approval");
+    apply(&w, EVENT_APPROVAL, "a", "{\"decision\":\"approve\"}");
+    cr_assert_str_eq(w.trace.data, "task b/1, lifecycle running");
+    world_result(&w, EVENT_TASK_FAILED, "b", 1, "{\"type\":\"auth\",\"message\":\"no\"}", no_usage);
+    cr_assert_str_eq(w.trace.data, "lifecycle failed, result failed");
+    check_told(&w, 0, RUN_ID "/4.0", "00000000000000000104.000",
+               TOLD("running", "failed",
+                    ",\"error\":{\"type\":\"auth\",\"message\":\"no\",\"step\":\"b\",\"attempt\":1,"
+                    "\"retryable\":false,\"details\":null}",
+                    "21.000"));
+    apply(&w, EVENT_RUN_CANCEL, "", "{}");
+    cr_assert_eq(w.fx.count, 0, "a run that is over changes no more");
+}
+
+Test(engine_api, a_run_is_told_to_roll_back_with_the_error_and_an_incident_with_its_reason)
+{
+    AUTO_DEFINITION *def = parse_definition(
+        WORKFLOW "on_error: rollback\nsteps: [{name: a, type: task, compensate: [{name: u, type: "
+                 "task}]}, {name: f, type: fail, error: broken}]\n");
+    AUTO_WORLD w = world_new(def);
+    w.lifecycle = true;
+    world_start(&w, "{}");
+    complete(&w, "a", "1");
+    cr_assert_str_eq(w.trace.data, "task u/1, lifecycle rolling_back");
+    cr_expect(strstr(told(&w, 0)->value.data, "\"message\":\"broken\""));
+    struct fold_context cx = { .offset = 200, .topic = "t", .gen = "g", .lifecycle = true };
+    effects_reset(&w.fx);
+    engine_pause(w.run, "it crashed its owners", &cx, &w.fx);
+    cr_expect_str_eq(ce_text(told(&w, 0), "ce_type"), "io.tutti.run.paused");
+    cr_expect(strstr(told(&w, 0)->value.data, "\"message\":\"broken\""),
+              "why it rolls back is not to be forgotten");
+
+    AUTO_DEFINITION *plain = parse_definition(ONE_STEP);
+    AUTO_WORLD other = world_new(plain);
+    world_start(&other, "{}");
+    effects_reset(&other.fx);
+    engine_pause(other.run, "it crashed its owners", &cx, &other.fx);
+    cr_expect(strstr(told(&other, 0)->value.data, "it crashed its owners"));
+}
+
+Test(engine_api, that_it_is_told_changes_nothing_else)
+{
+    AUTO_DEFINITION *def = parse_definition(PEOPLE);
+    AUTO_WORLD quiet = world_new(def), told_of = world_new(def);
+    told_of.lifecycle = true;
+    struct world *const worlds[] = { &quiet, &told_of };
+    for (size_t i = 0; i < ARRAY_LEN(worlds); i++) {
+        world_start(worlds[i], "{}");
+        apply(worlds[i], EVENT_APPROVAL, "a", "{\"decision\":\"approve\"}");
+        complete(worlds[i], "b", "1");
+    }
+    cr_assert_str_eq(quiet.trace.data, "result completed");
+    cr_assert_eq(quiet.stored, told_of.stored);
+    for (size_t i = 0; i < quiet.stored; i++)
+        cr_assert(bytes_equal(quiet.store[i].value, told_of.store[i].value) &&
+                  bytes_equal(quiet.store[i].name, told_of.store[i].name));
+}
+
 static size_t reissued(const struct world *w, int64_t doubt_off)
 {
     CLEANUP(effects_done) struct effects fx = { 0 };

@@ -45,6 +45,13 @@ SCENARIO(a_compensation_that_fails_is_passed_and_told, WORKFLOW "on_error: rollb
          "\"message\":\"it "
          "broke\",\"step\":\"ub1\",\"attempt\":1,\"retryable\":true,\"details\":null}}}}\n")
 
+SCENARIO(a_signal_makes_nobody_forget_what_can_be_undone,
+         WORKFLOW
+         "on_error: rollback\nsteps:\n- {name: a, type: task, compensate: [{name: ua, type: "
+         "task}]}\n- {name: w, type: wait, signal: go}\n- {name: c, type: task}\n",
+         "start {}\nok a/1 1\nsignal other 1\nsignal go 2 -> task c/1\n"
+         "fail c/1 auth -> task ua/1\nok ua/1 -> result rolled_back\n")
+
 SCENARIO(compensations_are_retried,
          "workflow: w\nversion: 1.0.0\non_error: rollback\nsteps:\n"
          "- {name: a, type: task, compensate: [{name: ua, type: task, retry: {max_attempts: 3, "

@@ -239,12 +239,13 @@ static void note_effect(struct world *w, const struct effect *effect)
         cr_assert(task, "a task is cancelled that was never issued");
         task->cancelled = true;
     }
-    if (effect->kind != EFFECT_RESULT) {
+    if (effect->kind != EFFECT_RESULT && effect->kind != EFFECT_LIFECYCLE) {
         add_trace(w, names[effect->kind], effect);
         return;
     }
     const char *type = strrchr(effect->ce[3].value.data, '.') + 1;
-    buf_addf(&w->trace, "%sresult %s", w->trace.len ? ", " : "", type);
+    buf_addf(&w->trace, "%s%s %s", w->trace.len ? ", " : "",
+             effect->kind == EFFECT_RESULT ? "result" : "lifecycle", type);
     cr_assert(json_check(effect->value));
 }
 
@@ -333,7 +334,8 @@ static struct logged *append(struct world *w, struct event ev, const char *value
                                    .offset = w->offset++,
                                    .topic = "tutti.events",
                                    .partition = 3,
-                                   .gen = l->gen };
+                                   .gen = l->gen,
+                                   .lifecycle = w->lifecycle };
     l->ev.run_id = BYTES_LIT(RUN_ID);
     l->ev.value = bytes_of(l->value);
     l->ev.path = bytes_of(l->path);

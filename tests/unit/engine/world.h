@@ -46,6 +46,7 @@ struct world {
     char gen[16];                /* what the fold knows */
     char result_gen[16];         /* what results carry; "": the same */
     enum engine_verdict verdict; /* of the last event */
+    bool lifecycle;              /* changes of the run's state are told */
     bool hasty;                  /* leaves out the checks that take long */
     json_t *before;              /* states after the last event, by path */
     enum run_state run_before;

@@ -170,6 +170,27 @@ Test(index, the_latest_state_wins_in_whatever_order_the_topics_are_read)
     remove_file(&f);
 }
 
+/* One event may start a run and end it: lifecycle tells both, results the end, in any order. */
+Test(index, of_one_event_the_last_state_counts_and_when_it_ended)
+{
+    struct fixture f = make();
+    static const bool first[] = { true, false };
+    for (int n = 0; n < 2; n++) {
+        start(&f, n, "a", NULL);
+        if (first[n]) change(&f, n, "completed", 9, START_MS + 5);
+        change(&f, n, "running", 9, 0);
+        change(&f, n, "completed", 9, 0);
+        if (!first[n]) change(&f, n, "completed", 9, START_MS + 5);
+    }
+    AUTO_JSON *p = page(&f, &(struct index_query){ .limit = 9, .state = "completed" });
+    const json_t *runs = json_object_get(p, "runs");
+    cr_assert_eq(json_array_size(runs), 2);
+    for (size_t n = 0; n < 2; n++)
+        cr_expect_str_eq(json_text(json_array_get(runs, n), "finished_at"),
+                         "2025-11-24T16:00:00.005Z");
+    remove_file(&f);
+}
+
 /* A filter that finds nothing among many ends early and says where to go on. */
 Test(index, a_page_that_finds_little_is_cut_and_goes_on)
 {

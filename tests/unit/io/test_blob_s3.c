@@ -14,10 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unit/io/blob_calls.h"
+#include "tests/unit/io/blob_cases.h"
 
-#define RUN    "0123456789abcdef-0123456789abcdef01234567"
-#define OTHER  "fe23456789abcdef-0123456789abcdef01234567"
 #define SERVER TUTTI_SOURCE_DIR "/build/s3/versitygw"
 
 static struct loop *loop;
@@ -112,6 +110,7 @@ static void close_store(void)
 }
 
 TestSuite(blob_s3, .init = open_store, .fini = close_store);
+BLOB_CASES(blob_s3)
 
 static char *path_of(struct bytes content)
 {
@@ -119,22 +118,12 @@ static char *path_of(struct bytes content)
                      blob_ref_of(content).sha256);
 }
 
-Test(blob_s3, gives_back_what_was_put)
+Test(blob_s3, an_object_stands_under_the_prefix_its_run_and_its_hash)
 {
-    struct bytes big = { xcalloc(1, 3 << 20), 3 << 20 };
-    struct bytes contents[] = { BYTES_LIT("{\"a\": 1}"), BYTES_LIT(""), big };
-    for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
-        AUTO_OUTCOME wrote = put(loop, store, RUN, contents[i]),
-                     again = put(loop, store, RUN, contents[i]);
-        cr_assert_eq(wrote.status, BLOB_OK, "%s", wrote.text);
-        cr_assert_eq(again.status, BLOB_OK, "%s", again.text);
-        AUTO_FREE char *path = path_of(contents[i]);
-        cr_assert_eq(access(path, R_OK), 0, "%s", path);
-        AUTO_OUTCOME read = get(loop, store, RUN, contents[i]);
-        cr_assert_eq(read.status, BLOB_OK, "%s", read.text);
-        cr_assert(bytes_equal(buf_bytes(&read.data), contents[i]));
-    }
-    free((char *)big.data);
+    AUTO_OUTCOME wrote = put(loop, store, RUN, BYTES_LIT("x"));
+    AUTO_FREE char *path = path_of(BYTES_LIT("x"));
+    cr_assert_eq(wrote.status, BLOB_OK, "%s", wrote.text);
+    cr_assert_eq(access(path, R_OK), 0, "%s", path);
 }
 
 Test(blob_s3, a_wrong_secret_is_refused)
@@ -168,10 +157,8 @@ Test(blob_s3, a_bucket_that_is_not_there_is_refused_by_its_name)
     blob_close(s);
 }
 
-Test(blob_s3, what_is_missing_or_damaged_is_lost)
+Test(blob_s3, what_is_damaged_is_lost)
 {
-    AUTO_OUTCOME none = get(loop, store, RUN, BYTES_LIT("none"));
-    cr_assert_eq(none.status, BLOB_LOST, "%s", none.text);
     AUTO_OUTCOME wrote = put(loop, store, RUN, BYTES_LIT("content"));
     AUTO_FREE char *path = path_of(BYTES_LIT("content"));
     FILE *f = fopen(path, "w");
@@ -179,65 +166,6 @@ Test(blob_s3, what_is_missing_or_damaged_is_lost)
     fclose(f);
     AUTO_OUTCOME damaged = get(loop, store, RUN, BYTES_LIT("content"));
     cr_assert_eq(damaged.status, BLOB_LOST, "%s", damaged.text);
-}
-
-Test(blob_s3, removing_a_run_leaves_the_others)
-{
-    char text[20];
-    for (int i = 0; i < 5; i++) {
-        snprintf(text, sizeof text, "content %d", i);
-        AUTO_OUTCOME o = put(loop, store, RUN, bytes_of(text));
-        cr_assert_eq(o.status, BLOB_OK);
-    }
-    AUTO_OUTCOME c = put(loop, store, OTHER, BYTES_LIT("a"));
-    AUTO_OUTCOME gone = remove_run(loop, store, RUN), again = remove_run(loop, store, RUN);
-    cr_assert_eq(gone.status, BLOB_OK, "%s", gone.text);
-    cr_assert_eq(again.status, BLOB_OK, "%s", again.text);
-    AUTO_OUTCOME left = list(loop, store, "");
-    cr_assert_eq(left.run_count, 1);
-    cr_assert_str_eq(left.runs[0], OTHER);
-}
-
-Test(blob_s3, lists_all_runs_in_pages)
-{
-    size_t count = BLOB_PAGE_MAX + 7, seen = 0;
-    struct outcome *o = xcalloc(count, sizeof *o);
-    struct blob_ref ref = blob_ref_of(BYTES_LIT("x"));
-    for (size_t i = 0; i < count; i++) {
-        char run[RUN_ID_MAX];
-        snprintf(run, sizeof run, "%02zx23456789abcdef-%024zx", i % 256, i);
-        blob_put(store, bytes_of(run), &ref, BYTES_LIT("x"), on_outcome, &o[i]);
-    }
-    for (size_t i = 0; i < count; i++)
-        cr_assert_eq(wait_for(loop, &o[i]).status, BLOB_OK, "%s", o[i].text);
-    free(o);
-    char after[RUN_ID_MAX] = "";
-    for (bool more = true; more;) {
-        AUTO_OUTCOME page = list(loop, store, after);
-        cr_assert_eq(page.status, BLOB_OK, "%s", page.text);
-        for (size_t i = 0; i < page.run_count; i++) {
-            cr_assert_gt(strcmp(page.runs[i], after), 0);
-            memcpy(after, page.runs[i], sizeof after);
-        }
-        seen += page.run_count;
-        more = page.more;
-    }
-    cr_assert_eq(seen, count);
-}
-
-Test(blob_s3, a_sweep_removes_old_runs_that_nobody_knows)
-{
-    AUTO_OUTCOME a = put(loop, store, RUN, BYTES_LIT("a")),
-                 b = put(loop, store, OTHER, BYTES_LIT("b"));
-    struct sweep young = sweep_run(loop, store, RUN, 3600000);
-    cr_assert_eq(young.status, BLOB_OK);
-    cr_assert_eq(young.removed, 0);
-    struct sweep old = sweep_run(loop, store, RUN, -2000);
-    cr_assert_eq(old.seen, 2);
-    cr_assert_eq(old.removed, 1);
-    AUTO_OUTCOME left = list(loop, store, "");
-    cr_assert_eq(left.run_count, 1);
-    cr_assert_str_eq(left.runs[0], RUN);
 }
 
 Test(blob_s3, a_server_that_is_gone_is_unavailable)

@@ -71,8 +71,22 @@ Test(trigger, a_record_becomes_an_event_and_the_event_a_start)
     r.extra = structured;
     r.extra_count = ARRAY_LEN(structured);
     expect("{ topic: orders, key: '${event.type}' }", &r, "t|[1]");
+    r.message.key = BYTES_LIT("k");
+    expect("{ topic: orders, key: '${event.key}', input: '${event.topic}/${event.offset}' }", &r,
+           "k|\"orders/17\"");
     r.message.value = BYTES_LIT("[1]");
     expect("{ topic: orders }", &r, "!a structured CloudEvent is an object");
+}
+
+Test(trigger, a_header_without_a_value_is_no_attribute)
+{
+    struct bus_extra_header headers[] = { { "ce_subject", BYTES_LIT("") },
+                                          { "ce_id", BYTES_LIT("1") } };
+    struct bus_record r = record(BYTES_LIT("1"));
+    r.extra = headers;
+    r.extra_count = ARRAY_LEN(headers);
+    expect("{ topic: orders, input: ['${has(event.subject)}', '${has(event.id)}'] }", &r,
+           "|[false,true]");
 }
 
 Test(trigger, a_key_that_is_a_binary_number_is_no_text)
