@@ -29,6 +29,7 @@ const char *exit_codes_help(void);
 struct cli_config {
     struct kafka_config kafka;
     struct redis_config redis;
+    struct payloads_config payloads; /* start; store NULL: not asked for, there is none */
     char *prefix, *log_level;
     bool json;
     uint32_t connect_timeout_ms; /* for a server to answer */

@@ -11,11 +11,12 @@
 /* --- the run itself --- */
 
 /* The run as the engine has it. */
-static bool load(const struct view *v, struct run **ret, struct err *e)
+static bool load(struct client *c, struct view *v, struct run **ret, struct err *e)
 {
     if (!v->def)
         return err_fail(e, ERR_NOT_FOUND, "the definition of run %s is not in Kafka any more",
                         v->id);
+    if (!runs_fetch_payloads(c, v->id, &v->fields, e)) return false;
     *ret = run_load(v->def, v->id, v->fields.list, v->fields.count, e);
     return *ret || err_prefix(e, "run %s", v->id);
 }
@@ -26,10 +27,10 @@ static bool open_run(struct client *client, struct cli *cli, struct view *v, str
            view_read(client, v, RUN_GRACE_MS, e);
 }
 
-static bool may_revive(const struct view *v, struct bytes path, struct err *e)
+static bool may_revive(struct client *c, struct view *v, struct bytes path, struct err *e)
 {
     struct run *loaded = NULL;
-    if (!load(v, &loaded, e)) return false;
+    if (!load(c, v, &loaded, e)) return false;
     CLEANUP(run_free_p) struct run *run = loaded;
     return engine_may_revive(run, path, e) || err_prefix(e, "run %s", v->id);
 }
@@ -51,7 +52,7 @@ static int revive(struct cli *cli, const struct told *told, const char *what)
     struct err e;
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
-    if (!open_run(&client, cli, &view, &e) || !may_revive(&view, told->path, &e))
+    if (!open_run(&client, cli, &view, &e) || !may_revive(&client, &view, told->path, &e))
         return cli_fail(cli, cli->command->name, &e);
     int64_t lives = lives_of(&view);
     if (!control_tell(&client, view.id, told, &e) ||
@@ -134,7 +135,7 @@ int cmd_fork(struct cli *cli)
     struct run *loaded = NULL;
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
-    if (!open_run(&client, cli, &view, &e) || !load(&view, &loaded, &e))
+    if (!open_run(&client, cli, &view, &e) || !load(&client, &view, &loaded, &e))
         return cli_fail(cli, "fork", &e);
     CLEANUP(run_free_p) struct run *run = loaded;
     AUTO_JSON *fork = engine_fork(run, bytes_of(cli->config->at), &e);
@@ -164,13 +165,13 @@ static bool restart(struct client *c, struct view *v, struct definition **ret_de
     const char *name = json_text(v->run, "workflow"), *version = c->cli->config->of_version;
     AUTO_FREE char *reference =
         xasprintf("%s%s%s", name ? name : "", version ? "@" : "", version ? version : "");
-    AUTO_BUF struct buf input = { 0 };
-    const json_t *given = json_object_get(v->run, "input");
+    struct bytes input = BYTES_LIT("null");
     int32_t partition;
-    if (given) json_write(&input, given);
+    if (!runs_fetch_payloads(c, v->id, &v->fields, e)) return false;
+    for (size_t i = 0; i < v->fields.count; i++)
+        if (bytes_is(v->fields.list[i].name, "i")) input = v->fields.list[i].value;
     return client_resolve(c, reference, ret_def, e) && end_first(c, v, e) &&
-           runs_start(c, *ret_def, given ? buf_bytes(&input) : BYTES_LIT("null"), NULL, NULL,
-                      ret_id, &partition, e);
+           runs_start(c, *ret_def, input, NULL, NULL, ret_id, &partition, e);
 }
 
 static bool restart_each(struct client *c, const char *id, json_t *entry, struct err *e)

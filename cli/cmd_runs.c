@@ -63,6 +63,7 @@ int cmd_status(struct cli *cli)
     if (!client_open(&client, cli, NULL, &e) || !open_run(&client, &view, &e) ||
         !add_line_before(&client, &view, &e))
         return cli_fail(cli, "status", &e);
+    runs_fetch_output(&client, view.run);
     if (cli->config->json) return cli_print_json(cli, view.run) ? EXIT_OK : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };
     runs_block(&text, &cli->out, &view, clock_wall_ms(), SIZE_MAX);
@@ -124,7 +125,7 @@ int cmd_watch(struct cli *cli)
     if (!client_open(&client, cli, NULL, &e) || !view_open(&client, cli->args[0], &view, &e) ||
         !runs_watch(&client, &view, watch_mode_of(cli), cli->config->timeout_ms, &e))
         return cli_fail(cli, "watch", &e);
-    return runs_print_result(cli, view.run);
+    return runs_print_result(&client, view.run);
 }
 
 /* --- cancel --- */

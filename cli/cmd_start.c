@@ -129,7 +129,7 @@ static int follow(struct client *c, struct definition *def, const char *id, int3
     memcpy(view.id, id, strlen(id) + 1);
     if (mode == WATCH_QUIET) cli_note(cli, "run %s", id);
     if (!runs_watch(c, &view, mode, cli->config->timeout_ms, &e)) return cli_fail(cli, "start", &e);
-    return runs_print_result(cli, view.run);
+    return runs_print_result(c, view.run);
 }
 
 int cmd_start(struct cli *cli)

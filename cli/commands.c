@@ -44,7 +44,11 @@
 
 static const struct option plain_options[] = { JSON_OPTION };
 static const struct option server_options[] = { SERVER_OPTIONS };
-static const struct option watch_options[] = { TIMEOUT_OPTION, SERVER_OPTIONS };
+static const struct option status_options[] = { PAYLOADS_OPTIONS(struct cli_config, payloads),
+                                                SERVER_OPTIONS };
+static const struct option watch_options[] = { TIMEOUT_OPTION,
+                                               PAYLOADS_OPTIONS(struct cli_config, payloads),
+                                               SERVER_OPTIONS };
 
 static const struct option eval_options[] = {
     { .name = "data",
@@ -187,6 +191,7 @@ static const struct option start_options[] = {
       .help = "With --key: what to do where other runs have it. reject (the default) starts "
               "nothing, also where that run has ended; the others look at unfinished runs only: "
               "queue begins when they have ended, replace cancels them, allow runs beside them." },
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
     { .name = "wait",
       .short_flag = 'w',
       .type = OPTION_BOOL,
@@ -381,7 +386,12 @@ static const struct option skip_options[] = {
 };
 
 static const struct option set_options[] = { AS_OPTION, BULK_OPTIONS, SERVER_OPTIONS };
-static const struct option retry_options[] = { AS_OPTION, BULK_OPTIONS, SERVER_OPTIONS };
+static const struct option retry_options[] = {
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
+    AS_OPTION,
+    BULK_OPTIONS,
+    SERVER_OPTIONS,
+};
 
 static const struct option rerun_options[] = {
     { .name = "from",
@@ -390,6 +400,7 @@ static const struct option rerun_options[] = {
       AT(from),
       .value_name = "STEP",
       .help = "The step to begin with; it stands in no map, loop or handler." },
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
     AS_OPTION,
     BULK_OPTIONS,
     SERVER_OPTIONS,
@@ -407,6 +418,7 @@ static const struct option fork_options[] = {
       AT(outputs),
       .value_name = "JSON",
       .help = "An object {\"STEP\": OUTPUT}: outputs that stand instead of those of the run." },
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
     INPUT_OPTIONS,
     SERVER_OPTIONS,
 };
@@ -421,6 +433,7 @@ static const struct option restart_options[] = {
       .type = OPTION_BOOL,
       AT(cancel),
       .help = "Cancel a run first that has not ended." },
+    PAYLOADS_OPTIONS(struct cli_config, payloads),
     AS_OPTION,
     BULK_OPTIONS,
     SERVER_OPTIONS,
@@ -596,7 +609,7 @@ static const struct command all[] = {
             "Without a version the one that was deployed last is taken. A file is deployed first. "
             "The input is checked here before anything is started."),
       .args_min = 1, .args_max = 1, .run = cmd_start },
-    { TABLE("status", "RUN", server_options, "Show a run and its steps", NULL),
+    { TABLE("status", "RUN", status_options, "Show a run and its steps", NULL),
       .args_min = 1, .args_max = 1, .run = cmd_status },
     { TABLE("history", "RUN", server_options, "Show every transition of a run", NULL),
       .args_min = 1, .args_max = 1, .run = cmd_history },

@@ -15,6 +15,7 @@
 
 #include "cli/runs.h"
 #include "common/base/clock.h"
+#include "common/base/limits.h"
 #include "common/proto/keys.h"
 
 #define TOPICS_MS  30000 /* until an orchestrator has made the topics of a real Kafka */
@@ -53,6 +54,12 @@ static bool make_directory(struct dev *d, struct err *e)
     AUTO_FREE char *path = xasprintf("%s/tutti-dev-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(path)) return err_fail(e, ERR_IO, "%s: %s", path, strerror(errno));
     d->dir = TAKE(path);
+    if (!d->cli->config->use_kafka) {
+        d->payloads = xasprintf("dir:%s/payloads", d->dir);
+        d->cli->config->payloads = (struct payloads_config){ .store = d->payloads,
+                                                             .inline_max = 32 * KIB,
+                                                             .max = 16 * MIB };
+    }
     return true;
 }
 
@@ -128,6 +135,7 @@ static bool write_env_file(const struct dev *d, struct err *e)
     if (o->redis.host[0] != '/') buf_addf(&text, "export TUTTI_REDIS_PORT=%u\n", o->redis.port);
     if (d->mock) buf_addf(&text, "export TUTTI_KAFKA_FETCH_WAIT=%ums\n", o->kafka.fetch_wait_ms);
     buf_addf(&text, "export TUTTI_PREFIX='%s'\n", o->prefix);
+    if (d->payloads) buf_addf(&text, "export TUTTI_PAYLOADS_STORE='%s'\n", d->payloads);
     /* Whole or not at all: whoever waits for the file may read it as soon as it is there. */
     AUTO_FREE char *temporary = xasprintf("%s.%d", o->env_file, getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -230,7 +238,7 @@ static int run_one(struct dev *d, const struct buf *input)
         !runs_watch(&d->client, &view, watch_mode_of(cli), cli->config->timeout_ms, &e))
         return say_failure(d, &e);
     if (!cli->config->json) dprintf(STDOUT_FILENO, "\n");
-    return runs_print_result(cli, view.run);
+    return runs_print_result(&d->client, view.run);
 }
 
 static int serve(struct dev *d, int32_t partitions)
@@ -268,6 +276,8 @@ static void dev_done(struct dev *d)
     free(d->defs);
     free(d->model_url);
     free(d->dir);
+    d->cli->config->payloads = (struct payloads_config){ 0 };
+    free(d->payloads);
     d->loop = loop_free(d->loop);
 }
 

@@ -19,6 +19,8 @@ struct dev {
     bool interrupted;   /* it was a signal */
     const char *reason; /* which child died; NULL: none */
     char *dir;          /* private; removed at the end */
+    char *payloads;     /* payloads.store in it; NULL: none, for what an own Kafka keeps needs one
+                           that stays */
     struct bus_mock *mock;
     struct child redis, orchestrator, worker, model;
     char *model_url; /* of tutti-demo-model */

@@ -3,8 +3,8 @@
  * What `tutti dev` starts. Everything private lies in one directory with a random name: the Redis
  * socket (no port to collide with) and the logs.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,8 +247,10 @@ static void env_set(struct env *env, const char *name, const char *value)
 }
 
 /* Credentials go by the environment, never by a command line that everyone can see. */
-static void env_common(struct env *env, const struct cli_config *o)
+static void env_common(struct env *env, const struct dev *d)
 {
+    const struct cli_config *o = d->cli->config;
+    env_set(env, "TUTTI_PAYLOADS_STORE", d->payloads);
     env_set(env, "TUTTI_CONFIG", "");
     env_set(env, "TUTTI_KAFKA_SECURITY_PROTOCOL", o->kafka.security_protocol);
     env_set(env, "TUTTI_KAFKA_SASL_MECHANISM", o->kafka.sasl_mechanism);
@@ -295,7 +297,7 @@ static bool start_program(struct dev *d, struct child *child, const char *name, 
 bool dev_start_programs(struct dev *d, struct err *e)
 {
     struct env env = { 0 }, worker_env;
-    env_common(&env, d->cli->config);
+    env_common(&env, d);
     worker_env = env;
     if (d->model_url) {
         const char *key = getenv("OPENAI_API_KEY");
@@ -347,16 +349,17 @@ static void signal_programs(struct dev *d, int signal)
     child_signal(&d->model, signal);
 }
 
+/* Its payloads lie four deep. */
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+    (void)st, (void)type, (void)place;
+    (void)remove(path);
+    return 0;
+}
+
 static void remove_directory(const char *path)
 {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    if (dir) closedir(dir);
-    (void)rmdir(path);
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 void dev_stop_all(struct dev *d)

@@ -232,8 +232,10 @@ void runs_error_text(struct buf *ret, const json_t *run)
     term_text(ret, bytes_of(message), false);
 }
 
-int runs_print_result(const struct cli *cli, const json_t *run)
+int runs_print_result(struct client *c, json_t *run)
 {
+    const struct cli *cli = c->cli;
+    runs_fetch_output(c, run);
     int code = runs_exit_code(run);
     if (cli->config->json) return cli_print_json(cli, run) ? code : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };

@@ -61,6 +61,19 @@ struct change {
 uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
                           void (*fn)(void *user, const struct change *t), void *user);
 
+/* The largest input: what fits a message, or payloads.max where there is a payload store. */
+MUST_CHECK bool runs_input_max(const struct cli *cli, size_t *ret, struct err *e);
+/* Appends what goes into the start of the run: the input, or its claim check, once the payload
+ * store has it. ERR_UNAVAILABLE: it did not take it within a minute. */
+MUST_CHECK bool runs_store_input(struct client *c, const char *run_id, struct bytes input,
+                                 struct buf *ret, struct err *e);
+/* Puts contents in where the fields of a run hold claim checks. ERR_NOT_FOUND, ERR_UNAVAILABLE: the
+ * payload store has not got one, or is not known here. */
+MUST_CHECK bool runs_fetch_payloads(struct client *c, const char *run_id, struct run_fields *fields,
+                                    struct err *e);
+/* Puts the run's output in where its claim check stands, or says on stderr why it cannot. */
+void runs_fetch_output(struct client *c, json_t *run);
+
 /* Starts a run of def. input: JSON, checked against the schema and the payload limit here. key: may
  * be NULL, and policy too, what is done where other runs have it. ret_id: the new run's id.
  * ERR_INVALID, ERR_LIMIT; errors of Kafka. */
@@ -104,6 +117,6 @@ void runs_clock(int64_t wall_ms, char ret[16]);
 /* Appends one transition for people: "12:00:01 extract issued". */
 void runs_change_line(struct buf *ret, const struct change *t);
 /* Prints the output of an ended run, or why it has none; returns the exit code. */
-int runs_print_result(const struct cli *cli, const json_t *run);
+int runs_print_result(struct client *c, json_t *run);
 
 #endif

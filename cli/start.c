@@ -51,13 +51,17 @@ bool runs_input(const struct cli *cli, struct buf *ret, struct err *e)
     return true;
 }
 
-static bool check_input(const struct definition *def, struct bytes input, struct err *e)
+static bool check_input(const struct cli *cli, const struct definition *def, struct bytes input,
+                        struct err *e)
 {
-    if (input.len > PAYLOAD_BYTES_MAX)
+    size_t max;
+    if (!runs_input_max(cli, &max, e)) return false;
+    if (input.len > max)
         return err_fail(e, ERR_LIMIT,
-                        "the input has %zu bytes, more than the limit of %d bytes for a payload: "
-                        "put the data where the steps can fetch it, and pass its address",
-                        input.len, PAYLOAD_BYTES_MAX);
+                        "the input has %zu bytes, more than the limit of %zu bytes for a payload: "
+                        "put the data where the steps can fetch it, and pass its address, or "
+                        "configure a payload store (payloads.store, payloads.max)",
+                        input.len, max);
     AUTO_JSON *value = json_parse(input, e);
     if (!value) return err_prefix(e, "the input");
     /* json_parse and the engine's scanner agree; asked all the same, for a start event that cannot
@@ -108,7 +112,10 @@ static bool append_start(struct client *c, const struct definition *def, struct 
     };
     if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
         header[HEADER_ACTOR] = bytes_of(user);
-    if (!client_append(c, EVENT_RUN_START, id, partitions, header, value, e)) return false;
+    AUTO_BUF struct buf stored = { 0 };
+    if (!runs_store_input(c, id, value, &stored, e)) return false;
+    if (!client_append(c, EVENT_RUN_START, id, partitions, header, buf_bytes(&stored), e))
+        return false;
     memcpy(ret_id, id, sizeof(id));
     *ret_partition = partition_of(run_id_route(bytes_of(id)), partitions);
     return true;
@@ -117,7 +124,7 @@ static bool append_start(struct client *c, const struct definition *def, struct 
 bool runs_start(struct client *c, const struct definition *def, struct bytes input, const char *key,
                 const char *policy, char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
 {
-    if (!check_input(def, input, e)) return false;
+    if (!check_input(c->cli, def, input, e)) return false;
     if (key &&
         (strlen(key) == 0 || strlen(key) > START_KEY_BYTES_MAX || !utf8_check(key, strlen(key))))
         return err_fail(e, ERR_INVALID, "--key: wants 1 to %d bytes of UTF-8", START_KEY_BYTES_MAX);
@@ -134,13 +141,16 @@ bool runs_fork(struct client *c, const struct definition *def, const json_t *for
     AUTO_BUF struct buf input = { 0 }, value = { 0 };
     json_write(&input, json_object_get(fork, "input"));
     json_write(&value, fork);
-    if (!check_input(def, buf_bytes(&input), e)) return false;
-    if (value.len > PAYLOAD_BYTES_MAX)
+    if (!check_input(c->cli, def, buf_bytes(&input), e)) return false;
+    size_t max;
+    if (!runs_input_max(c->cli, &max, e)) return false;
+    if (value.len > max)
         return err_fail(e, ERR_LIMIT,
                         "the input, variables and outputs that the fork takes over have %zu bytes "
-                        "together, more than the limit of %d bytes for a payload: fork from an "
-                        "earlier step (--at)",
-                        value.len, PAYLOAD_BYTES_MAX);
+                        "together, more than the limit of %zu bytes for a payload: fork from an "
+                        "earlier step (--at), or configure a payload store (payloads.store, "
+                        "payloads.max)",
+                        value.len, max);
     const struct start_words words = { .origin = origin };
     return append_start(c, def, buf_bytes(&value), &words, ret_id, ret_partition, e);
 }

@@ -208,13 +208,17 @@ static void seal_run(struct batch *b, struct entry *entry)
     seal_timers(b, entry); /* now it has the size that it will have when it is read again */
     size_t deletions = 0;
     for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
-    args_add_int(values, (int64_t)(fields->count - deletions));
+    /* What lies elsewhere is not read again to be counted. */
+    bool sized = payloads_outside(b, entry, fields) && entry->stored_bytes;
+    args_add_int(values, (int64_t)(fields->count - deletions) + sized);
     args_add_int(values, (int64_t)deletions);
     for (size_t i = 0; i < fields->count; i++) {
         if (!fields->list[i].value.data) continue;
         args_add(values, fields->list[i].name);
-        args_add(values, fields->list[i].value);
+        payloads_add_field(b, entry, &fields->list[i]);
     }
+    if (sized) args_add(values, BYTES_LIT("b"));
+    if (sized) args_add_int(values, entry->stored_bytes);
     for (size_t i = 0; i < fields->count && deletions; i++)
         if (!fields->list[i].value.data) args_add(values, fields->list[i].name);
 }
@@ -258,7 +262,9 @@ static void seal_head(struct batch *b)
     args_add_int(head, b->from);
     args_add_int(head, b->to);
     args_add_int(head, b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8)));
-    args_add(head, bytes_of(b->has_claim ? part->fold_gen : ""));
+    char mark[FOLD_MARK_MAX] = "";
+    if (b->has_claim) fold_mark_make(part, mark);
+    args_add(head, bytes_of(mark));
     args_add(head, bytes_of(b->recovered ? part->gen : b->strange ? "none" : ""));
     args_add_int(head, b->fin_bytes);
     args_add_int(head, (int64_t)b->mark_keys.count);
@@ -314,7 +320,7 @@ static void batch_release(struct batch *b)
         cache_unpin(entry);
         /* A finished run is of little use in memory, and what does not exist is of none. */
         if (entry->pins == 0 && !entry->loading &&
-            (!entry->run || run_state_terminal(run_state_of(entry->run))))
+            (!entry->run || entry->lost || run_state_terminal(run_state_of(entry->run))))
             cache_drop(entry);
     }
     for (size_t i = 0; i < b->key_count; i++) {

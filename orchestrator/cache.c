@@ -89,6 +89,9 @@ static void entry_free(struct entry *entry)
     cache->memory -= entry->memory;
     if (entry->pins > 0) cache->pinned -= entry->memory;
     cache->count--;
+    payload_fetch_cancel(entry);
+    payload_known_done(entry);
+    free(entry->lost);
     run_free(entry->run);
     free(entry);
 }
@@ -151,7 +154,8 @@ static size_t collect_fields(const struct store_reply *hash, struct field *field
     return count;
 }
 
-bool cache_take(struct entry *entry, const struct field *fields, size_t count)
+static const struct definition *definition_of(struct entry *entry, const struct field *fields,
+                                              size_t count)
 {
     struct partition *part = entry->part;
     char sha[SHA256_HEX];
@@ -159,21 +163,36 @@ bool cache_take(struct entry *entry, const struct field *fields, size_t count)
     if (!fields_definition(fields, count, sha)) {
         err_fail(&e, ERR_INVALID, "the stored state of run %s has no head", entry->id);
         shard_fail(part->shard, &e);
-        return false;
+        return NULL;
     }
-    const struct definition *def = catalogue_find(part->shard->catalogue, sha);
+    return catalogue_find(part->shard->catalogue, sha);
+}
+
+bool cache_put_in(struct entry *entry, const struct field *fields, size_t count)
+{
+    struct partition *part = entry->part;
+    struct err e = { 0 };
+    const struct definition *def = definition_of(entry, fields, count);
     if (!def) return false;
-    entry->run = run_load(def, entry->id, fields, count, &e);
+    entry->run = entry->lost ? run_load_outline(def, entry->id, fields, count, &e)
+                             : run_load(def, entry->id, fields, count, &e);
     if (!entry->run) {
         err_prefix(&e, "the stored state of run %s", entry->id);
         shard_fail(part->shard, &e);
         return false;
     }
     if (run_state_terminal(run_state_of(entry->run)))
-        entry->stored_bytes = (int64_t)run_memory(entry->run);
+        entry->stored_bytes = payloads_counted(entry->run, fields, count);
     entry->loading = false;
     cache_account(entry);
     return true;
+}
+
+bool cache_take(struct entry *entry, struct field *fields, size_t count)
+{
+    if (payloads_fetch(entry, fields, count)) return true;
+    payloads_unguard(fields, count);
+    return cache_put_in(entry, fields, count);
 }
 
 /* false: the definition is not known yet, so the run cannot be read. */

@@ -16,11 +16,11 @@
 #define MARKS_MAX    2 /* found so often, it is quarantined */
 #define HOPELESS     4 /* even its quarantine crashes: then its run is not touched */
 
-bool partition_quarantined(const struct partition *part, int64_t offset)
+const char *partition_quarantined(const struct partition *part, int64_t offset)
 {
     for (size_t i = 0; i < part->quarantined_count; i++)
-        if (part->quarantined[i] == offset) return true;
-    return false;
+        if (part->quarantined[i].offset == offset) return part->quarantined[i].why;
+    return NULL;
 }
 
 struct ask {
@@ -127,12 +127,19 @@ void caution_quarantine(struct batch *b, struct entry *entry, const struct item 
                         const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
-    char why[160];
-    bool known = partition_quarantined(part, item->offset);
-    snprintf(why, sizeof why, "the event %s at offset %lld of %s/%d crashed its owner %d times",
+    char made[160];
+    const char *known = partition_quarantined(part, item->offset), *why = known ? known : made;
+    snprintf(made, sizeof made, "the event %s at offset %lld of %s/%d crashed its owner %d times",
              event_type_name(item->ev.type), (long long)item->offset, part->shard->events_topic,
              part->id, MARKS_MAX);
     if (!known || item->offset >= part->doubt_off) announce(b, item, why);
     bool hopeless = !known && part->tried_off == item->offset && part->tried_count > HOPELESS;
     if (entry->run && !hopeless) engine_pause(entry->run, why, cx, fx);
+}
+
+void caution_put_aside(struct batch *b, struct entry *entry, const struct item *item,
+                       const char *why, const struct fold_context *cx, struct effects *fx)
+{
+    announce(b, item, why);
+    if (entry->run) engine_pause(entry->run, why, cx, fx);
 }

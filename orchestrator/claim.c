@@ -212,7 +212,7 @@ static void on_takeover(void *user, enum store_status status, const struct store
     part->rebuild = bytes_is(verdict, "REBUILD");
     part->off = part->sent_off = part->fold_off = store_integer(store_at(reply, 1));
     part->replay_from = store_integer(store_at(reply, 2));
-    copy_text(part->fold_gen, sizeof part->fold_gen, store_string(store_at(reply, 5)));
+    fold_mark_take(part, store_string(store_at(reply, 5)));
     copy_text(seen, sizeof seen, store_string(store_at(reply, 6)));
     part->reissue_all = strcmp(seen, part->gen) != 0;
     const struct store_reply *caution = store_at(reply, 7);
@@ -261,11 +261,12 @@ static void send_claim(struct partition *part)
         partition_retry(part, RETRY_MS, send_claim);
         return;
     }
-    char random[RANDOM_TEXT_MAX], logic[16];
+    char random[RANDOM_TEXT_MAX], logic[16], payload_max[24];
     random_text(random);
     snprintf(part->token, sizeof part->token, "%" PRIx64 "-%s", (uint64_t)loop_wall_ms(shard->loop),
              random);
     snprintf(logic, sizeof logic, "%d", LOGIC_VERSION);
+    snprintf(payload_max, sizeof payload_max, "%zu", payload_store_max(shard->payloads));
     struct bytes header[HEADER_COUNT] = {
         [HEADER_V] = BYTES_LIT(MESSAGE_VERSION),
         [HEADER_TYPE] = bytes_of(event_type_name(EVENT_OWNER_CLAIM)),
@@ -274,6 +275,7 @@ static void send_claim(struct partition *part)
         [HEADER_LOGIC] = bytes_of(logic),
         [HEADER_WORKER] = bytes_of(shard->name),
     };
+    if (payload_store_there(shard->payloads)) header[HEADER_PAYLOAD_MAX] = bytes_of(payload_max);
     struct err e;
     part->claim_waiter.done = on_claimed;
     part->claim_life = part->life;

@@ -3,6 +3,7 @@
  * The fold: takes what is queued, makes sure that every state it touches is in memory, runs the
  * engine over it, and puts the batch on its way. Everything here is a function of the log; nothing
  * reads a clock or asks a server except to load a state. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "orchestrator/internal.h"
@@ -84,9 +85,11 @@ void fold_prepare(struct partition *part)
         if (part->prepared > 0 && caution_holds(part, item->offset)) break;
         if (!names_run(item)) continue;
         (void)want_run(part, &want, item->ev.run_id);
+        payloads_expect(part, item);
         if (names_key(part, item)) want_key(part, &want, run_id_route(item->ev.run_id));
     }
     want_send(part, &want);
+    payloads_prepare(part);
 }
 
 /* How many of the first `count` items can be folded now: up to the first whose state is not in
@@ -98,6 +101,7 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
     for (size_t i = 0; i < count; i++) {
         const struct item *item = partition_item(part, i);
         if (!names_run(item)) continue;
+        if (!payload_here(part, item) || payloads_lacking(part, item, ret_gone)) return i;
         const struct entry *entry = cache_find(part, item->ev.run_id);
         const struct start_key *key = NULL;
         bool named = names_key(part, item);
@@ -314,7 +318,7 @@ static bool joins(struct batch *b, const struct item *item, struct entry **ret)
 }
 
 /* Amid a rebuild: the run's snapshot has the event already. */
-static bool below_snapshot(const struct partition *part, const struct item *item)
+bool fold_skips(const struct partition *part, const struct item *item)
 {
     if (part->skips.count == 0) return false;
     const struct skip *skip = map_get(&part->skips, item->ev.run_id);
@@ -349,13 +353,55 @@ static void note_folded(struct partition *part, const struct entry *entry, const
     recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
 }
 
+/* Folds an event of a run whose payloads are there; else it is put aside. */
+static void fold_here(struct batch *b, struct entry *entry, struct item *item, enum turn turn,
+                      const struct fold_context *cx, struct effects *fx)
+{
+    AUTO_BUF struct buf why = { 0 };
+    switch (payload_take(item, entry, &why)) {
+    case PAYLOAD_FINE: fold_event(b, entry, item, turn, cx, fx); break;
+    case PAYLOAD_LOST: caution_put_aside(b, entry, item, why.data, cx, fx); break;
+    case PAYLOAD_MALFORMED:
+        snprintf(item->reason, sizeof item->reason, "%.199s", why.data);
+        dead_letter(b, item);
+        break;
+    }
+}
+
 /* The ledger and the keys are where the log is, even where the run is ahead: the end of an older
  * run may have freed its key. */
-static void fold_item(struct batch *b, struct entry *entry, const struct item *item,
+static void fold_item(struct batch *b, struct entry *entry, struct item *item,
                       const struct fold_context *cx, struct effects *fx)
 {
     enum turn turn = fold_ledger(b, entry, item, fx);
-    if (!below_snapshot(b->part, item)) fold_event(b, entry, item, turn, cx, fx);
+    if (!fold_skips(b->part, item)) fold_here(b, entry, item, turn, cx, fx);
+}
+
+static void fold_claim(struct batch *b, const struct item *item)
+{
+    struct partition *part = b->part;
+    b->has_claim = true;
+    if (!bytes_is(item->ev.gen, part->gen)) b->strange = part->reissue_all = true;
+    snprintf(part->fold_gen, sizeof part->fold_gen, "%.*s", (int)item->ev.gen.len,
+             item->ev.gen.data);
+    part->fold_payload_max = (size_t)item->ev.payload_max;
+}
+
+void fold_mark_make(const struct partition *part, char ret[FOLD_MARK_MAX])
+{
+    if (part->fold_payload_max)
+        snprintf(ret, FOLD_MARK_MAX, "%s %zu", part->fold_gen, part->fold_payload_max);
+    else
+        snprintf(ret, FOLD_MARK_MAX, "%s", part->fold_gen);
+}
+
+void fold_mark_take(struct partition *part, struct bytes mark)
+{
+    AUTO_FREE char *text = xstrndup(mark.data ? mark.data : "", mark.len);
+    char *space = strchr(text, ' ');
+    part->fold_payload_max = space ? strtoul(space + 1, NULL, 10) : 0;
+    if (space) *space = '\0';
+    snprintf(part->fold_gen, sizeof part->fold_gen, "%s", text);
 }
 
 static size_t fold_items(struct batch *b, size_t count, bool silent)
@@ -364,7 +410,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
     struct effects *fx = &part->shard->effects;
     size_t n = 0;
     for (; n < count; n++) {
-        const struct item *item = partition_item(part, n);
+        struct item *item = partition_item(part, n);
         struct entry *entry;
         if (batch_full(b) || !joins(b, item, &entry)) break;
         struct fold_context cx = { .record_ms = item->record_ms,
@@ -372,16 +418,13 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                                    .topic = part->shard->events_topic,
                                    .partition = part->id,
                                    .gen = part->fold_gen,
+                                   .payload_max = part->fold_payload_max,
                                    .lifecycle = part->shard->options.lifecycle };
         if (item->verdict != EVENT_OK) {
             /* In a replay the letter may not have left; it is the same if it did. */
             if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
         } else if (item->ev.type == EVENT_OWNER_CLAIM) {
-            b->has_claim = true;
-            if (!bytes_is(item->ev.gen, part->gen)) b->strange = part->reissue_all = true;
-            memcpy(part->fold_gen, item->ev.gen.data,
-                   MIN(item->ev.gen.len, sizeof part->fold_gen - 1));
-            part->fold_gen[MIN(item->ev.gen.len, sizeof part->fold_gen - 1)] = '\0';
+            fold_claim(b, item);
         } else {
             if (caution_quarantines(part, item->offset))
                 caution_quarantine(b, entry, item, &cx, fx);
@@ -391,7 +434,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         }
         if (silent) keep_of_replay(b, fx, item->offset);
         b->to = item->offset + 1;
-        b->folded_bytes += item->record.message.value.len;
+        b->folded_bytes += MAX(item->record.message.value.len, item->ev.value.len);
     }
     return n;
 }

@@ -16,6 +16,7 @@
 #include "common/base/map.h"
 #include "common/io/bus.h"
 #include "common/io/loop.h"
+#include "common/io/payload_store.h"
 #include "common/io/store.h"
 #include "common/proto/keys.h"
 #include "orchestrator/engine/arena.h"
@@ -23,7 +24,8 @@
 #include "orchestrator/shard.h"
 
 #define CLAIM_TOKEN_MAX 40
-#define RANDOM_TEXT_MAX 13   /* 12 hex digits */
+#define RANDOM_TEXT_MAX 13 /* 12 hex digits */
+#define FOLD_MARK_MAX   (GENERATION_MAX + 24)
 #define CREDIT_RECORDS  512  /* read ahead of the fold, a partition */
 #define REPLAY_CREDIT   2048 /* the same while it recovers */
 #define PIPELINE_MAX \
@@ -89,6 +91,12 @@ struct entry {
     bool retime;           /* its timer fired: the index is to be corrected */
     int64_t watched_ms;    /* its due time as the timers have it; 0: none */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
+    struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
+    char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
+    struct map known;      /* sha256 of what the payload store is known to hold of it */
+    bool outside;          /* the payload store holds some of it */
+    bool partial;          /* it has ended, and of its claim checks only the result's was read */
+    bool whole;            /* all of them are to be read: it is to go on */
     char id[RUN_ID_MAX];
 };
 struct start_key {
@@ -117,9 +125,12 @@ void cache_drop_partition(struct partition *part);
  * load_round after a while; a read of another place reloads the partition. */
 void cache_load(struct partition *part, struct entry **entries, size_t entry_count,
                 struct start_key **keys, size_t key_count);
-/* Takes the stored fields of an entry that is loading. false: its definition is not known yet, or
- * they are damaged. */
-bool cache_take(struct entry *entry, const struct field *fields, size_t count);
+/* Takes the stored fields of an entry that is loading; their values may be changed. Where some are
+ * claim checks it goes on loading until the payloads are read. false: its definition is not known
+ * yet, or they are damaged. */
+bool cache_take(struct entry *entry, struct field *fields, size_t count);
+/* The same once the payloads stand in the fields (but for those that are lost). */
+bool cache_put_in(struct entry *entry, const struct field *fields, size_t count);
 
 /* --- load_large.c: a run with too many fields for one script --- */
 
@@ -229,6 +240,11 @@ void outputs_await(struct batch *b, size_t count);
 void outputs_close(struct batch *b);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
+/* Sends one of them, whose payload fits a message, as a part of these outputs, which may be closed.
+ */
+void batch_send(struct batch *b, struct outputs *o, const struct effect *fx);
+/* One of acks_missing of the batch is in, and of the outputs (NULL: of none). */
+void batch_answered(struct batch *b, struct outputs *o);
 /* Sends a change of a run's state, alone. */
 void batch_lifecycle(struct batch *b, const struct effect *effect);
 /* The owner's claim on its partition of `results`, a CloudEvent of its own: once it is acknowledged
@@ -285,6 +301,13 @@ struct item { /* a record that waits for the fold */
     int64_t offset, record_ms;
     struct bus_record record; /* views under held */
     char reason[200];         /* of a verdict that is not OK */
+    struct payload *payload;  /* of a value that is a claim check, once it was asked for */
+};
+
+/* An event that is not folded, and what its run says about it. */
+struct quarantined {
+    int64_t offset;
+    char *why;
 };
 
 struct partition {
@@ -307,6 +330,7 @@ struct partition {
     int64_t log_start;
     char gen[GENERATION_MAX];      /* of our claim */
     char fold_gen[GENERATION_MAX]; /* of the last claim folded */
+    size_t fold_payload_max;       /* likewise; 0: it said none */
     bool rebuild, reissue_all;
     bool halted;            /* until it runs; so that the alarm is given once */
     struct {                /* what Redis said before the claim */
@@ -336,6 +360,8 @@ struct partition {
     size_t inbox_first, inbox_count, inbox_cap;
     size_t credit_extra;   /* of a recovery, not to be given back */
     size_t prepared;       /* items at the front whose states were asked for */
+    size_t claim_checks;   /* items whose value is one */
+    size_t payload_bytes;  /* contents of these, there or asked for */
     struct map runs, keys; /* cached: by run id, by route */
     uint32_t load_round;   /* raised when what was asked for is to be asked for again */
     struct timers timers;
@@ -354,7 +380,7 @@ struct partition {
     int64_t tried_off;
     uint32_t tried_count, clean_commits;
     bool trying;
-    int64_t *quarantined; /* offsets; few */
+    struct quarantined *quarantined; /* few */
     size_t quarantined_count;
 
     struct round *round; /* of snapshots; NULL between them */
@@ -444,7 +470,8 @@ void snapshot_note_revived(struct partition *part, const char *run_id);
 
 /* --- caution.c --- */
 
-bool partition_quarantined(const struct partition *part, int64_t offset);
+/* What was said when the event there was put into quarantine; NULL: it was not. */
+const char *partition_quarantined(const struct partition *part, int64_t offset);
 /* Whether the event there is to be folded alone, and whether it may be folded now. */
 bool caution_holds(const struct partition *part, int64_t offset);
 bool caution_passes(struct partition *part, int64_t offset);
@@ -456,6 +483,54 @@ void caution_committed(struct partition *part);
 bool caution_quarantines(const struct partition *part, int64_t offset);
 void caution_quarantine(struct batch *b, struct entry *entry, const struct item *item,
                         const struct fold_context *cx, struct effects *fx);
+
+/* Puts the event aside: to the dead-letter topic and into quarantine, and its run is paused. */
+void caution_put_aside(struct batch *b, struct entry *entry, const struct item *item,
+                       const char *why, const struct fold_context *cx, struct effects *fx);
+
+/* --- payload_reads.c: claim checks on their way in --- */
+
+/* Asks for the contents of queued events, as far ahead as memory allows. */
+void payloads_prepare(struct partition *part);
+/* Whether the event's value is there, or known to be lost. */
+bool payload_here(const struct partition *part, const struct item *item);
+enum payload_verdict { PAYLOAD_FINE, PAYLOAD_LOST, PAYLOAD_MALFORMED };
+/* Puts the content into the event that is folded next, if its value is a claim check. LOST: that of
+ * the event or of its run is not there; then, as for MALFORMED, why says so. */
+enum payload_verdict payload_take(struct item *item, const struct entry *entry, struct buf *why);
+/* Stops reading it. NULL is fine; returns NULL. */
+struct payload *payload_free(struct payload *p);
+/* Whether the event lets a run go on that has ended, of which not all payloads were read: it is
+ * read again. *ret_gone: it is to be asked for. */
+bool payloads_lacking(struct partition *part, const struct item *item, bool *ret_gone);
+/* The event is queued, and its run asked for. */
+void payloads_expect(struct partition *part, const struct item *item);
+/* Reads the payloads of an entry that is loading, then cache_take. false: there are none to be
+ * read. */
+bool payloads_fetch(struct entry *entry, const struct field *fields, size_t count);
+void payload_fetch_cancel(struct entry *entry);
+/* Values that had to be guarded as they were. */
+void payloads_unguard(struct field *fields, size_t count);
+/* What a finished run counts in fin_bytes: as it was counted when it ended, if some of it lies in
+ * the payload store (field "b"), else its size. */
+int64_t payloads_counted(const struct run *run, const struct field *fields, size_t count);
+
+/* --- payloads.c: payloads on their way out --- */
+
+/* Whether some of the run lies in the payload store, or will with these fields. */
+bool payloads_outside(struct batch *b, struct entry *entry, const struct fields *fields);
+/* Appends the value of a field that changed to the batch's, as it is to be stored. */
+void payloads_add_field(struct batch *b, struct entry *entry, const struct field *field);
+/* Whether its payload belongs into the payload store: then it is put there, and sent. */
+bool payloads_hold(struct batch *b, const struct effect *fx);
+void payload_known_add(struct entry *entry, const struct blob_ref *ref);
+void payload_known_done(struct entry *entry);
+
+/* --- payload_sweep.c --- */
+
+/* Begins a sweep of the payload store when one is due; called every tick. */
+void payload_sweep_tick(struct shard *shard);
+void payload_sweep_end(struct shard *shard);
 
 /* --- probe.c --- */
 
@@ -481,6 +556,12 @@ void fold_prepare(struct partition *part);
 /* Entries for these run ids, loaded: false while some are under way. */
 bool fold_have_runs(struct partition *part, const struct bytes *ids, size_t count);
 void batch_link(struct batch *b);
+/* Whether a snapshot has the event already. */
+bool fold_skips(const struct partition *part, const struct item *item);
+/* What the last claim says to the fold, as it is stored beside the offset: its generation, and
+ * behind a space its payload-max if it has one. */
+void fold_mark_make(const struct partition *part, char ret[FOLD_MARK_MAX]);
+void fold_mark_take(struct partition *part, struct bytes mark);
 
 /* --- recover.c --- */
 
@@ -548,21 +629,22 @@ void triggers_update(struct triggers *t); /* the catalogue changed */
 /* --- shard.c --- */
 
 /* X(enumerator, stem of scripts/<stem>.lua) */
-#define SCRIPTS(X)            \
-    X(GENERATION, generation) \
-    X(TAKEOVER, takeover)     \
-    X(COMMIT, commit)         \
-    X(LOAD, load)             \
-    X(FIELDS, fields)         \
-    X(TIMERS, timers)         \
-    X(MARKS, marks)           \
-    X(PLACE, place)           \
-    X(PURGE, purge)           \
-    X(RESTORE, restore)       \
-    X(SURVEY, survey)         \
-    X(SNAPPED, snapped)       \
-    X(TRYING, trying)         \
-    X(INSTALLATION, installation)
+#define SCRIPTS(X)                \
+    X(GENERATION, generation)     \
+    X(TAKEOVER, takeover)         \
+    X(COMMIT, commit)             \
+    X(LOAD, load)                 \
+    X(FIELDS, fields)             \
+    X(TIMERS, timers)             \
+    X(MARKS, marks)               \
+    X(PLACE, place)               \
+    X(PURGE, purge)               \
+    X(RESTORE, restore)           \
+    X(SURVEY, survey)             \
+    X(SNAPPED, snapped)           \
+    X(TRYING, trying)             \
+    X(INSTALLATION, installation) \
+    X(KNOWN, known)
 enum script_id {
 #define X(name, stem) SCRIPT_##name,
     SCRIPTS(X)
@@ -592,6 +674,9 @@ struct shard {
     struct loop *loop;
     struct bus *bus;
     struct store *store;
+    struct payload_store *payloads;
+    struct sweep *sweep; /* NULL: none goes on */
+    uint64_t sweep_due_ms;
     struct script scripts[SCRIPT_COUNT];
     struct bus_group *group;
     struct catalogue *catalogue;

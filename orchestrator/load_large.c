@@ -147,5 +147,6 @@ void large_load(struct entry *entry)
     memcpy(l->id, entry->id, RUN_ID_MAX);
     want(l, BYTES_LIT("h"));
     want(l, BYTES_LIT("s"));
+    want(l, BYTES_LIT("b"));
     ask(l);
 }

@@ -60,11 +60,16 @@ static bool member_open(struct member *m, struct err *e)
         .pipeline = c->pipeline,
         .commit_ms = c->commit_ms,
         .snapshot_ms = c->snapshot_ms,
+        .sweep_ms = c->sweep_ms,
+        .garbage_after_ms = c->garbage_after_ms,
         .load_fields_max = LOAD_FIELDS_MAX,
         .cache_bytes_max = c->cache_bytes / c->threads,
         .retention_bytes_max = c->retention_bytes,
         .log = &m->program->log,
     };
+    struct payloads_place place; /* used by shard_open */
+    if (!payload_store_options_of(&c->payloads, &m->program->log, &place, &options.payloads, e))
+        return false;
     if (!kafka_bus_options(&c->common.kafka, "tutti-orch", &m->program->log, &options.bus, e) ||
         !redis_store_options(&c->common.redis, &m->program->log, &options.store, e))
         return false;

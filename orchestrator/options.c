@@ -6,6 +6,12 @@
 /* clang-format off */
 static const struct option options[] = {
     COMMON_OPTIONS(struct orchestrator_config, common),
+    PAYLOADS_OPTIONS(struct orchestrator_config, payloads),
+    { .name = "payloads.sweep", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, sweep_ms), .min = SECOND_MS,
+      .max = 7LL * 24 * 3600 * SECOND_MS, .fallback = "1h", .help = "How often the payload store is looked through for what no run needs any more." },
+    { .name = "payloads.garbage_after", .type = OPTION_DURATION, .offset = offsetof(struct orchestrator_config, garbage_after_ms),
+      .min = 3600LL * SECOND_MS, .max = 40LL * 24 * 3600 * SECOND_MS, .fallback = "7d", .help = "Payloads of a run that neither Redis nor a "
+              "snapshot knows are removed so long after the last of them was written. Not shorter than the retention of events." },
     { .name = "name", .type = OPTION_TEXT, .offset = offsetof(struct orchestrator_config, name), .value_name = "NAME",
       .help = "Name of this process in owner claims and logs. Default: host name and process id." },
     { .name = "threads", .short_flag = 't', .type = OPTION_U32, .offset = offsetof(struct orchestrator_config, threads), .min = 1, .max = 64,

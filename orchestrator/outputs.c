@@ -18,22 +18,20 @@ static void end_if_answered(struct outputs *o)
     if (wave) wave_leave(wave);
 }
 
-static void delivered(struct outputs *o, const struct bus_delivery *d)
+void batch_answered(struct batch *b, struct outputs *o)
 {
-    struct batch *b = o->batch;
-    ASSERT(b->acks_missing > 0 && o->acks_missing > 0);
+    ASSERT(b->acks_missing > 0 && (!o || o->acks_missing > 0));
     b->acks_missing--;
-    o->acks_missing--;
-    b->failed |= d->error != NULL;
-    end_if_answered(o);
+    if (o) {
+        o->acks_missing--;
+        end_if_answered(o);
+    }
     struct partition *part = b->part;
     if (!part) {
         if (b->acks_missing == 0 && !b->sent) batch_free(b);
         return;
     }
-    if (d->error) {
-        log_warn(&part->log, "partition.delivery_failed",
-                 "an output was not delivered (%s): the batch is done again", d->error);
+    if (b->failed) {
 #ifdef TUTTI_MUTANTS
         if (MUTANT(RULE_9)) {
             partition_seek_back(part);
@@ -48,6 +46,16 @@ static void delivered(struct outputs *o, const struct bus_delivery *d)
         batches_advance(part);
     else
         recovery_pump(part);
+}
+
+static void delivered(struct outputs *o, const struct bus_delivery *d)
+{
+    struct batch *b = o->batch;
+    b->failed |= d->error != NULL;
+    if (d->error && b->part)
+        log_warn(&b->part->log, "partition.delivery_failed",
+                 "an output was not delivered (%s): the batch is done again", d->error);
+    batch_answered(b, o);
 }
 
 static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
@@ -226,18 +234,45 @@ void batch_claim_results(struct batch *b)
                  &b->outputs->results_waiter);
 }
 
+static void produce(struct batch *b, const struct effect *fx)
+{
+    switch (fx->kind) {
+    case EFFECT_TASK: produce_task(b, fx); break;
+    case EFFECT_RESULT: produce_result(b, fx); break;
+    case EFFECT_LIFECYCLE: batch_lifecycle(b, fx); break;
+    case EFFECT_START: produce_start(b, fx); break;
+    case EFFECT_EVENT: send_event(b, fx->header, fx->value); break;
+    case EFFECT_CANCEL:
+    case EFFECT_SETTLE: batch_mark(b, fx); break;
+    }
+}
+
+void batch_send(struct batch *b, struct outputs *o, const struct effect *fx)
+{
+    struct outputs *current = b->outputs;
+    b->outputs = o;
+    produce(b, fx);
+    b->outputs = current;
+}
+
+/* What the engine makes is content: a value that looks like a claim check is none. */
+static void produce_guarded(struct batch *b, const struct effect *fx)
+{
+    AUTO_BUF struct buf value = { 0 };
+    struct effect guarded = *fx;
+    payload_add(&value, fx->value);
+    guarded.value = buf_bytes(&value);
+    produce(b, &guarded);
+}
+
 void batch_produce(struct batch *b, const struct effects *fx)
 {
     for (size_t i = 0; i < fx->count && !b->failed; i++) {
         const struct effect *effect = &fx->list[i];
-        switch (effect->kind) {
-        case EFFECT_TASK: produce_task(b, effect); break;
-        case EFFECT_RESULT: produce_result(b, effect); break;
-        case EFFECT_LIFECYCLE: batch_lifecycle(b, effect); break;
-        case EFFECT_START: produce_start(b, effect); break;
-        case EFFECT_EVENT: send_event(b, effect->header, effect->value); break;
-        case EFFECT_CANCEL:
-        case EFFECT_SETTLE: batch_mark(b, effect); break;
-        }
+        if (payloads_hold(b, effect)) continue;
+        if (payload_is_ref(effect->value))
+            produce_guarded(b, effect);
+        else
+            produce(b, effect);
     }
 }

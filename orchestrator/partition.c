@@ -126,12 +126,21 @@ void partition_record(struct partition *part, const struct bus_record *r)
         .held = bus_record_hold(r), .offset = r->offset, .record_ms = r->timestamp_ms, .record = *r
     };
     item->verdict = event_decode(&r->message, &item->ev, &e);
+    part->claim_checks += item->ev.claim_check;
     if (item->verdict != EVENT_OK) snprintf(item->reason, sizeof item->reason, "%.199s", e.text);
+}
+
+static void item_release(struct partition *part, size_t i)
+{
+    struct item *item = partition_item(part, i);
+    part->claim_checks -= item->ev.claim_check || item->payload;
+    item->payload = payload_free(item->payload);
+    bus_record_release(item->held);
 }
 
 void partition_consume(struct partition *part, size_t count)
 {
-    for (size_t i = 0; i < count; i++) bus_record_release(partition_item(part, i)->held);
+    for (size_t i = 0; i < count; i++) item_release(part, i);
     part->inbox_count -= count;
     part->prepared -= MIN(part->prepared, count);
     part->inbox_first = part->inbox_count ? (part->inbox_first + count) % part->inbox_cap : 0;
@@ -145,8 +154,7 @@ void partition_consume(struct partition *part, size_t count)
 
 static void inbox_clear(struct partition *part)
 {
-    for (size_t i = 0; i < part->inbox_count; i++)
-        bus_record_release(partition_item(part, i)->held);
+    for (size_t i = 0; i < part->inbox_count; i++) item_release(part, i);
     part->inbox_count = part->inbox_first = part->prepared = 0;
 }
 
@@ -243,6 +251,7 @@ void partition_bury(struct partition *part)
     while (*link != part) link = &(*link)->next_buried;
     *link = part->next_buried;
     free(part->inbox);
+    for (size_t i = 0; i < part->quarantined_count; i++) free(part->quarantined[i].why);
     free(part->quarantined);
     free(part->freed);
     free(part);

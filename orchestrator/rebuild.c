@@ -147,12 +147,14 @@ static struct version **version_at(struct subject *s, const struct snapshot_key 
     return at;
 }
 
-static void quarantine_note(struct partition *part, int64_t offset)
+static void quarantine_note(struct partition *part, int64_t offset, struct bytes why)
 {
     if (partition_quarantined(part, offset)) return;
     part->quarantined =
         xrealloc(part->quarantined, (part->quarantined_count + 1) * sizeof *part->quarantined);
-    part->quarantined[part->quarantined_count++] = offset;
+    part->quarantined[part->quarantined_count++] =
+        (struct quarantined){ .offset = offset,
+                              .why = xstrndup(why.data ? why.data : "", why.len) };
 }
 
 /* First reading. */
@@ -167,7 +169,7 @@ static void survey(void *user, const struct bus_record *r)
         return;
     }
     if (strcmp(rec.key.id, SNAPSHOT_QUARANTINE) == 0) {
-        if (rec.chunks) quarantine_note(rb->part, rec.key.epoch);
+        if (rec.chunks) quarantine_note(rb->part, rec.key.epoch, rec.value);
         return;
     }
     if (!rb->whole) return;
@@ -287,14 +289,14 @@ static bool add_run(struct partition *part, const struct subject *s, struct args
         part->rebuilding->said = true;
         return false;
     }
-    CLEANUP(run_free_p) struct run *run = run_load(def, s->id, fields, count, &e);
+    CLEANUP(run_free_p) struct run *run = run_load_outline(def, s->id, fields, count, &e);
     if (!run) {
         err_prefix(&e, "the snapshot of run %s", s->id);
         shard_fail(shard, &e);
         return false;
     }
     bool live = !run_state_terminal(run_state_of(run));
-    if (!live) *fin_bytes += (int64_t)run_memory(run);
+    if (!live) *fin_bytes += payloads_counted(run, fields, count);
     struct bytes skeleton = { 0 };
     for (size_t i = 0; i < count; i++)
         if (bytes_is(fields[i].name, "s")) skeleton = fields[i].value;
@@ -385,7 +387,7 @@ static void finish(struct partition *part)
     log_info(&part->log, "rebuild.restored",
              "%zu runs are back from snapshots, the log is replayed from offset %lld", rb->restored,
              (long long)place);
-    snprintf(part->fold_gen, sizeof part->fold_gen, "%s", rb->floor ? rb->floor->gen : "");
+    fold_mark_take(part, bytes_of(rb->floor ? rb->floor->gen : ""));
     rebuild_abandon(part);
     part->off = part->sent_off = part->fold_off = part->replay_from = place;
     partition_read_index(part);

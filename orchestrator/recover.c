@@ -134,6 +134,7 @@ static bool reach_claim(struct partition *part)
     rec->last->to = part->fold_off = part->epoch + 1;
     rec->last->recovered = rec->last->has_claim = true;
     memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);
+    part->fold_payload_max = (size_t)item->ev.payload_max;
     batch_link(rec->last);
     partition_consume(part, 1);
     turns_resend(&part->ledger, &rec->fx);
@@ -368,7 +369,8 @@ static bool page_fill(struct partition *part)
     struct fold_context cx = { .offset = part->epoch,
                                .topic = part->shard->events_topic,
                                .partition = part->id,
-                               .gen = part->gen };
+                               .gen = part->gen,
+                               .payload_max = part->fold_payload_max };
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = cache_find(part, ids[i]);
         cache_pin(entry);

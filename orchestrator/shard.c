@@ -526,6 +526,7 @@ static void on_tick(struct loop_timer *t)
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_housekeep(shard->partitions[p]);
     if (shard->catalogue) catalogue_tick(shard->catalogue);
+    payload_sweep_tick(shard);
     if (shard->sys_due && shard->setup_step == SETUP_DONE && store_connected(shard->store)) {
         shard->sys_due = false;
         setup_installation(shard);
@@ -614,6 +615,10 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     store.user = shard;
     shard->store = store_open(loop, &store, e);
     if (!shard->store) return NULL;
+    struct payload_store_options payloads = options->payloads;
+    payloads.log = &shard->log;
+    shard->payloads = payload_store_open(loop, &payloads, e);
+    if (!shard->payloads) return NULL;
     store_use_scripts(shard->store, shard->scripts, SCRIPT_COUNT);
     loop_on_flush(loop, on_turn, shard);
     shard->tick = (struct loop_timer){ .on_due = on_tick, .user = shard };
@@ -643,8 +648,10 @@ struct shard *shard_close(struct shard *shard)
     for (int32_t p = 0; p < shard->options.partitions; p++)
         if (shard->partitions[p]) partition_revoke(shard->partitions[p]);
     shard->stopping = true;
+    payload_sweep_end(shard);
     store_close(shard->store); /* every reply comes, as lost */
     bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
+    payload_store_close(shard->payloads); /* likewise */
     triggers_close(shard->triggers);
     schedules_close(shard);
     catalogue_close(shard->catalogue);

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/io/bus.h"
 #include "common/io/loop.h"
+#include "common/io/payload_store.h"
 #include "common/io/store.h"
 
 /* A run with more fields is read in pieces: so many keep Redis for about four milliseconds. */
@@ -31,13 +32,16 @@ struct shard_options {
     uint32_t load_fields_max;     /* of a run that is read by one script; 0: any number */
     struct bus_options bus;       /* log is set by the shard */
     struct store_options store;
+    struct payload_store_options payloads; /* log is set by the shard */
+    uint32_t sweep_ms;                     /* between two sweeps of the payload store */
+    int64_t garbage_after_ms;              /* since the last write for a run */
     const struct log *log;
 };
 
 struct shard;
 /* Opens connections and starts the set-up; everything else happens in the loop. The strings of
- * options are copied where they must outlive the call, except bus and store settings, which are
- * used now. */
+ * options are copied where they must outlive the call, except bus, store and payload store
+ * settings, which are used now. */
 MUST_CHECK struct shard *shard_open(struct loop *loop, const struct shard_options *options,
                                     struct err *e);
 /* Commits what is folded, within STOP_MS, leaves the group and stops the loop when that is done. */

@@ -50,10 +50,10 @@ struct round {
     size_t acks_missing;
     struct bus_waiter waiter;
     int64_t floor;
-    char gen[GENERATION_MAX]; /* that the fold had reached at the floor */
-    struct buf manifest;      /* "1\n", then "<run> <epoch> <offset>\n" for each; the ledger, as
-                                 "=<name> <value>\n"; and start keys, as "~<run>\n" */
-    struct args gone;         /* run, entry */
+    char gen[FOLD_MARK_MAX]; /* what the fold had reached at the floor: fold_mark_make */
+    struct buf manifest;     /* "1\n", then "<run> <epoch> <offset>\n" for each; the ledger, as
+                                "=<name> <value>\n"; and start keys, as "~<run>\n" */
+    struct args gone;        /* run, entry */
     size_t swept;
     struct args revived; /* runs */
     size_t revived_seen;

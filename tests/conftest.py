@@ -17,6 +17,7 @@ from harness import installation as installations  # noqa: E402
 from harness.servers import FakeServer, Kafka, KafkaMissing, MockBroker, Redis  # noqa: E402
 
 MISSING = []
+MISSING_S3 = []
 BACKENDS = ("mock", "kafka")
 
 
@@ -25,6 +26,10 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             f"!!! Apache Kafka could not be fetched: the tests on a real broker did NOT run "
             f"({MISSING[0]})", red=True, bold=True)
+    if MISSING_S3:
+        terminalreporter.write_line(
+            f"!!! the S3 server could not be made: payloads in S3 were NOT tested "
+            f"({MISSING_S3[0]})", red=True, bold=True)
 
 
 def pytest_collection_modifyitems(items):

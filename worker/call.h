@@ -83,6 +83,10 @@ struct call {
     enum event_type type;
     struct bytes value; /* a view of the task's value, or of owned */
     struct buf owned, usage;
+    struct payload_op *saving;      /* the output is on its way to the payload store */
+    struct buf input;               /* what lay there, and task.value is a view of */
+    struct bytes claim;             /* what task.value was before; data NULL: it is as it came */
+    size_t payload_bytes;           /* its part of the worker's */
     bool cached;                    /* the value is another task's output, from the cache */
     struct letter *letter;          /* LETTER only */
     char again_gen[GENERATION_MAX]; /* "": the result went out under the task's own generation;
@@ -139,6 +143,7 @@ struct worker {
     struct loop *loop;
     struct bus *bus;
     struct store *store;
+    struct payload_store *payloads;
     struct tools *tools;
     struct log log;
     char *prefix, *name, *lease_name, *dlq_topic, *group_name;
@@ -157,6 +162,7 @@ struct worker {
     uint32_t passed_over;         /* calls begun in a row while less urgent ones waited */
     bool low_turn;                /* whose turn it is of these */
     uint64_t serial;
+    size_t payload_bytes; /* inputs and outputs of the payload store, in memory */
     struct call_list letters;
     struct loop_timer tick, commit, renew, grace, serve;
     enum worker_phase phase;
@@ -215,7 +221,23 @@ void call_lost(struct call *c);              /* its lease ran out elsewhere */
 void call_drop(struct call *c);              /* nothing is to be done or said */
 void call_cancel(struct call *c);            /* the answer to a renewal */
 void call_fail(struct call *c, enum error_type type, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same, not to be tried again. */
+void call_fail_for_good(struct call *c, enum error_type type, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+void call_run(struct call *c);                           /* its input is there */
+void call_publish(struct call *c, enum event_type type); /* its value is what goes into the log */
 bool call_past_deadline(const struct call *c);
+
+/* payloads.c */
+/* Whether the input lies in the payload store: then it is read, and call_run follows, or the call
+ * fails. */
+bool payloads_read_input(struct call *c);
+/* Publishes the call's output, by way of the payload store where it is too large for a message. */
+void payloads_publish(struct call *c);
+/* Nothing more is begun that needs memory for payloads. */
+bool payloads_full(const struct worker *w);
+/* What the call holds of payloads goes. */
+void payloads_release(struct call *c);
 
 /* publish.c */
 void publish_results(struct worker *w, struct part *p);

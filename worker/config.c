@@ -13,6 +13,7 @@
 
 static const struct option options[] = {
     COMMON_OPTIONS(struct worker_config, common),
+    PAYLOADS_OPTIONS(struct worker_config, payloads),
     { .name = "queues",
       .short_flag = 'q',
       .type = OPTION_TEXT,
@@ -247,7 +248,9 @@ bool worker_options_make(const struct worker_config *c, const struct log *log,
     *l = (struct worker_lists){ .name = c->name ? xstrdup(c->name) : default_name(),
                                 .queue_text = xstrdup(c->queues ? c->queues : "") };
     size_t count = 0;
-    if (!split_queues(l, &count, e) || !private_hosts(c->hosts_private, l, e)) {
+    struct payload_store_options payloads;
+    if (!split_queues(l, &count, e) || !private_hosts(c->hosts_private, l, e) ||
+        !payload_store_options_of(&c->payloads, log, &l->place, &payloads, e)) {
         worker_lists_done(l);
         return false;
     }
@@ -271,6 +274,7 @@ bool worker_options_make(const struct worker_config *c, const struct log *log,
         .private_allowed = c->private_allowed,
         .http_body_bytes_max = (size_t)c->http_body_bytes_max,
         .http_connect_ms = c->http_connect_ms,
+        .payloads = payloads,
         .breaker = { .window = c->breaker_window,
                      .calls_min = c->breaker_calls_min,
                      .failure_percent = c->breaker_failure_percent,

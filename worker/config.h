@@ -9,6 +9,7 @@
 
 struct worker_config {
     struct common_config common;
+    struct payloads_config payloads;
     char *queues, *group, *name;
     uint32_t inflight_max, lease_ms, commit_ms, call_timeout_ms, drain_ms, partitions, pace_us;
     json_t *handlers, *commands, *models, *hosts_private, *emit_topics;
@@ -29,6 +30,7 @@ struct worker_lists {
     char *name, *queue_text;
     const char **queues;
     const char **hosts;
+    struct payloads_place place;
 };
 MUST_CHECK bool worker_options_make(const struct worker_config *c, const struct log *log,
                                     struct worker_options *ret, struct worker_lists *ret_lists,

@@ -47,7 +47,7 @@ void call_park(struct call *c, uint64_t ms)
     loop_arm(w->loop, &c->timer, ms);
 }
 
-static void call_result(struct call *c, enum event_type type)
+void call_publish(struct call *c, enum event_type type)
 {
     c->type = type;
     c->started = true;
@@ -70,7 +70,7 @@ void call_lost(struct call *c)
              (int)c->task.run_id.len, c->task.run_id.data, (int)c->task.path.len, c->task.path.data,
              c->task.attempt);
     c->value = (struct bytes){ 0 };
-    call_result(c, EVENT_TASK_LOST);
+    call_publish(c, EVENT_TASK_LOST);
 }
 
 static void log_failure(const struct call *c, const struct outcome *o)
@@ -84,27 +84,46 @@ static void log_failure(const struct call *c, const struct outcome *o)
              (int)MIN(o->text.len, (size_t)500), o->text.data ? o->text.data : "");
 }
 
+static void take_output(struct call *c, struct outcome *o)
+{
+    buf_done(&c->owned);
+    if (payload_is_ref(buf_bytes(&o->text))) /* it is an output that looks like one */
+        payload_add(&c->owned, buf_bytes(&o->text));
+    else
+        c->owned.data = buf_take(&o->text, &c->owned.len);
+    c->value = buf_bytes(&c->owned);
+}
+
 /* Turns the outcome into the result that will be published; o is empty afterwards. */
 static void call_settle(struct call *c, struct outcome *o)
 {
     if (o->used) usage_encode(&c->usage, o->model, &o->usage);
-    if (o->ok && o->text.len > PAYLOAD_BYTES_MAX)
-        outcome_fail(o, ERROR_INVALID_OUTPUT, "the output has %zu bytes, the limit is %d",
-                     o->text.len, PAYLOAD_BYTES_MAX);
+    size_t most = payload_store_max(c->worker->payloads);
+    if (o->ok && o->text.len > most)
+        outcome_fail(o, ERROR_INVALID_OUTPUT, "the output has %zu bytes, the limit is %zu",
+                     o->text.len, most);
+    payloads_release(c);
     if (o->ok) {
-        c->owned.data = buf_take(&o->text, &c->owned.len);
-        c->value = buf_bytes(&c->owned);
+        take_output(c, o);
         cache_store(c);
-        call_result(c, EVENT_TASK_COMPLETED);
+        payloads_publish(c);
     } else {
         log_failure(c, o);
         buf_reset(&c->owned); /* what the cache gave */
         error_encode(&c->owned, o->error, o->text.data ? o->text.data : "", o->retryable,
                      o->retry_after_ms, o->details);
         c->value = buf_bytes(&c->owned);
-        call_result(c, EVENT_TASK_FAILED);
+        call_publish(c, EVENT_TASK_FAILED);
     }
     outcome_done(o);
+}
+
+static void fail_with(struct call *c, enum error_type type, bool retryable, const char *text)
+{
+    struct outcome o = { 0 };
+    outcome_fail(&o, type, "%s", text);
+    o.retryable = retryable;
+    call_settle(c, &o);
 }
 
 void call_fail(struct call *c, enum error_type type, const char *fmt, ...)
@@ -114,9 +133,17 @@ void call_fail(struct call *c, enum error_type type, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    struct outcome o = { 0 };
-    outcome_fail(&o, type, "%s", text);
-    call_settle(c, &o);
+    fail_with(c, type, error_type_retryable(type), text);
+}
+
+void call_fail_for_good(struct call *c, enum error_type type, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    fail_with(c, type, false, text);
 }
 
 static void on_tool_done(void *user, struct outcome *o)
@@ -130,7 +157,6 @@ static void on_tool_done(void *user, struct outcome *o)
 
 void call_start(struct call *c)
 {
-    struct worker *w = c->worker;
     if (call_past_deadline(c)) {
         call_fail(c, ERROR_TIMEOUT, "the task's deadline passed before a worker could start it");
         return;
@@ -138,14 +164,20 @@ void call_start(struct call *c)
     c->started = true;
     if (tools_is_noop(&c->task)) { /* its output is its input, and nobody needs to look at it */
         c->value = c->task.value.len ? c->task.value : BYTES_LIT("null");
-        call_result(c, EVENT_TASK_COMPLETED);
+        call_publish(c, EVENT_TASK_COMPLETED);
         return;
     }
     if (c->cached) {
         c->value = buf_bytes(&c->owned);
-        call_result(c, EVENT_TASK_COMPLETED);
+        payloads_publish(c);
         return;
     }
+    if (!payloads_read_input(c)) call_run(c);
+}
+
+void call_run(struct call *c)
+{
+    struct worker *w = c->worker;
     AUTO_OUTCOME struct outcome now = { 0 };
     struct tool_input in = { .task = &c->task,
                              .timeout_ms = c->task.timeout_ms ? c->task.timeout_ms
@@ -215,7 +247,7 @@ void executor_flush(void *worker)
         publish_results(w, p);
         lease_mark_done(w, p);
     }
-    if (w->phase == WORKER_OPEN) lease_ask(w);
+    if (w->phase == WORKER_OPEN && !payloads_full(w)) lease_ask(w);
     if (next_ms != UINT64_MAX && !loop_armed(&w->serve)) loop_arm(w->loop, &w->serve, next_ms);
     intake_credit(w);
     if (w->phase == WORKER_DRAINING && w->held == 0) leave(w);
@@ -278,6 +310,7 @@ static void abandon(struct worker *w)
     if (w->phase == WORKER_LEFT) return;
     w->phase = WORKER_LEFT;
     call_each(w, abandon_call);
+    w->payloads = payload_store_close(w->payloads);
     struct loop_timer *timers[] = { &w->tick, &w->commit, &w->renew, &w->grace, &w->serve };
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) loop_disarm(w->loop, timers[i]);
     tools_stop(w->tools);
@@ -382,6 +415,17 @@ static void timers_start(struct worker *w)
     loop_arm(w->loop, &w->renew, MIN((uint64_t)RENEW_CHECK_MS, w->lease_ms / 6 + 1));
 }
 
+/* What an answer or a program may give is at least what a payload may have. */
+static bool payloads_open(struct worker *w, struct worker_options *o, struct err *e)
+{
+    o->payloads.log = &w->log;
+    w->payloads = payload_store_open(w->loop, &o->payloads, e);
+    if (w->payloads && payload_store_there(w->payloads))
+        o->http_body_bytes_max = o->exec_output_bytes_max =
+            MAX(o->http_body_bytes_max, payload_store_max(w->payloads));
+    return w->payloads != NULL;
+}
+
 struct worker *worker_open(struct loop *loop, struct bus *bus, struct store *store,
                            struct http_pool *pool, const struct worker_options *o, struct err *e)
 {
@@ -396,15 +440,18 @@ struct worker *worker_open(struct loop *loop, struct bus *bus, struct store *sto
     w->call_timeout_ms = o->call_timeout_ms ? o->call_timeout_ms : CALL_TIMEOUT_MS;
     names_make(w, o);
     scripts_make(w);
-    w->tools = tools_open(&(struct tools_options){ .loop = loop,
-                                                   .bus = bus,
-                                                   .pool = pool,
-                                                   .store = store,
-                                                   .breaker_script = &w->scripts[SCRIPT_BREAKER],
-                                                   .worker_name = w->lease_name,
-                                                   .log = &w->log,
-                                                   .worker = o },
-                          e);
+    struct worker_options with = *o;
+    if (payloads_open(w, &with, e))
+        w->tools =
+            tools_open(&(struct tools_options){ .loop = loop,
+                                                .bus = bus,
+                                                .pool = pool,
+                                                .store = store,
+                                                .breaker_script = &w->scripts[SCRIPT_BREAKER],
+                                                .worker_name = w->lease_name,
+                                                .log = &w->log,
+                                                .worker = &with },
+                       e);
     if (!w->tools || !intake_join(w, o->queues, o->queue_count, e)) {
         if (w->tools) tools_stop(w->tools);
         store_use_scripts(store, NULL, 0);
@@ -424,6 +471,7 @@ bool worker_reload(struct worker *w, const json_t *models, const char *secrets_d
 
 static void free_call(struct call *c)
 {
+    buf_done(&c->input);
     for (struct rider *r = c->first.next, *next; r; r = next) {
         next = r->next;
         free(r);
@@ -465,6 +513,7 @@ struct worker *worker_free(struct worker *w)
     free(w->lease_name);
     free(w->group_name);
     free(w->dlq_topic);
+    payload_store_close(w->payloads);
     free(w);
     return NULL;
 }

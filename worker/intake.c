@@ -159,7 +159,7 @@ static size_t ahead_of(const struct worker *w, enum priority priority)
 
 void intake_credit(struct worker *w)
 {
-    if (w->phase != WORKER_OPEN) return;
+    if (w->phase != WORKER_OPEN || payloads_full(w)) return;
     if (w->held >= HELD_FACTOR * (size_t)w->inflight_max) return;
     uint32_t share = share_of(w);
     for (struct source *s = w->sources; s; s = s->next) {

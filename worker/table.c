@@ -36,6 +36,7 @@ static void call_release(struct call *c)
     if (c->state == CALL_FRESH) w->fresh[c->priority]--;
     if (c->mapped) (void)map_remove(&w->by_task, c->task.task_id);
     loop_disarm(w->loop, &c->timer);
+    payloads_release(c);
     if (c->held) bus_record_release(c->held);
     buf_done(&c->owned);
     buf_done(&c->usage);

@@ -17,7 +17,6 @@
 #include "common/base/limits.h"
 #include "worker/tools_internal.h"
 
-#define OUTPUT_BYTES_MAX MIB
 #define STDERR_BYTES_MAX (4 * KIB)
 #define READ_BYTES       (16 * KIB)
 #define ARGS_MAX         256
@@ -113,8 +112,8 @@ static void outcome_of(const struct exec_job *j, int status, struct outcome *o)
     if (j->end == EXEC_TIMEOUT) {
         outcome_fail(o, ERROR_TIMEOUT, "%s was killed after %lld ms", name, (long long)j->limit_ms);
     } else if (j->end == EXEC_FLOOD) {
-        outcome_fail(o, ERROR_INVALID_OUTPUT, "%s was killed: more than %d bytes of output", name,
-                     OUTPUT_BYTES_MAX);
+        outcome_fail(o, ERROR_INVALID_OUTPUT, "%s was killed: more than %zu bytes of output", name,
+                     j->job.t->exec_output_bytes_max);
         o->retryable = false;
     } else if (WIFSIGNALED(status)) {
         outcome_fail(o, ERROR_TOOL_ERROR, "%s was killed by signal %d%s%.1000s", name,
@@ -187,7 +186,7 @@ static void read_some(struct exec_job *j, struct loop_watch *w)
             return;
         }
         take(j, w, data, (size_t)n);
-        if (j->output.len > OUTPUT_BYTES_MAX && j->end == EXEC_RUNS) flood(j);
+        if (j->output.len > j->job.t->exec_output_bytes_max && j->end == EXEC_RUNS) flood(j);
     }
 }
 

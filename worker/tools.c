@@ -285,6 +285,7 @@ struct tools *tools_open(const struct tools_options *o, struct err *e)
     t->emit_topics = json_deep_copy(w->emit_topics);
     t->private_allowed = w->private_allowed;
     t->http_body_bytes_max = w->http_body_bytes_max;
+    t->exec_output_bytes_max = MAX(w->exec_output_bytes_max, (size_t)MIB);
     t->http_connect_ms = w->http_connect_ms;
     hosts_copy(t, w->hosts_private);
     tool_exec_prepare();

@@ -59,6 +59,7 @@ struct tools {
     char **hosts_private; /* NULL-ended */
     bool private_allowed;
     size_t http_body_bytes_max;
+    size_t exec_output_bytes_max;
     uint32_t http_connect_ms;
     struct tool_job *jobs;
 };

@@ -25,6 +25,7 @@
 #include "common/io/bus.h"
 #include "common/io/http_pool.h"
 #include "common/io/loop.h"
+#include "common/io/payload_store.h"
 #include "common/io/store.h"
 #include "worker/breaker.h"
 
@@ -51,8 +52,10 @@ struct worker_options {
     const char *const *hosts_private; /* host or host:port that may be private; NULL-ended */
     bool private_allowed;             /* any private address may be called */
     size_t http_body_bytes_max;       /* 1 MiB: of a response */
+    size_t exec_output_bytes_max;     /* 1 MiB: of a program */
     uint32_t http_connect_ms;         /* 10000 */
     struct breaker_options breaker;   /* zero fields: breaker_defaults */
+    struct payload_store_options payloads; /* log is set by the worker */
 };
 
 /* What a worker has done and does. */

@@ -126,3 +126,16 @@ bool payloads_place_of(const struct payloads_config *c, struct payloads_place *r
                     "payloads.store is %s; it may be none, dir:/path or s3://bucket/prefix",
                     c->store);
 }
+
+bool payload_store_options_of(const struct payloads_config *c, const struct log *log,
+                              struct payloads_place *place, struct payload_store_options *ret,
+                              struct err *e)
+{
+    if (!payloads_place_of(c, place, e)) return false;
+    *ret = (struct payload_store_options){ .place = place->none ? NULL : &place->options,
+                                           .url = c->store,
+                                           .inline_max = c->inline_max,
+                                           .max = c->max,
+                                           .log = log };
+    return true;
+}

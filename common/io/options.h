@@ -15,9 +15,9 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
-#include "common/io/blob.h"
 #include "common/io/bus.h"
 #include "common/io/config.h"
+#include "common/io/payload_store.h"
 #include "common/io/store.h"
 
 struct kafka_config {
@@ -52,7 +52,7 @@ struct common_config {
 /* The payload store; docs/payloads.md. */
 struct payloads_config {
     char *store; /* "none", "dir:/path" or "s3://bucket/prefix" */
-    uint64_t inline_max;
+    uint64_t inline_max, max;
     char *s3_endpoint; /* NULL: Amazon's of the region */
     char *s3_region;
     char *s3_addressing; /* path virtual */
@@ -81,6 +81,10 @@ struct payloads_place {
  * while its options are in use. */
 MUST_CHECK bool payloads_place_of(const struct payloads_config *c, struct payloads_place *ret,
                                   struct err *e);
+/* All of it for payload_store_open, borrowing from c, place and log. */
+MUST_CHECK bool payload_store_options_of(const struct payloads_config *c, const struct log *log,
+                                         struct payloads_place *place,
+                                         struct payload_store_options *ret, struct err *e);
 
 /* clang-format off */
 /* Rows of an option table for the struct kafka_config, redis_config or common_config that is the
@@ -159,6 +163,9 @@ MUST_CHECK bool payloads_place_of(const struct payloads_config *c, struct payloa
     { .name = "payloads.inline_max", .type = OPTION_SIZE,                                         \
       .offset = offsetof(struct_, member.inline_max), .min = 1024, .max = PAYLOAD_BYTES_MAX,      \
       .fallback = "32KiB", .help = "Largest payload that travels in messages and Redis." },       \
+    { .name = "payloads.max", .type = OPTION_SIZE, .offset = offsetof(struct_, member.max),       \
+      .min = PAYLOAD_BYTES_MAX, .max = BLOB_BYTES_MAX, .fallback = "16MiB",                       \
+      .help = "Largest payload where there is a store; without one it is 900,000 bytes." },       \
     { .name = "payloads.s3.endpoint", .type = OPTION_TEXT,                                        \
       .offset = offsetof(struct_, member.s3_endpoint), .value_name = "URL",                       \
       .help = "Scheme, host and port of the S3 store. Default: Amazon's of the region." },        \

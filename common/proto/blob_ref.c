@@ -92,3 +92,17 @@ void payload_add(struct buf *ret, struct bytes payload)
     if (payload_is_ref(payload)) buf_add_char(ret, ' ');
     buf_add(ret, payload.data, payload.len);
 }
+
+bool payload_guarded(struct bytes payload)
+{
+    if (payload.len == 0 || (payload.data[0] != ' ' && payload.data[0] != '{')) return false;
+    while (payload.len && payload.data[0] == ' ') skip(&payload, 1);
+    return payload_is_ref(payload);
+}
+
+struct bytes payload_unguard(struct bytes stored)
+{
+    if (stored.len == 0 || stored.data[0] != ' ' || !payload_guarded(stored)) return stored;
+    skip(&stored, 1);
+    return stored;
+}

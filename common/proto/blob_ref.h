@@ -37,5 +37,10 @@ void blob_ref_add(struct buf *ret, const struct blob_ref *ref);
 MUST_CHECK bool blob_ref_parse(struct bytes payload, struct blob_ref *ret, struct err *e);
 /* Appends a user's payload so that it cannot be taken for a reference. */
 void payload_add(struct buf *ret, struct bytes payload);
+/* A place that holds references and payloads and gives back the very bytes: what looks like a
+ * reference behind any number of spaces is stored with one space more (payload_guarded says whether
+ * it has to be), and payload_unguard takes that one off. */
+bool payload_guarded(struct bytes payload);
+struct bytes payload_unguard(struct bytes stored);
 
 #endif

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "common/base/id.h"
+#include "common/proto/blob_ref.h"
 
 static const struct {
     const char *text;
@@ -151,6 +152,23 @@ static void decode_usage(struct bytes header, struct usage *ret)
 #define STATIC_ERROR(type, text) \
     BYTES_LIT("{\"type\":\"" type "\",\"message\":\"" text "\",\"retryable\":true}")
 
+/* A result that is no JSON is a failure of its task. */
+static void check_result(struct event *ev)
+{
+    if (json_check(ev->value)) return;
+    ev->type = EVENT_TASK_FAILED;
+    ev->value = STATIC_ERROR("invalid_output",
+                             "the result is not well-formed JSON (UTF-8, 64-bit integers, no NUL)");
+}
+
+/* Whether the value is a claim check. false: it begins as one and is none. */
+static bool decode_claim_check(struct event *ev, struct err *e)
+{
+    struct blob_ref ref;
+    ev->claim_check = payload_is_ref(ev->value);
+    return !ev->claim_check || blob_ref_parse(ev->value, &ref, e);
+}
+
 static bool decode_result(const struct message *m, struct event *ev, struct err *e)
 {
     if (!decode_identity(m, &ev->path, &ev->attempt, &ev->task_id, e)) return false;
@@ -165,13 +183,15 @@ static bool decode_result(const struct message *m, struct event *ev, struct err 
     struct bytes bad = { 0 };
     if (ev->value.len > PAYLOAD_BYTES_MAX)
         bad = STATIC_ERROR("invalid_output", "the result is larger than the limit of 900000 bytes");
-    else if (!json_check(ev->value))
+    else if (!decode_claim_check(ev, e))
         bad = STATIC_ERROR("invalid_output",
-                           "the result is not well-formed JSON (UTF-8, 64-bit integers, no NUL)");
+                           "the result begins as a claim check ($blob) and is none");
     if (bad.data) {
         ev->type = EVENT_TASK_FAILED;
         ev->value = bad;
+        ev->claim_check = false;
     }
+    check_result(ev);
     return true;
 }
 static_assert(PAYLOAD_BYTES_MAX == 900000, "the text above names the limit");
@@ -183,6 +203,7 @@ static bool decode_value(struct event *ev, const char *what, struct err *e)
         return err_fail(e, ERR_LIMIT, "the %s has %zu bytes, the limit is %d", what, ev->value.len,
                         PAYLOAD_BYTES_MAX);
     if (ev->value.len == 0) ev->value = BYTES_LIT("null");
+    if (!decode_claim_check(ev, e)) return err_prefix(e, "the %s", what);
     return json_check(ev->value) ||
            err_fail(e, ERR_INVALID, "the %s is not well-formed JSON", what);
 }
@@ -300,6 +321,9 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
         if (!short_text(m->header[HEADER_CLAIM], 128)) return missing(e, HEADER_CLAIM);
         if (!m->header[HEADER_GEN].data) return missing(e, HEADER_GEN);
         if (!need_number(m, HEADER_LOGIC, UINT32_MAX, &n, e)) return false;
+        if (m->header[HEADER_PAYLOAD_MAX].data &&
+            !need_number(m, HEADER_PAYLOAD_MAX, BLOB_BYTES_MAX, &ev->payload_max, e))
+            return false;
         ev->claim = m->header[HEADER_CLAIM];
         ev->gen = m->header[HEADER_GEN];
         ev->logic = (uint32_t)n;
@@ -355,6 +379,23 @@ enum event_verdict event_decode(const struct message *m, struct event *ret, stru
     ev.traceparent = m->header[HEADER_TRACEPARENT];
     if (!decode_by_type(m, &ev, e)) return EVENT_MALFORMED;
     *ret = ev;
+    return EVENT_OK;
+}
+
+enum event_verdict event_load(struct event *ev, struct bytes content, struct err *e)
+{
+    ASSERT(ev->claim_check);
+    ev->claim_check = false;
+    ev->value = content;
+    /* An error travels on in messages that have no claim checks. */
+    if (ev->type == EVENT_TASK_FAILED && content.len > PAYLOAD_BYTES_MAX)
+        ev->value = STATIC_ERROR("invalid_output", "the error is larger than 900000 bytes");
+    if (event_type_is_result(ev->type)) {
+        check_result(ev);
+    } else if (!json_check(content)) {
+        err_fail(e, ERR_INVALID, "what the claim check names is not well-formed JSON");
+        return EVENT_MALFORMED;
+    }
     return EVENT_OK;
 }
 

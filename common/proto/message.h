@@ -36,7 +36,9 @@
  * task.failed
  * {"type", "message", "retryable", "retry_after_ms", "details"} the same task.lost          null
  * the same owner.claim        null (key: "claim")                    claim (token of the
- * assignment), gen, logic, worker
+ * assignment), gen, logic, worker, [payload-max]
+ *
+ * Any value of a task or an event may be a claim check instead (blob_ref.h).
  *
  * tasks.<queue> (key: task id)
  *   task               the task's input, JSON (kind says of what shape)
@@ -100,7 +102,8 @@
     X(CHILD, "child")                     \
     X(SCHEDULE, "schedule")               \
     X(REFUSED, "refused")                 \
-    X(FORKED_FROM, "forked-from")
+    X(FORKED_FROM, "forked-from")         \
+    X(PAYLOAD_MAX, "payload-max")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -196,11 +199,13 @@ struct event {
     struct bytes forked_from; /* run.start of a fork: the run it was made of; data NULL: no fork */
     struct bytes claim;       /* owner.claim: the token */
     uint32_t logic;           /* owner.claim */
+    int64_t payload_max;      /* owner.claim: the largest payload; 0: what fits a message */
     int64_t due_ms; /* timer.fired; run.start by a schedule; run.expired: when the end it is
                        about was due, 0: any */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */
+    bool claim_check;   /* value is one (blob_ref.h): its content is put in by event_load */
 };
 
 /* What an event is when it cannot be folded. */
@@ -222,6 +227,10 @@ bool event_type_is_result(enum event_type type);
  * invalid_output error in its value (static text), so that no bad payload ever enters a state. */
 MUST_CHECK enum event_verdict event_decode(const struct message *m, struct event *ret,
                                            struct err *e);
+
+/* Puts the content in whose claim check the value is; what holds for a value in a message holds for
+ * it, but for the limit. EVENT_MALFORMED: it is no JSON, and e says so. */
+MUST_CHECK enum event_verdict event_load(struct event *ev, struct bytes content, struct err *e);
 
 /* A secret's place in a task's value: JSON pointer of a string, byte offset in it (of the decoded
  * string), name of the secret. Encoded in the header `secrets` as [[pointer, offset, name], ...].

@@ -80,9 +80,9 @@ bool merge_vars(struct fold *f, json_t *more, struct err *e)
     ASSERT(r == 0);
     AUTO_BUF struct buf text = { 0 };
     json_write(&text, merged);
-    if (text.len > PAYLOAD_BYTES_MAX)
-        return err_fail(e, ERR_LIMIT, "the run's vars have %zu bytes, the limit is %d", text.len,
-                        PAYLOAD_BYTES_MAX);
+    if (text.len > fold_payload_max(f))
+        return err_fail(e, ERR_LIMIT, "the run's vars have %zu bytes, the limit is %zu", text.len,
+                        fold_payload_max(f));
     run_set_vars(f, buf_bytes(&text));
     return true;
 }
@@ -265,7 +265,7 @@ static bool evaluate_value(struct fold *f, uint32_t index, struct buf *ret)
         return true;
     }
     struct template_env env = names_env(f, index);
-    if (template_eval(d->value, &env, PAYLOAD_BYTES_MAX, ret, &e)) return true;
+    if (template_eval(d->value, &env, fold_payload_max(f), ret, &e)) return true;
     err_prefix(&e, d->kind == STEP_RETURN ? "output" : "value");
     step_fail_evaluation(f, index, &e);
     return false;
@@ -586,7 +586,7 @@ static void run_complete(struct fold *f)
         return;
     }
     struct template_env env = names_env(f, NO_INDEX);
-    if (template_eval(f->def->output, &env, PAYLOAD_BYTES_MAX, &output, &e)) {
+    if (template_eval(f->def->output, &env, fold_payload_max(f), &output, &e)) {
         run_finish(f, RUN_COMPLETED, buf_bytes(&output));
         return;
     }

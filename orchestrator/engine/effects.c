@@ -65,7 +65,7 @@ static void add_time_member(struct buf *b, const char *name, int64_t wall_ms)
 
 /* The value of the CloudEvent. Everything in it is stored, and a finished run does not change, so
  * that it is the same whenever it is made again. */
-static void result_value(const struct run *run, struct buf *b)
+static void result_value(const struct run *run, struct buf *b, size_t *ret_payload_at)
 {
     const char *status = run_state_name(run_state_of(run));
     buf_reserve(b, run->result_len + 512);
@@ -75,6 +75,7 @@ static void result_value(const struct run *run, struct buf *b)
     add_text_member(b, "version", run->def->version);
     add_text_member(b, "status", status);
     buf_add_text(b, run->state == RUN_COMPLETED ? ",\"output\":" : ",\"error\":");
+    *ret_payload_at = b->len;
     if (run->result)
         buf_add(b, run->result, run->result_len);
     else
@@ -147,12 +148,16 @@ void effect_result(struct fold *f)
                                  .offset = run->finished_off,
                                  .at_ms = run->finished_ms };
     AUTO_BUF struct buf value = { 0 };
-    result_value(run, &value);
+    size_t payload_at;
+    result_value(run, &value, &payload_at);
     struct effect *effect = effect_new(f->fx, EFFECT_RESULT);
     effect->ce = run_headers(run, &about, arena);
     effect->ce_count = CE_COUNT;
     effect->key = arena_text(arena, run->id);
     effect->value = arena_copy(arena, buf_bytes(&value));
+    if (run->result)
+        effect->payload =
+            (struct bytes){ .data = effect->value.data + payload_at, .len = run->result_len };
 }
 
 static void lifecycle_value(const struct fold *f, enum run_state from, bool tells_error,

@@ -163,6 +163,7 @@ static void resume(struct fold *f)
     if (!run_rolls(f->run)) run_set_result(f, (struct bytes){ 0 });
     /* A recovery has left them alone; who has them already drops them. */
     scopes_each(f, reissue_scope, &(int64_t){ 0 });
+    if (f->run->waits_signals) scopes_each(f, signals_resume, NULL);
     timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
     f->timer = true;
     run_advance(f);

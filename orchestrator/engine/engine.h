@@ -51,8 +51,9 @@ struct fold_context {
     int64_t offset;    /* of the event in its partition: the issued_off of what it causes */
     const char *topic; /* `events` topic and partition: the reply-to of tasks */
     int32_t partition;
-    const char *gen; /* generation known to the fold (of the owner claim): goes into tasks */
-    bool lifecycle;  /* every change of the run's state is to be told. It changes nothing else */
+    const char *gen;    /* generation known to the fold (of the owner claim): goes into tasks */
+    size_t payload_max; /* likewise: the largest payload; 0: what fits a message */
+    bool lifecycle;     /* every change of the run's state is to be told. It changes nothing else */
 };
 
 enum effect_kind {
@@ -82,8 +83,9 @@ struct effect {
     } * ce; /* RESULT, LIFECYCLE: CloudEvents headers in binary mode */
     size_t ce_count;
     struct bytes key, value;
-    int64_t until_ms; /* CANCEL, SETTLE: wall time after which the mark is useless (the task's
-                         deadline + lease) */
+    struct bytes payload; /* RESULT: the run's output or error, within value */
+    int64_t until_ms;     /* CANCEL, SETTLE: wall time after which the mark is useless (the task's
+                             deadline + lease) */
 };
 /* Effects of one or more applications; memory of all bytes within is the list's own, until
  * effects_reset. */
@@ -191,6 +193,9 @@ uint32_t run_visited(const struct run *run);
  *   m:<path>:<n>  page n of a map that goes on, or failed: 256 items each, which have ended, and
  *             the steps of those that are live, or were
  *
+ *   b         the shell's: what a finished run counts, where its claim checks are not read to count
+ *             it
+ *
  *   t:<n>     transition n, from 0: [record ms,offset,[[path,"state",attempt,"error type"],...]];
  *             path "" is the run itself; the error type is there only where one was the reason, or
  *             "seeded" where a fork has taken the step's output over. Those that were written
@@ -219,11 +224,21 @@ size_t run_pending_fields(const struct run *run);
  * or a field belongs to no step; payloads are taken as they are. */
 MUST_CHECK struct run *run_load(const struct definition *def, const char *id,
                                 const struct field *fields, size_t count, struct err *e);
+/* The same for a look at the run as a whole (its state, times, memory): payloads may be missing or
+ * stand for something else, and no event can be applied but those that evaluate nothing
+ * (run.terminate, run.expired, an operator's pause, a timer while it is paused). */
+MUST_CHECK struct run *run_load_outline(const struct definition *def, const char *id,
+                                        const struct field *fields, size_t count, struct err *e);
 /* For a run that is too large to be read at once: the names (no values) of the fields that run_load
  * needs, as far as those that are given tell; these are named as well. Asked again with what was
  * read, until it names nothing new. */
 void run_needs(const struct definition *def, const struct field *fields, size_t count,
                struct fields *ret);
+/* Whether a stored skeleton (field s) is that of a run that has ended; false also for damage. */
+bool skeleton_ended(struct bytes skeleton);
+/* Whether the stored field of that name holds a payload: the input, vars, signals, outputs, what
+ * tasks are made of. */
+bool field_is_payload(struct bytes name);
 /* The definition's sha256 in stored fields, copied. false: no head. */
 MUST_CHECK bool fields_definition(const struct field *fields, size_t count, char ret[SHA256_HEX]);
 /* What `tutti status --json` shows (schemas/run.schema.json), from stored fields; def may be NULL

@@ -317,6 +317,12 @@ static void transition_changes(struct run *run, struct fields *ret)
                   arena_copy(&ret->arena, buf_bytes(&value)));
 }
 
+bool field_is_payload(struct bytes name)
+{
+    if (name.len == 1) return name.data[0] == 'i' || name.data[0] == 'v' || name.data[0] == 'g';
+    return name.len >= 2 && name.data[1] == ':' && (name.data[0] == 'o' || name.data[0] == 'q');
+}
+
 bool run_changed(const struct run *run)
 {
     return run->changed != 0;

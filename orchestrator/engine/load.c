@@ -32,6 +32,7 @@ struct loader {
         size_t order;
     } * queue;
     size_t queue_count, queue_cap;
+    bool outline; /* payloads are not looked into */
     struct err *e;
 };
 
@@ -58,6 +59,16 @@ bool fields_definition(const struct field *fields, size_t count, char ret[SHA256
     if (!sha || strlen(sha) != SHA256_HEX - 1) return false;
     memcpy(ret, sha, SHA256_HEX);
     return true;
+}
+
+bool skeleton_ended(struct bytes skeleton)
+{
+    size_t at = 0;
+    unsigned state = 0;
+    while (at < skeleton.len && skeleton.data[at] != ',') at++;
+    for (at++; at < skeleton.len && skeleton.data[at] >= '0' && skeleton.data[at] <= '9'; at++)
+        state = MIN(10 * state + (unsigned)(skeleton.data[at] - '0'), 1000u);
+    return state < RUN_STATE_COUNT && run_state_terminal((enum run_state)state);
 }
 
 /* The number at an index, if it lies within bounds. */
@@ -322,7 +333,8 @@ static bool load_map(struct loader *l, struct body *body, struct step *s)
     struct bytes stored = { .data = s->payload, .len = s->payload_len };
     l->fold.scope = body->scope;
     bool held = s->flags & STEP_HELD; /* its list is made when it goes on */
-    if (!held && !s->choice && !map_restore_list(&l->fold, body, stored, l->e)) return false;
+    if (!held && !s->choice && !l->outline && !map_restore_list(&l->fold, body, stored, l->e))
+        return false;
     if (!load_pages(l, body)) return false;
     if (s->choice && body->completed + body->failed != body->count)
         return damaged(l, "a map reduces before its items have ended");
@@ -447,10 +459,13 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
 }
 
 static bool load_run(struct run *run, const json_t *skeleton, const struct field *fields,
-                     size_t count, struct err *e)
+                     size_t count, bool outline, struct err *e)
 {
-    const struct fold_context cx = { .record_ms = run->now_ms, .topic = "" };
-    struct loader l = { .run = run, .e = e };
+    /* What is stored was let in once. */
+    const struct fold_context cx = { .record_ms = run->now_ms,
+                                     .topic = "",
+                                     .payload_max = SIZE_MAX };
+    struct loader l = { .run = run, .outline = outline, .e = e };
     if (!load_skeleton(run, skeleton, e)) return false;
     l.fold = fold_begin(run, &cx, NULL);
     run->root->dirty = false; /* it is marked like all others */
@@ -475,8 +490,8 @@ static bool policy_load(struct run *run, const json_t *head, struct err *e)
     return true;
 }
 
-struct run *run_load(const struct definition *def, const char *id, const struct field *fields,
-                     size_t count, struct err *e)
+static struct run *load(const struct definition *def, const char *id, const struct field *fields,
+                        size_t count, bool outline, struct err *e)
 {
     if (!run_id_check(bytes_of(id))) {
         err_fail(e, ERR_INVALID, "'%.60s' is no run id", id);
@@ -508,6 +523,18 @@ struct run *run_load(const struct definition *def, const char *id, const struct 
     if (forked_from && run_id_check(bytes_of(forked_from)))
         memcpy(run_aside(run)->forked_from, forked_from, RUN_ID_MAX);
     if (!parent_load(run, head, e) || !policy_load(run, head, e)) return NULL;
-    if (!load_run(run, skeleton, fields, count, e)) return NULL;
+    if (!load_run(run, skeleton, fields, count, outline, e)) return NULL;
     return TAKE(run);
+}
+
+struct run *run_load(const struct definition *def, const char *id, const struct field *fields,
+                     size_t count, struct err *e)
+{
+    return load(def, id, fields, count, false, e);
+}
+
+struct run *run_load_outline(const struct definition *def, const char *id,
+                             const struct field *fields, size_t count, struct err *e)
+{
+    return load(def, id, fields, count, true, e);
 }

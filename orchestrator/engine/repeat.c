@@ -152,9 +152,10 @@ static void list_encode(json_t *list, struct buf *ret, uint32_t **ret_offsets)
 }
 
 /* Takes the list in. *ret_items: how many items it makes. */
-static bool list_take(struct run *run, struct body *body, json_t *list, uint32_t *ret_items,
+static bool list_take(struct fold *f, struct body *body, json_t *list, uint32_t *ret_items,
                       struct err *e)
 {
+    struct run *run = f->run;
     *ret_items = 0;
     if (!json_is_array(list)) return err_fail(e, ERR_INVALID, "over: the value is not a list");
     size_t count = json_array_size(list), batch = MAX(run->def->steps[body->owner].batch, 1u);
@@ -165,10 +166,10 @@ static bool list_take(struct run *run, struct body *body, json_t *list, uint32_t
     AUTO_BUF struct buf text = { 0 };
     uint32_t *offsets;
     list_encode(list, &text, &offsets);
-    if (text.len > PAYLOAD_BYTES_MAX) {
+    if (text.len > fold_payload_max(f)) {
         free(offsets);
-        return err_fail(e, ERR_LIMIT, "over: the list has %zu bytes, the limit is %d", text.len,
-                        PAYLOAD_BYTES_MAX);
+        return err_fail(e, ERR_LIMIT, "over: the list has %zu bytes, the limit is %zu", text.len,
+                        fold_payload_max(f));
     }
     body_set_list(run, body, buf_take(&text, NULL), offsets, (uint32_t)count);
     *ret_items = (uint32_t)items;
@@ -183,7 +184,7 @@ static bool list_make(struct fold *f, struct body *body, uint32_t *ret_items, st
     if (!template_eval_json(f->def->steps[body->owner].over, &env, &value, e))
         return err_prefix(e, "over");
     AUTO_JSON *list = value;
-    return list_take(f->run, body, list, ret_items, e);
+    return list_take(f, body, list, ret_items, e);
 }
 
 bool map_restore_list(struct fold *f, struct body *body, struct bytes stored, struct err *e)
@@ -192,7 +193,7 @@ bool map_restore_list(struct fold *f, struct body *body, struct bytes stored, st
     bool ok;
     if (stored.data) {
         AUTO_JSON *list = json_parse(stored, e);
-        ok = list && list_take(f->run, body, list, &items, e);
+        ok = list && list_take(f, body, list, &items, e);
     } else {
         ok = list_make(f, body, &items, e);
     }
@@ -268,11 +269,11 @@ static bool item_run(struct fold *f, uint32_t index, struct body *body, struct s
     item_end(f->run, body, scope->item, flow == FLOW_DONE ? ITEM_COMPLETED : ITEM_FAILED,
              buf_bytes(&result));
     f->touched = true;
-    if (body->output_bytes + 1 <= PAYLOAD_BYTES_MAX) return true;
+    if (body->output_bytes + 1 <= fold_payload_max(f)) return true;
     struct err e;
     err_fail(&e, ERR_LIMIT,
-             "the outputs of %u items have more than %d bytes together, which is the limit",
-             body->completed + body->failed, PAYLOAD_BYTES_MAX);
+             "the outputs of %u items have more than %zu bytes together, which is the limit",
+             body->completed + body->failed, fold_payload_max(f));
     step_fail_evaluation(f, index, &e);
     return false;
 }

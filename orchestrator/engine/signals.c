@@ -183,6 +183,12 @@ struct arrival {
     bool taken;
 };
 
+static bool waits_for_signal(const struct step_def *d, const struct step *s)
+{
+    return s && d->kind == STEP_WAIT && d->signal && s->state == STEP_STATE_WAITING &&
+           !s->handler && !(s->flags & STEP_ASKING);
+}
+
 static void offer(struct fold *f, void *arrival)
 {
     struct arrival *a = arrival;
@@ -190,8 +196,7 @@ static void offer(struct fold *f, void *arrival)
     for (uint32_t i = 0; i < def->count && !a->taken; i++) {
         const struct step_def *d = &f->def->steps[def->steps[i]];
         const struct step *s = f->scope->steps[i];
-        if (!s || d->kind != STEP_WAIT || !d->signal || !bytes_is(a->name, d->signal)) continue;
-        if (s->state != STEP_STATE_WAITING || s->handler || s->flags & STEP_ASKING) continue;
+        if (!waits_for_signal(d, s) || !bytes_is(a->name, d->signal)) continue;
         if (!takes(f, d->index, a->payload)) continue;
         json_t *all;
         struct err e;
@@ -235,4 +240,16 @@ void signal_apply(struct fold *f, const struct event *ev)
     struct arrival a = { .name = ev->signal, .payload = payload };
     scopes_each(f, offer, &a); /* of a paused run too, as any other answer */
     if (!a.taken && ev->value.len <= KEPT_BYTES_MAX) keep(f, &a);
+}
+
+/* What came while the run was paused. */
+void signals_resume(struct fold *f, void *none)
+{
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    struct err e;
+    (void)none;
+    for (uint32_t i = 0; i < def->count; i++) {
+        if (!waits_for_signal(&f->def->steps[def->steps[i]], f->scope->steps[i])) continue;
+        if (take_kept(f, def->steps[i], &e)) scope_mark(f->scope);
+    }
 }

@@ -14,6 +14,7 @@
 #ifndef TUTTI_ENGINE_STATE_H
 #define TUTTI_ENGINE_STATE_H
 
+#include "common/base/limits.h"
 #include "orchestrator/engine/arena.h"
 #include "orchestrator/engine/engine.h"
 
@@ -275,6 +276,12 @@ struct fold {
     struct buf payload, secrets, idempotency, cache_key;
 };
 
+/* The largest payload that this fold lets in or makes. */
+static inline size_t fold_payload_max(const struct fold *f)
+{
+    return f->cx->payload_max ? f->cx->payload_max : PAYLOAD_BYTES_MAX;
+}
+
 /* --- state.c --- */
 struct fold fold_begin(struct run *run, const struct fold_context *cx, struct effects *fx);
 /* Writes the transition, the run's time and its due; releases the fold's memory. */
@@ -531,6 +538,8 @@ void approval_apply(struct fold *f, const struct event *ev);
 void wait_start(struct fold *f, uint32_t index);
 void wait_ended(struct fold *f, uint32_t index);
 void signal_apply(struct fold *f, const struct event *ev);
+/* For scopes_each, when a run goes on that was paused: waits take what was kept meanwhile. */
+void signals_resume(struct fold *f, void *none);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 

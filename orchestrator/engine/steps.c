@@ -59,7 +59,7 @@ static bool evaluate_task(struct fold *f, uint32_t index, struct err *e)
     }
     struct secret_refs secrets = { 0 };
     env.secrets = &secrets;
-    bool ok = template_eval(d->input, &env, PAYLOAD_BYTES_MAX, &f->payload, e);
+    bool ok = template_eval(d->input, &env, fold_payload_max(f), &f->payload, e);
     if (ok && secrets.count) secret_refs_encode(&secrets, &f->secrets);
     secret_refs_done(&secrets);
     if (ok && f->secrets.len + f->idempotency.len > HEADERS_BYTES_MAX / 2)
@@ -272,13 +272,13 @@ void step_complete(struct fold *f, uint32_t index, struct bytes output)
     if (own && d->output) {
         struct template_env env = names_env(f, index);
         f->output = output;
-        bool ok = template_eval(d->output, &env, PAYLOAD_BYTES_MAX, &mapped, &e);
+        bool ok = template_eval(d->output, &env, fold_payload_max(f), &mapped, &e);
         f->output = (struct bytes){ 0 };
         output = buf_bytes(&mapped);
         if (!ok) err_prefix(&e, "output");
-    } else if (output.len > PAYLOAD_BYTES_MAX) {
-        err_fail(&e, ERR_LIMIT, "the output has %zu bytes, the limit is %d", output.len,
-                 PAYLOAD_BYTES_MAX);
+    } else if (output.len > fold_payload_max(f)) {
+        err_fail(&e, ERR_LIMIT, "the output has %zu bytes, the limit is %zu", output.len,
+                 fold_payload_max(f));
     }
     if (e.kind != ERR_NONE) {
         step_fail_evaluation(f, index, &e);

@@ -62,6 +62,10 @@ bool attributes_make(const struct definition *def, const struct event *ev, int64
 {
     struct seen s = { .ev = ev, .started_ms = started_ms };
     struct template_env env = { .cel = { .resolve = resolve, .user = &s } };
+    if (ev->claim_check)
+        return err_fail(e, ERR_UNSUPPORTED,
+                        "no attributes: its input lies in the payload store, which the index does "
+                        "not read");
     json_t *value = NULL;
     bool ok = template_eval_json(def->attributes, &env, &value, e);
     AUTO_JSON *made = value;

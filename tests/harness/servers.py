@@ -4,6 +4,7 @@ import http.server
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import socketserver
 import subprocess
@@ -105,6 +106,12 @@ class MockBroker:
             self.popen.stdin.flush()
             answer = self.popen.stdout.readline().strip()
             assert answer == f"ok {name}", answer
+
+    def pause(self):
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.popen.send_signal(signal.SIGCONT)
 
     def close(self):
         self.popen.stdin.close()

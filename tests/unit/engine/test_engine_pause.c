@@ -155,3 +155,19 @@ Test(engine_pause, it_is_stored_with_its_reason_and_loaded_again)
     cr_assert(gone, "the reason goes when it goes on");
     bench_done(&b);
 }
+
+Test(engine_pause, a_signal_that_comes_meanwhile_is_taken_when_it_goes_on)
+{
+    AUTO_DEFINITION *def = parse_definition(
+        WORKFLOW "steps:\n- {name: x, type: wait, signal: go}\n- {name: a, type: task, input: "
+                 "\"${steps.x.output}\"}\n");
+    struct bench b = started(def);
+    pause_run(&b);
+    apply(&b, (struct event){
+                  .type = EVENT_SIGNAL, .signal = BYTES_LIT("go"), .value = BYTES_LIT("7") });
+    check_tasks(&b, "");
+    apply(&b, (struct event){ .type = EVENT_RUN_RESUME });
+    check_tasks(&b, "a");
+    cr_assert(bytes_is(b.fx.list[b.fx.count - 1].value, "7"));
+    bench_done(&b);
+}

@@ -251,3 +251,22 @@ Test(batch, an_open_one_is_due_at_once_when_it_pins_more_than_the_cache_may_hold
     cr_assert_eq(w->shard.cache.pinned, 0);
     world_free(w);
 }
+
+Test(fold, what_a_claim_said_is_kept_beside_the_offset_and_comes_back)
+{
+    struct world *w = world_new();
+    char mark[FOLD_MARK_MAX];
+    snprintf(w->part.fold_gen, sizeof w->part.fold_gen, "0123456789ab-0123456789ab");
+    fold_mark_make(&w->part, mark);
+    cr_assert_str_eq(mark, "0123456789ab-0123456789ab", "as before there were payload stores");
+    w->part.fold_payload_max = 64 * MIB;
+    fold_mark_make(&w->part, mark);
+    w->part.fold_gen[0] = '\0';
+    w->part.fold_payload_max = 0;
+    fold_mark_take(&w->part, bytes_of(mark));
+    cr_assert_str_eq(w->part.fold_gen, "0123456789ab-0123456789ab");
+    cr_assert_eq(w->part.fold_payload_max, 64 * MIB);
+    fold_mark_take(&w->part, (struct bytes){ 0 });
+    cr_assert(!w->part.fold_gen[0] && !w->part.fold_payload_max);
+    world_free(w);
+}

@@ -11,7 +11,8 @@
 
 extern const char script_takeover[], script_commit[], script_load[], script_fields[],
     script_marks[], script_place[], script_timers[], script_generation[], script_installation[],
-    script_purge[], script_restore[], script_survey[], script_snapped[], script_trying[];
+    script_purge[], script_restore[], script_survey[], script_snapped[], script_trying[],
+    script_known[];
 
 #define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
@@ -581,6 +582,27 @@ Test(survey, of_the_snapshots_it_names_those_whose_runs_are_gone)
     COMMAND(&r, "HSET run:a s 1");
     COMMAND(&r, "HSET snap a e1 b e2");
     EQ(ask(&r, script_survey, "p snap snap / 0 64 run:"), "10 11 - 0 2 [b e2 -]");
+    redis_stop(&r);
+}
+
+Test(known, a_run_may_be_needed_while_redis_or_a_snapshot_has_it_or_the_partition_is_not_sure)
+{
+    struct redis r = redis_owned();
+    COMMAND(&r, "HSET p gen g gen_seen server-g");
+    COMMAND(&r, "HDEL p replay_from rebuild");
+    COMMAND(&r, "HSET run:a s 1");
+    COMMAND(&r, "HSET snap b e");
+    EQ(ask(&r, script_known, "p snap run:a / server- a"), "1");
+    EQ(ask(&r, script_known, "p snap run:b / server- b"), "1", "it has ended above the floor");
+    EQ(ask(&r, script_known, "p snap run:c / server- c"), "0");
+    EQ(ask(&r, script_known, "p snap run:c / another- c"), "1", "another server, such as a dump");
+    COMMAND(&r, "HSET p replay_from 3");
+    EQ(ask(&r, script_known, "p snap run:c / server- c"), "1", "it recovers");
+    COMMAND(&r, "HDEL p replay_from");
+    COMMAND(&r, "HSET p rebuild 1");
+    EQ(ask(&r, script_known, "p snap run:c / server- c"), "1", "it is being rebuilt");
+    COMMAND(&r, "DEL p");
+    EQ(ask(&r, script_known, "p snap run:c / server- c"), "1", "it was wiped");
     redis_stop(&r);
 }
 

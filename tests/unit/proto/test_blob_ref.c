@@ -63,3 +63,23 @@ Test(blob_ref, a_users_payload_that_looks_like_one_stays_the_users)
     payload_add(&stored, BYTES_LIT("[1]"));
     cr_assert_str_eq(stored.data, "[1]");
 }
+
+Test(blob_ref, what_is_guarded_comes_back_as_the_very_bytes)
+{
+    const char *const payloads[] = { "{\"$blob\":\"" ABC "\",\"size\":3}",
+                                     " {\"$blob\":1}",
+                                     "   {\"$blob\":\"x",
+                                     "{\"$blo",
+                                     " 1",
+                                     " {\"other\":1}",
+                                     "",
+                                     "\"$blob\"" };
+    for (size_t i = 0; i < ARRAY_LEN(payloads); i++) {
+        struct bytes mine = bytes_of(payloads[i]);
+        AUTO_BUF struct buf stored = { 0 };
+        if (payload_guarded(mine)) buf_add_char(&stored, ' ');
+        buf_add(&stored, mine.data, mine.len);
+        cr_assert_not(payload_is_ref(buf_bytes(&stored)), "%s", payloads[i]);
+        cr_assert(bytes_equal(payload_unguard(buf_bytes(&stored)), mine), "%s", payloads[i]);
+    }
+}

@@ -348,6 +348,47 @@ Test(event, a_result_that_is_no_json_becomes_a_failure)
     }
 }
 
+#define CLAIM_CHECK                                                                    \
+    "{\"$blob\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"," \
+    "\"size\":3}"
+
+Test(event, a_claim_check_stands_for_its_content)
+{
+    struct message result = completed(CLAIM_CHECK), input = start();
+    struct event ev;
+    struct err e;
+    cr_assert_eq(event_decode(&result, &ev, &e), EVENT_OK);
+    cr_expect(ev.claim_check);
+    cr_assert_eq(event_load(&ev, BYTES_LIT("[1]"), &e), EVENT_OK);
+    cr_expect(bytes_is(ev.value, "[1]") && !ev.claim_check);
+    cr_assert_eq(event_decode(&result, &ev, &e), EVENT_OK);
+    cr_assert_eq(event_load(&ev, BYTES_LIT("[1"), &e), EVENT_OK);
+    cr_expect_eq(ev.type, EVENT_TASK_FAILED, "what is no JSON is a failure of its task");
+    input.value = BYTES_LIT(CLAIM_CHECK);
+    cr_assert_eq(event_decode(&input, &ev, &e), EVENT_OK);
+    cr_expect(ev.claim_check);
+    cr_assert_eq(event_load(&ev, BYTES_LIT("abc"), &e), EVENT_MALFORMED);
+    cr_expect(strstr(e.text, "JSON"), "%s", e.text);
+}
+
+Test(event, what_begins_as_a_claim_check_and_is_none_is_refused)
+{
+    struct message result = completed("{\"$blob\":\"x\",\"size\":1}"), input = start();
+    struct event ev;
+    struct err e;
+    cr_assert_eq(event_decode(&result, &ev, &e), EVENT_OK);
+    cr_expect_eq(ev.type, EVENT_TASK_FAILED);
+    cr_expect_not(ev.claim_check);
+    AUTO_JSON *error = json_parse(ev.value, NULL);
+    cr_expect_str_eq(json_text(error, "type"), "invalid_output");
+    input.value = BYTES_LIT("{\"$blob\":1}");
+    cr_assert_eq(event_decode(&input, &ev, &e), EVENT_MALFORMED);
+    cr_expect(strstr(e.text, "input"), "%s", e.text);
+    input.value = BYTES_LIT(" {\"$blob\":1}");
+    cr_assert_eq(event_decode(&input, &ev, &e), EVENT_OK, "a user's own begins with a space");
+    cr_expect_not(ev.claim_check);
+}
+
 Test(event, a_payload_beyond_the_limit_is_refused_with_the_limit_named)
 {
     AUTO_FREE char *big = xmalloc(PAYLOAD_BYTES_MAX + 1);
