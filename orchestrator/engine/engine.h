@@ -236,8 +236,8 @@ void run_needs(const struct definition *def, const struct field *fields, size_t 
                struct fields *ret);
 /* Whether a stored skeleton (field s) is that of a run that has ended; false also for damage. */
 bool skeleton_ended(struct bytes skeleton);
-/* Whether the stored field of that name holds a payload: the input, vars, signals, outputs, what
- * tasks are made of. */
+/* Whether the stored field of that name holds a payload: the input, vars, signals, seeds, outputs,
+ * what tasks are made of. */
 bool field_is_payload(struct bytes name);
 /* The definition's sha256 in stored fields, copied. false: no head. */
 MUST_CHECK bool fields_definition(const struct field *fields, size_t count, char ret[SHA256_HEX]);

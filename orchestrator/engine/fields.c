@@ -319,7 +319,7 @@ static void transition_changes(struct run *run, struct fields *ret)
 
 bool field_is_payload(struct bytes name)
 {
-    if (name.len == 1) return name.data[0] == 'i' || name.data[0] == 'v' || name.data[0] == 'g';
+    if (name.len == 1) return memchr("ivgk", name.data[0], 4) != NULL;
     return name.len >= 2 && name.data[1] == ':' && (name.data[0] == 'o' || name.data[0] == 'q');
 }
 
