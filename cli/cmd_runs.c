@@ -55,6 +55,17 @@ static void print_waits_for(struct buf *text, const json_t *run)
     buf_add_char(text, '\n');
 }
 
+/* Where it comes from, if that is no plain start, and its earlier ends. */
+static void print_origin(struct buf *text, const json_t *run)
+{
+    const char *origin = json_text(run, "forked_from");
+    int64_t revived = json_int(run, "revived", 0);
+    if (origin) buf_addf(text, "  forked from run %s\n", origin);
+    if (revived)
+        buf_addf(text, "  went on %lld time%s after an end\n", (long long)revived,
+                 revived == 1 ? "" : "s");
+}
+
 int cmd_status(struct cli *cli)
 {
     struct err e;
@@ -67,6 +78,7 @@ int cmd_status(struct cli *cli)
     if (cli->config->json) return cli_print_json(cli, view.run) ? EXIT_OK : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };
     runs_block(&text, &cli->out, &view, clock_wall_ms(), SIZE_MAX);
+    print_origin(&text, view.run);
     print_error_of(&text, &cli->out, view.run);
     print_waits_for(&text, view.run);
     const json_t *output = json_object_get(view.run, "output");

@@ -53,11 +53,10 @@ static const json_t *seed_of(struct fold *f, const char *path)
 /* What ends the flow where it stands is no work that could have been done before. */
 static const json_t *seed_of_step(struct fold *f, uint32_t index)
 {
+    if (!f->run->aside || !f->run->aside->seeds) return NULL;
     const struct step_def *d = &f->def->steps[index];
     const struct scope *scope = step_scope(f, index);
-    if (!f->run->aside || !f->run->aside->seeds || d->kind == STEP_RETURN ||
-        d->kind == STEP_ROLLBACK || d->kind == STEP_FAIL)
-        return NULL;
+    if (d->kind == STEP_RETURN || d->kind == STEP_ROLLBACK || d->kind == STEP_FAIL) return NULL;
     /* Done before in this run, or maybe done. */
     if (step_get(f, index) || (scope->body && run_lives(f->run))) return NULL;
     struct bytes path = step_path(f, index);

@@ -121,6 +121,7 @@ def test_a_failed_run_is_retried_and_keeps_what_it_had_done(steady, flaky):
     state = until(lambda: (s := steady.status(run))["status"] == "completed" and s, 20, "it completes")
     assert state["output"] == "fine p2" and state["revived"] == 1
     assert attempts(state) == {"a": 1, "b": 2, "c": 1}
+    assert "went on 1 time after an end" in steady.tutti("status", run).out
     ends = until(lambda: len(r := steady.results(run)) == 2 and r, 10, "two results")
     assert [r.headers["ce_type"].split(".")[-1] for r in ends] == ["failed", "completed"]
     assert len({r.headers["ce_id"] for r in ends}) == 2
@@ -171,6 +172,7 @@ def test_a_fork_takes_over_what_was_done(steady, flaky):
     assert state["output"] == "fine p2" and state["forked_from"] == run
     steps = {s["path"]: s for s in state["steps"]}
     assert steps["a"]["seeded"] and "seeded" not in steps["b"]
+    assert f"forked from run {run}" in steady.tutti("status", fork).out
     assert [t["why"] for t in steady.history(fork) if t["path"] == "a"] == ["seeded"]
     assert steady.finish(told(steady, "fork", run, "--outputs", '{"a": 40}')["run_id"])["output"] == "fine p40"
     again = steady.finish(told(steady, "fork", run, "--at", "a", "--input", '{"n": 8}')["run_id"])
