@@ -226,15 +226,17 @@ static bool deploy_all(struct dev *d, struct err *e)
     return true;
 }
 
-/* --run: one run, and its exit code. The start does not wait for an owner: the log keeps it. */
-static int run_one(struct dev *d, const struct buf *input)
+/* --run: one run, and its exit code. What lies in the log before the first claim is folded as if
+ * there were no payload store, so the start waits for the owners. */
+static int run_one(struct dev *d, int32_t partitions, const struct buf *input)
 {
     struct cli *cli = d->cli;
     struct err e;
     struct definition *def = TAKE(d->defs[d->def_count - 1]);
     d->def_count--;
     CLEANUP(view_done) struct view view = { .def = def, .def_asked = true, .fresh = true };
-    if (!runs_start(&d->client, def, buf_bytes(input), NULL, NULL, view.id, &view.partition, &e) ||
+    if ((d->payloads && !wait_for_owners(d, partitions, &e)) ||
+        !runs_start(&d->client, def, buf_bytes(input), NULL, NULL, view.id, &view.partition, &e) ||
         !runs_watch(&d->client, &view, watch_mode_of(cli), cli->config->timeout_ms, &e))
         return say_failure(d, &e);
     if (!cli->config->json) dprintf(STDOUT_FILENO, "\n");
@@ -263,7 +265,7 @@ static int work(struct dev *d, const struct buf *input)
     if (!start_all(d, &partitions, &e) || !deploy_all(d, &e)) return say_failure(d, &e);
     say_what_is_kept(d);
     dev_alarm_start(d);
-    return d->cli->config->run ? run_one(d, input) : serve(d, partitions);
+    return d->cli->config->run ? run_one(d, partitions, input) : serve(d, partitions);
 }
 
 static void dev_done(struct dev *d)

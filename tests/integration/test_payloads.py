@@ -14,7 +14,7 @@ import pytest
 
 from conftest import worker_args
 from harness.base import ROOT, clean_env, until
-from harness.installation import Installation
+from harness.installation import Installation, run_program
 
 CLAIM = re.compile(r'\{"\$blob":"[0-9a-f]{64}","size":[0-9]+\}')
 MB = 1_000_000
@@ -449,3 +449,19 @@ def test_objects_go_when_nobody_can_need_them_any_more(installation, fake, store
     held = [one.redis.command("HGET", f"{one.prefix}:p:{{{p}}}", "fin_bytes")
             for p in range(one.partitions)]
     assert {int(h or 0) for h in held} == {0}, held
+
+
+def test_dev_has_a_store_of_its_own_and_leaves_nothing_of_it(tmp_path):
+    (tmp_path / "t").mkdir()
+    flow, given = tmp_path / "flow.yaml", tmp_path / "in.json"
+    flow.write_text("""
+workflow: large
+version: 1.0.0
+steps: [{name: same, type: task, uses: noop, input: "${input.text}"}]
+output: "${steps.same.output}"
+""")
+    given.write_text(json.dumps({"text": "x" * MB}))
+    done = run_program("tutti", "dev", "--run", flow, "--input", given,
+                       env={"TMPDIR": str(tmp_path / "t")}, seconds=60)
+    assert done.code == 0 and "x" * MB in done.out, done.err
+    assert not list((tmp_path / "t").iterdir())
