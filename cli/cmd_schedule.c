@@ -33,7 +33,8 @@ struct scheduled {
     char id[SCHEDULE_ID_MAX], run[RUN_ID_MAX]; /* an id that a run of it could have */
     int32_t partition;
     struct cron cron;
-    struct zone *zone; /* owned */
+    struct zone *zone; /* owned; NULL: `why` it cannot be had here */
+    struct err why;
     struct schedule_state state;
 };
 
@@ -107,9 +108,8 @@ static bool open_schedule(struct client *c, const struct definition *def,
     schedule_run_id(def, trigger, 0, ret->run);
     if (!client_stored_partitions(c, &partitions, e)) return false;
     ret->partition = partition_of(run_id_route(bytes_of(ret->run)), partitions);
-    ret->zone = zone_load(trigger->schedule->timezone, e);
-    return ret->zone && cron_parse(trigger->schedule->cron, &ret->cron, NULL, e) &&
-           read_state(c, ret, e);
+    ret->zone = zone_load(trigger->schedule->timezone, &ret->why);
+    return cron_parse(trigger->schedule->cron, &ret->cron, NULL, e) && read_state(c, ret, e);
 }
 
 /* "WORKFLOW/NAME", or "WORKFLOW" where it has one schedule only. */
@@ -165,7 +165,8 @@ static json_t *describe(const struct scheduled *s)
                   "overlap", start_policy_name(s->trigger->policy), "catch_up",
                   catches[d->catch_up], "paused", (int)is_paused(s));
     set_time(ret, "last", s->state.last_ms);
-    set_time(ret, "next", is_paused(s) ? 0 : cron_next_ms(&s->cron, s->zone, now_ms));
+    bool comes = s->zone && !is_paused(s);
+    set_time(ret, "next", comes ? cron_next_ms(&s->cron, s->zone, now_ms) : 0);
     return ret;
 }
 
@@ -194,6 +195,7 @@ static bool list_all(struct client *c, json_t *ret, struct err *e)
             if (!def->triggers[k].schedule) continue;
             CLEANUP(scheduled_done) struct scheduled s;
             if (!open_schedule(c, def, &def->triggers[k], &s, e)) return err_prefix(e, "%s", s.id);
+            if (!s.zone) cli_note(c->cli, "%s does not fire: %s", s.id, s.why.text);
             json_array_append_new(ret, describe(&s));
         }
     }
@@ -298,6 +300,10 @@ static bool backfill_all(struct client *c, const struct scheduled *s, json_t *re
 {
     int64_t from = 0, to = 0, times[BACKFILL_MAX];
     size_t count = 0;
+    if (!s->zone) {
+        *e = s->why;
+        return false;
+    }
     if (!read_time("--from", c->cli->config->from, &from, e) ||
         !read_time("--to", c->cli->config->to, &to, e))
         return false;

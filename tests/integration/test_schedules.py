@@ -97,6 +97,19 @@ def test_what_is_asked_wrongly_of_schedules_is_refused(steady):
     assert outputs(steady, name) == []
 
 
+def test_a_zone_that_the_system_does_not_know_holds_up_no_other_schedule(steady):
+    name = "s" + secrets.token_hex(4)
+    deploy(steady, name, [{"schedule": "@hourly", "timezone": "Europe/Nowhere"},
+                          {"schedule": "@hourly"}])
+    bad, good = schedules(steady, name)
+    assert bad["next"] is None and good["next"], (bad, good)
+    done = steady.tutti("schedule", "list")
+    assert done.code == 0 and "Europe/Nowhere" in done.err, done
+    steady.orchestrators[0].wait_event("schedule.unusable", 10)
+    assert "Europe/Nowhere" in str(steady.orchestrators[0].events("schedule.unusable"))
+    deploy(steady, name, [], version="2.0.0")
+
+
 @pytest.mark.slow
 def test_missed_times_are_made_up_for_once_each_also_by_an_owner_that_is_killed(
         installation, redis):
@@ -123,7 +136,12 @@ def test_missed_times_are_made_up_for_once_each_also_by_an_owner_that_is_killed(
     inst.orchestrator()
     until(lambda: len(outputs(inst, "all")) >= 8, 60, "all missed times")
     redis.command("FLUSHALL")  # what was fired is in the log
-    until(lambda: schedules(inst, "all")[0]["last"], 60, "the ledger is back")
+
+    def known():  # for a moment there is no installation in Redis
+        done = inst.tutti("schedule", "list", "--json")
+        return done.code == 0 and all(s["last"] for s in done.json()["schedules"]
+                                      if s["workflow"] == "all")
+    until(known, 60, "the ledger is back")
     until(lambda: outputs(inst, "bad") and outputs(inst, "last") and len(outputs(inst, "few")) > 1,
           60, "the other schedules")
     times = [when(o["scheduled_at"]) for o in outputs(inst, "all")]
