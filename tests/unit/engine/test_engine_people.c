@@ -144,6 +144,13 @@ SCENARIO(a_signal_that_comes_early_is_kept,
          "completed\nstate v waiting\n"
          "signal go 2 -> result completed\nresult 2\n")
 
+SCENARIO(a_signal_leaves_alone_what_else_the_run_keeps,
+         "workflow: w\nversion: 1.0.0\non_error: rollback\nsteps:\n"
+         "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n"
+         "- {name: w, type: wait, signal: go}\n- {name: x, type: fail, error: no}\n",
+         "parent attached {}\nok a/1\nsignal go 1 -> task ua/1\n"
+         "ok ua/1 -> result rolled_back, child.finished\n")
+
 SCENARIO(no_signal_in_time_is_a_timeout,
          WORKFLOW "steps:\n- {name: v, type: wait, signal: go, timeout: 5s, catch: [{on: "
                   "[timeout], steps: [{name: c, type: task, input: '${error.type}'}]}]}\n",
