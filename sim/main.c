@@ -11,6 +11,7 @@
 
 #include "sim/mutants.h"
 #include "sim/runner.h"
+#include "sim/shapes.h"
 #include "sim/user_report.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "sim/mutants.h"
+#include "sim/shapes.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"
 

@@ -185,6 +185,12 @@ void faults_begin(struct world *w);
 /* Ends all faults: who is stopped goes on, who is down starts, Redis accepts. */
 void faults_heal(struct world *w);
 
+/* Some orchestrator stands still for longer than its session lasts. */
+void fault_freeze(struct world *w);
+
+/* --- people.c: those who are asked, and those who run the installation --- */
+void people_begin(struct world *w);
+
 /* --- workload.c --- */
 void workload_begin(struct world *w);
 void workload_done(struct world *w);
