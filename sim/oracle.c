@@ -123,6 +123,13 @@ void oracle_killed(struct world *w, const struct proc *p)
         }
 }
 
+static bool malformed(const struct shadow_part *part, int64_t offset)
+{
+    for (size_t i = 0; i < part->malformed_count; i++)
+        if (part->malformed[i] == offset) return true;
+    return false;
+}
+
 /* No event of ours crashes anybody. If one is quarantined, its owners must have been killed while
  * it was marked, so often that nobody could tell it from one that does. */
 static void judge_dead_letter(struct oracle *o, const struct record *r, const struct proc *by)
@@ -138,7 +145,7 @@ static void judge_dead_letter(struct oracle *o, const struct record *r, const st
     uint32_t deaths = offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
     if (deaths >= 2)
         o->world->quarantined = true; /* its run is paused now, and the fold does not know */
-    else if (++o->dlq_seen > o->dlq_expected)
+    else if (offset < 0 || p >= o->part_count || !malformed(&o->parts[p], offset))
         world_violation(o->world, "no innocent event is quarantined",
                         "%s dead-letters the event at offset %" PRId64
                         " of partition %zu, under whose mark %u owners died",
@@ -291,6 +298,30 @@ bool oracle_at_rest(const struct world *w)
     return true;
 }
 
+/* What is still open, for the reader of a violation. */
+struct open_steps {
+    const char *run_id;
+    struct buf text;
+};
+
+static void name_open(void *user, const struct look *look)
+{
+    struct open_steps *open = user;
+    if (strcmp(look->run_id, open->run_id) != 0 || open->text.len > 300) return;
+    if (look->sight == SIGHT_PAUSED) buf_add_text(&open->text, " paused");
+    if (look->sight != SIGHT_STEP) return;
+    buf_addf(&open->text, " %.*s", (int)look->path.len, look->path.data);
+}
+
+static void run_stuck(struct world *w, const struct shadow_run *run)
+{
+    struct open_steps open = { .run_id = run->id };
+    oracle_look(w, name_open, &open);
+    world_violation(w, "liveness", "run %s of partition %d does not end; open:%s", run->id,
+                    run->partition, open.text.len ? open.text.data : " nothing");
+    buf_done(&open.text);
+}
+
 void oracle_stuck(struct world *w)
 {
     struct oracle *o = w->oracle;
@@ -299,8 +330,7 @@ void oracle_stuck(struct world *w)
         size_t pos = 0;
         for (struct shadow_run *run; (run = map_next(&part->runs, &pos));)
             if (!run->ended) {
-                world_violation(w, "liveness", "run %s of partition %d does not end", run->id,
-                                part->id);
+                run_stuck(w, run);
                 return;
             }
         const struct output *out = first_open(part);

@@ -204,7 +204,9 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
     struct err e;
     o->world->counters.events++;
     if (event_decode(&r->message, &ev, &e) != EVENT_OK) {
-        o->dlq_expected++;
+        part->malformed =
+            xrealloc(part->malformed, (part->malformed_count + 1) * sizeof *part->malformed);
+        part->malformed[part->malformed_count++] = r->offset;
         return;
     }
     if (ev.type == EVENT_OWNER_CLAIM) {
@@ -283,6 +285,7 @@ void shadow_free(struct oracle *o)
         map_done(&part->keys);
         free(part->claims);
         free(part->trials);
+        free(part->malformed);
         free(part->changes);
     }
     free(o->parts);

@@ -117,6 +117,8 @@ struct shadow_part {
     struct output *open;
     struct trial *trials;
     size_t trial_count;
+    int64_t *malformed; /* offsets of what is no event: to be dead-lettered, maybe again */
+    size_t malformed_count;
     struct takeover takeover[PROCS_MAX];
     int64_t recovered_epoch;          /* whose recovery has ended; -1: none */
     int64_t before_epoch, before_off; /* of Redis, as a script began */
@@ -141,7 +143,6 @@ struct oracle {
     size_t live;            /* runs that have not ended */
     uint64_t lost_us;       /* when Redis went back last; 0: never */
     struct map definitions; /* by sha256: struct definition, of the workload */
-    size_t dlq_expected, dlq_seen;
     bool keeps_fields; /* of a second fold, for explanations */
 };
 

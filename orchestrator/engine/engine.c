@@ -89,13 +89,27 @@ static void reissue_scope(struct fold *f, void *doubt_off)
     }
 }
 
+/* A recovery has left them alone; who has them already drops them. From now on they are out because
+ * of this event: a later recovery looks for them here, not where they were issued first. */
+static void resume_scope(struct fold *f, void *unused)
+{
+    (void)unused;
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    for (uint32_t i = 0; i < def->count; i++) {
+        struct step *s = f->scope->steps[i];
+        if (!s || s->state != STEP_STATE_ISSUED) continue;
+        s->issued_off = f->cx->offset;
+        step_touch(f, def->steps[i]);
+        step_reissue(f, def->steps[i]);
+    }
+}
+
 static void resume(struct fold *f)
 {
     if (f->run->state != RUN_PAUSED) return;
     run_move(f, RUN_RUNNING, NULL);
     if (!run_rolls(f->run)) run_set_result(f, (struct bytes){ 0 });
-    /* A recovery has left them alone; who has them already drops them. */
-    scopes_each(f, reissue_scope, &(int64_t){ 0 });
+    scopes_each(f, resume_scope, NULL);
     timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
     f->timer = true;
     run_advance(f);
