@@ -290,6 +290,7 @@ static void note_folded(struct partition *part, const struct entry *entry, const
 {
     bool ended = !entry->run || run_state_terminal(run_state_of(entry->run));
     recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
+    if (item->ev.type == EVENT_RUN_RESUME) recovery_note_resume(part, item->ev.run_id);
 }
 
 static size_t fold_items(struct batch *b, size_t count, bool silent)

@@ -131,6 +131,19 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
     o->world->counters.runs++;
 }
 
+static void forget_settled(struct shadow_run *run, struct bytes path)
+{
+    for (struct settled **link = &run->settled; *link;) {
+        struct settled *s = *link;
+        if (!bytes_is(path, s->path)) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        free(s);
+    }
+}
+
 static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run *run,
                   const struct event *ev, const struct fold_context *cx)
 {
@@ -148,6 +161,8 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
         run->run = run_free(run->run);
         run->sum_count = 0;
     }
+    /* Who has a step that failed tried again knows that it is a new request. */
+    if (ev->type == EVENT_APPROVAL && verdict == ENGINE_APPLIED) forget_settled(run, ev->path);
     if (ev->type == EVENT_TASK_COMPLETED && verdict == ENGINE_APPLIED) {
         struct settled *s = xcalloc(1, sizeof *s);
         snprintf(s->path, sizeof s->path, "%.*s", (int)ev->path.len, ev->path.data);

@@ -26,8 +26,10 @@ struct output {
     enum output_kind kind;
     struct shadow_run *run; /* that issued it */
     int64_t issued_off;
+    int64_t resumed_off; /* issued again by this resume; -1: by none */
     uint64_t hash;      /* of key, value and headers, without the generation */
     uint32_t appended;  /* times */
+    uint64_t gen;       /* hash of the generation that it was appended under last */
     uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
     char path[NAME_BYTES_MAX + 1];

@@ -119,20 +119,25 @@ static void open_output(struct shadow_part *part, struct output *out)
     part->open = out;
 }
 
-/* A run that is resumed issues once more what was out: who recovered meanwhile has kept it back. */
+/* A run that is resumed issues once more what was out: who recovered meanwhile has kept it back. A
+ * task that is there under the present generation may be with a worker. */
 static void issue_again(struct oracle *o, struct output *out, const struct output *now)
 {
+    struct shadow_part *part = &o->parts[out->run->partition];
     if (out->hash != now->hash)
         world_violation(o->world, "same bytes", "%s is issued again with other content", out->id);
-    if (out->appended) open_output(&o->parts[out->run->partition], out);
-    out->issued_off = now->issued_off;
+    out->issued_off = out->resumed_off = now->issued_off;
+    if (!out->appended || out->kind != OUTPUT_TASK ||
+        out->gen == hash_bytes(bytes_of(part->fold_gen)))
+        return;
+    open_output(part, out);
     out->appended = 0;
 }
 
 void outputs_take(struct oracle *o, struct shadow_run *run, enum event_type cause, int64_t offset)
 {
     for (size_t i = 0; i < o->fx.count; i++) {
-        struct output now = { .run = run, .issued_off = offset };
+        struct output now = { .run = run, .issued_off = offset, .resumed_off = -1 };
         if (!describe(&o->fx.list[i], &now)) continue;
         struct output *out = map_get(&o->outputs, bytes_of(now.id));
         if (out && cause == EVENT_RUN_RESUME) {
@@ -266,6 +271,7 @@ void output_appended(struct oracle *o, const struct log_part *part, const struct
                         "%s %s is sent with other content than the fold says",
                         output_kind_name(kind), out->id);
     out->under_way--;
+    out->gen = hash_bytes(r->message.header[HEADER_GEN]);
     if (out->appended++ == 0)
         close_output(o, out);
     else if (kind == OUTPUT_RESULT)

@@ -145,6 +145,20 @@ void rollback_continue(struct fold *f, uint32_t index)
 
 /* --- a run that rolls back --- */
 
+/* Compensations that are out were issued before the rollback began, be it in the same
+ * millisecond (step_deadline_ms). */
+static void keep_deadlines(struct fold *f, void *unused)
+{
+    (void)unused;
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    for (uint32_t i = 0; i < def->count; i++) {
+        struct step *s = f->scope->steps[i];
+        if (!s || s->state != STEP_STATE_ISSUED || s->at_ms < f->run->finished_ms) continue;
+        s->at_ms = f->run->finished_ms - 1;
+        step_touch(f, def->steps[i]);
+    }
+}
+
 /* Compensations have the time that a whole run has, from now on. */
 void run_roll_back(struct fold *f, enum undo_level level, struct bytes error)
 {
@@ -155,6 +169,7 @@ void run_roll_back(struct fold *f, enum undo_level level, struct bytes error)
     run_set_result(f, buf_bytes(&copy));
     f->run->fallback = f->run->more = false;
     f->run->finished_ms = f->now_ms;
+    scopes_each(f, keep_deadlines, NULL);
     run_aside(f->run)->undo_level = level;
     undo_changed(f);
     scope_mark(f->run->root);

@@ -236,6 +236,7 @@ static void try_again(struct fold *f, uint32_t index)
 {
     struct step *s = step_get(f, index);
     if (!step_kind_is_task(f->def->steps[index].kind) || s->attempt >= ATTEMPTS_MAX) return;
+    if (s->choice) return; /* a router's answer was good, and the steps of its choice are over */
     s->base = s->attempt;
     /* Who decides so knows that it is a new request. */
     if (s->definite < UINT8_MAX) s->definite++;

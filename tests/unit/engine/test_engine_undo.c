@@ -102,3 +102,10 @@ SCENARIO(a_cancel_that_comes_again_leaves_a_rollback_its_time,
          "start {}\nok a/1\nafter 1000\ncancel {\"compensate\":true} -> cancel b/1, task ua/1\n"
          "due 61000\nafter 5000\ncancel {\"compensate\":true} -> ignored\ndue 61000\n"
          "ok ua/1 -> result cancelled\n")
+
+SCENARIO(a_compensation_that_is_out_keeps_its_deadline_when_the_whole_run_rolls_back,
+         "workflow: w\nversion: 1.0.0\nlimits: {timeout: 60s}\nsteps:\n"
+         "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n"
+         "- {name: r, type: rollback}\n- {name: b, type: task}\n",
+         "start {}\nok a/1 -> task ua/1\n"
+         "cancel {\"compensate\":true} -> nothing\n")
