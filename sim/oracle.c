@@ -241,7 +241,8 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked[p->index].epoch = t->epoch;
-        bool anew = t->reissue_all || out->resumed_off >= MAX(t->from, (int64_t)0);
+        int64_t resumed = out->run->resumed_off;
+        bool anew = t->reissue_all || (resumed >= t->from && resumed < t->epoch);
         out->asked[p->index].unclaimed = mark.len == 0 || (anew && !bytes_is(mark, "done"));
     }
 }

@@ -121,6 +121,7 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
         run = xcalloc(1, sizeof *run);
         memcpy(run->id, ev->run_id.data, RUN_ID_MAX - 1);
         run->partition = part->id;
+        run->resumed_off = -1;
         map_put(&part->runs, bytes_of(run->id), run);
     } else if (ev->parent.data)
         world_violation(o->world, "children", "child %s is started again after it has left",
@@ -163,6 +164,7 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
     }
     /* Who has a step that failed tried again knows that it is a new request. */
     if (ev->type == EVENT_APPROVAL && verdict == ENGINE_APPLIED) forget_settled(run, ev->path);
+    if (ev->type == EVENT_RUN_RESUME) run->resumed_off = cx->offset;
     if (ev->type == EVENT_TASK_COMPLETED && verdict == ENGINE_APPLIED) {
         struct settled *s = xcalloc(1, sizeof *s);
         snprintf(s->path, sizeof s->path, "%.*s", (int)ev->path.len, ev->path.data);

@@ -26,7 +26,6 @@ struct output {
     enum output_kind kind;
     struct shadow_run *run; /* that issued it */
     int64_t issued_off;
-    int64_t resumed_off; /* issued again by this resume; -1: by none */
     uint64_t hash;      /* of key, value and headers, without the generation */
     uint32_t appended;  /* times */
     uint64_t gen;       /* hash of the generation that it was appended under last */
@@ -79,6 +78,7 @@ struct shadow_run {
     struct field_sum *sums;
     size_t sum_count, sum_cap;
     struct settled *settled;
+    int64_t resumed_off; /* of the last resume; -1: none */
     struct told *told; /* what the language has to hold to (oracle_language.c) */
     bool ended;
     int64_t ended_off;

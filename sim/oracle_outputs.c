@@ -126,7 +126,7 @@ static void issue_again(struct oracle *o, struct output *out, const struct outpu
     struct shadow_part *part = &o->parts[out->run->partition];
     if (out->hash != now->hash)
         world_violation(o->world, "same bytes", "%s is issued again with other content", out->id);
-    out->issued_off = out->resumed_off = now->issued_off;
+    out->issued_off = now->issued_off;
     if (!out->appended || out->kind != OUTPUT_TASK ||
         out->gen == hash_bytes(bytes_of(part->fold_gen)))
         return;
@@ -137,7 +137,7 @@ static void issue_again(struct oracle *o, struct output *out, const struct outpu
 void outputs_take(struct oracle *o, struct shadow_run *run, enum event_type cause, int64_t offset)
 {
     for (size_t i = 0; i < o->fx.count; i++) {
-        struct output now = { .run = run, .issued_off = offset, .resumed_off = -1 };
+        struct output now = { .run = run, .issued_off = offset };
         if (!describe(&o->fx.list[i], &now)) continue;
         struct output *out = map_get(&o->outputs, bytes_of(now.id));
         if (out && cause == EVENT_RUN_RESUME) {

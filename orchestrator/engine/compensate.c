@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 
 static void undo_changed(struct fold *f)
 {
@@ -62,7 +63,7 @@ bool undo_load(struct run *run, struct bytes text, struct err *e)
         if (!json_is_integer(index) || n < 0 || n >= run->def->step_count ||
             run->def->steps[n].compensate_block == NO_INDEX)
             return err_fail(e, ERR_INVALID, "field u is damaged");
-        a->undo[i] = (uint32_t)n;
+        a->undo[MUTANT(UNDO_ORDER) ? a->undo_count - 1 - i : i] = (uint32_t)n;
     }
     return true;
 }

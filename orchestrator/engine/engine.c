@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 #include "orchestrator/engine/state.h"
 
 static bool input_valid(const struct definition *def, struct bytes input, struct err *e)
@@ -100,7 +101,7 @@ static void resume_scope(struct fold *f, void *unused)
         if (!s || s->state != STEP_STATE_ISSUED) continue;
         s->issued_off = f->cx->offset;
         step_touch(f, def->steps[i]);
-        step_reissue(f, def->steps[i]);
+        if (!MUTANT(RESUME_SILENT)) step_reissue(f, def->steps[i]);
     }
 }
 
@@ -180,7 +181,7 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
     if (run_state_terminal((enum run_state)run->state)) {
         if (run->finished_off >= doubt_off) {
             effect_result(&f);
-            parent_tell_end(&f);
+            if (!MUTANT(CHILD_END)) parent_tell_end(&f);
         }
     } else if (run->state != RUN_PAUSED) {
         scopes_each(&f, reissue_scope, &doubt_off);

@@ -20,6 +20,8 @@
  * end. States are numbers of RUN_STATES and STEP_STATES: those lists may only grow at their end. */
 #include "orchestrator/engine/state.h"
 
+#include "common/base/mutant.h"
+
 #include <stdlib.h>
 
 void fields_append(struct fields *f, struct bytes name, struct bytes value)
@@ -204,6 +206,7 @@ static void body_changes(const struct run *run, struct body *body, struct fields
     AUTO_BUF struct buf name = { 0 }, text = { 0 };
     for (uint32_t p = 0; p * PAGE_ITEMS < body->begun; p++) {
         if (!(body->pages[p] & PAGE_CHANGED)) continue;
+        if (MUTANT(PAGE_UNSAVED) && body->pages[p] & PAGE_STORED) continue;
         page_field_name(&name, run, body, p);
         buf_reset(&text);
         encode_page(run, body, p, &text);
@@ -330,7 +333,7 @@ bool run_changed(const struct run *run)
 static void aside_changes(const struct run *run, struct fields *ret)
 {
     AUTO_BUF struct buf b = { 0 };
-    if (run->changed & RUN_UNDO) {
+    if (run->changed & RUN_UNDO && !MUTANT(UNDO_UNSAVED)) {
         undo_encode(run, &b);
         fields_append(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
     }
