@@ -126,7 +126,8 @@ struct profile {
     uint32_t crash_ppm, lost_ppm, late_ppm;
     bool hasty; /* runs leave as soon as they end, and snapshots come often */
     bool warm;  /* without faults nothing leaves memory, so that nothing has to be loaded */
-    bool plain; /* it needs no fault to be found */
+    bool plain;  /* it needs no fault to be found */
+    bool shared; /* the judge has it as well: only the oracles of the language can see it */
 };
 
 #define KIND(name) (1u << FAULT_##name)
@@ -146,7 +147,10 @@ static const struct profile profiles[] = {
     { .mutant = MUTANT_WAIT_UNTIMED, .level = FAULTS_MANY, .warm = true },
     { .mutant = MUTANT_UNDO_UNSAVED, .level = FAULTS_MANY, .plain = true },
     { .mutant = MUTANT_PAGE_UNSAVED, .level = FAULTS_MANY, .plain = true },
-    { .mutant = MUTANT_CHILD_LEFT, .level = FAULTS_MANY, .plain = true },
+    { .mutant = MUTANT_CHILD_LEFT, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_VOTE_TWICE, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_UNDO_OLDEST, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_UNDO_SHORT, .level = FAULTS_MANY, .plain = true, .shared = true },
     { .mutant = MUTANT_KEY_TAKEN, .level = FAULTS_MANY, .plain = true },
 };
 
@@ -172,6 +176,12 @@ static const struct profile *profile_of(enum mutant mutant)
     for (size_t i = 0; i < ARRAY_LEN(profiles); i++)
         if (profiles[i].mutant == mutant) return &profiles[i];
     return NULL;
+}
+
+bool mutant_shared(enum mutant mutant)
+{
+    const struct profile *p = profile_of(mutant);
+    return p && p->shared;
 }
 
 /* Without faults it must survive: it is the fault that finds it. Returns whether it does. */

@@ -186,6 +186,7 @@ static void after(struct oracle *o, struct shadow_part *part, struct shadow_run 
         run->ended_off = offset;
         o->live--;
         o->world->counters.runs_ended++;
+        if (run->run) judge_children(o, run);
         trace(o->world, NULL, "run %s has ended: %s", run->id,
               run->run ? run_state_name(run_state_of(run->run)) : "expired");
     }
@@ -235,7 +236,8 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
                                .topic = PREFIX ".events",
                                .partition = part->id,
                                .gen = part->fold_gen };
-    enum mutant mutant = mutant_set(MUTANT_NONE); /* the judge has none */
+    enum mutant mutant = mutant_get();
+    if (!mutant_shared(mutant)) mutant_set(MUTANT_NONE); /* the judge has none */
     struct shadow_run *run = map_get(&part->runs, ev.run_id);
     if (ev.type == EVENT_RUN_START)
         start(o, part, &ev, &cx);

@@ -32,6 +32,7 @@ struct output {
     uint32_t under_way; /* sent, and neither appended nor lost */
     uint32_t attempt;
     char path[NAME_BYTES_MAX + 1];
+    bool refused; /* a child that nobody knows */
     struct {
         int64_t epoch;  /* of the recovery in which this process looked for its mark last */
         bool unclaimed; /* nobody had it then */
@@ -81,6 +82,7 @@ struct shadow_run {
     int64_t resumed_off; /* of the last resume; -1: none */
     struct told *told; /* what the language has to hold to (oracle_language.c) */
     bool ended;
+    bool parent; /* it has started a child */
     int64_t ended_off;
 };
 
@@ -172,6 +174,8 @@ void output_appended(struct oracle *o, const struct log_part *part, const struct
                      const struct proc *by);
 /* Whether the fold, as far as the log goes, still waits for it. */
 bool output_pending(const struct output *out);
+/* The run has ended: children of steps that it gave up are told so. */
+void judge_children(struct oracle *o, const struct shadow_run *run);
 /* A CloudEvent that an emit step has sent. */
 void emitted_judge(struct oracle *o, const struct record *r);
 void outputs_end(struct oracle *o);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/base/hash.h"
+#include "orchestrator/engine/state.h"
 #include "sim/oracle_internal.h"
 
 const char *output_kind_name(enum output_kind kind)
@@ -104,7 +105,7 @@ static bool describe(const struct effect *fx, struct output *ret)
     ret->hash = content_hash(ret->kind, fx->key, fx->value, fx->header);
     for (size_t i = 0; i < fx->ce_count; i++)
         ret->hash = extra_hash(ret->hash, fx->ce[i].name, fx->ce[i].value);
-    if (ret->kind != OUTPUT_TASK) return true;
+    if (ret->kind != OUTPUT_TASK && ret->kind != OUTPUT_CHILD_START) return true;
     struct bytes path = fx->header[HEADER_PATH];
     snprintf(ret->path, sizeof ret->path, "%.*s", (int)path.len, path.data);
     AUTO_FREE char *attempt =
@@ -149,6 +150,7 @@ void outputs_take(struct oracle *o, struct shadow_run *run, enum event_type caus
                             "%s %s is issued twice, the second time at %lld",
                             output_kind_name(now.kind), now.id, (long long)offset);
         if (out) continue;
+        run->parent |= now.kind == OUTPUT_CHILD_START;
         out = xmalloc(sizeof *out);
         *out = now;
         open_output(&o->parts[run->partition], out);
@@ -271,11 +273,36 @@ void output_appended(struct oracle *o, const struct log_part *part, const struct
                         "%s %s is sent with other content than the fold says",
                         output_kind_name(kind), out->id);
     out->under_way--;
+    out->refused |= refused;
     out->gen = hash_bytes(r->message.header[HEADER_GEN]);
     if (out->appended++ == 0)
         close_output(o, out);
     else if (kind == OUTPUT_RESULT)
         o->world->counters.results_doubled++;
+}
+
+static bool child_has(const struct oracle *o, const struct output *start, enum output_kind kind)
+{
+    char id[OUTPUT_ID_MAX];
+    snprintf(id, sizeof id, "%.*s%d", RUN_ID_MAX - 1, start->id, (int)kind);
+    return map_get(&o->outputs, bytes_of(id)) != NULL;
+}
+
+void judge_children(struct oracle *o, const struct shadow_run *run)
+{
+    size_t pos = 0;
+    if (!run->parent) return;
+    for (struct output *out; (out = map_next(&o->outputs, &pos));) {
+        if (out->kind != OUTPUT_CHILD_START || out->run != run || out->refused) continue;
+        const char *name = strrchr(out->path, '/');
+        const struct step_def *d =
+            definition_step(run->run->def, bytes_of(name ? name + 1 : out->path));
+        if (d->child_abandoned || child_has(o, out, OUTPUT_CHILD_CANCEL) ||
+            child_has(o, out, d->child_detached ? OUTPUT_CHILD_BEGUN : OUTPUT_CHILD_ENDED))
+            continue;
+        world_violation(o->world, "children", "run %s has ended and left its child of %s", run->id,
+                        out->path);
+    }
 }
 
 /* --- events of emit steps --- */

@@ -44,7 +44,9 @@
     X(CHILD_CANCEL, "a recovery does not cancel a child again")                        \
     X(CHILD_LEFT, "a run that ends leaves its children")                                 \
     X(RESUME_SILENT, "a resume does not issue again what was out")                     \
-    X(KEY_TAKEN, "a start begins although its key is taken")
+    X(KEY_TAKEN, "a start begins although its key is taken")                           \
+    X(UNDO_OLDEST, "the oldest is undone first")                                       \
+    X(UNDO_SHORT, "the newest is not undone")
 
 enum mutant {
 #define X(name, text) MUTANT_##name,

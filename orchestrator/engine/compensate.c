@@ -73,8 +73,10 @@ bool undo_load(struct run *run, struct bytes text, struct err *e)
 static bool undo_run(struct fold *f, uint32_t from)
 {
     struct aside *a = run_aside(f->run);
-    for (uint32_t i = a->undo_count; i > from; i--) {
-        uint32_t block = f->def->steps[a->undo[i - 1]].compensate_block;
+    uint32_t left = MUTANT(UNDO_SHORT) && a->undo_count > from;
+    for (uint32_t i = a->undo_count - left; i > from; i--) {
+        uint32_t at = MUTANT(UNDO_OLDEST) ? a->undo_count - i + from : i - 1;
+        uint32_t block = f->def->steps[a->undo[at]].compensate_block;
         enum flow flow = block_run(f, block);
         if (flow == FLOW_BUSY) return false;
         if (flow == FLOW_FAILED) block_sweep(f, block);
