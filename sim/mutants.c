@@ -124,8 +124,8 @@ struct profile {
     enum fault_level level;
     unsigned kinds; /* of FAULT_*: only these; 0: as drawn */
     uint32_t crash_ppm, lost_ppm, late_ppm;
-    bool hasty; /* runs leave as soon as they end, and snapshots come often */
-    bool warm;  /* without faults nothing leaves memory, so that nothing has to be loaded */
+    bool hasty;  /* runs leave as soon as they end, and snapshots come often */
+    bool warm;   /* without faults nothing leaves memory, so that nothing has to be loaded */
     bool plain;  /* it needs no fault to be found */
     bool shared; /* the judge has it as well: only the oracles of the language can see it */
 };

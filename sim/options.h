@@ -35,7 +35,7 @@ enum fault_kind {
 };
 const char *fault_name(enum fault_kind kind);
 
-#define RETENTION_BYTES_AMPLE (64ull << 20)              /* no run leaves because of it */
+#define RETENTION_BYTES_AMPLE (64ull << 20)            /* no run leaves because of it */
 #define LASTING_MS            (7ll * 24 * 3600 * 1000) /* a retention that outlasts everything */
 
 struct options {

@@ -336,9 +336,9 @@ void oracle_stuck(struct world *w)
             }
         const struct output *out = first_open(part);
         if (out) {
-            world_violation(
-                w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
-                output_kind_name(out->kind), out->id, out->issued_off, part->id);
+            world_violation(w, "liveness",
+                            "%s %s, issued at %" PRId64 " of partition %d, never left",
+                            output_kind_name(out->kind), out->id, out->issued_off, part->id);
             return;
         }
     }

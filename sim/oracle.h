@@ -60,7 +60,8 @@ struct look {
     const char *run_id;
     const struct definition *def;
     const struct step_def *step; /* of ASKS, SIGNAL, STEP */
-    struct bytes path;           /* of the step; lives during the call */
+    struct bytes path;           /* of the step; it and `asked` live during the call */
+    struct bytes asked;          /* of ASKS: the question, JSON (orchestrator/engine/people.c) */
 };
 /* Calls fn for everything that is to be seen, in an order that the seed alone decides. */
 void oracle_look(struct world *w, void (*fn)(void *user, const struct look *look), void *user);

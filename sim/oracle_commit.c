@@ -218,8 +218,8 @@ void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *p
             world_violation(o->world, "no lost task",
                             "partition %d stands at %" PRId64 " (%s), but %s %s, issued at %" PRId64
                             ", is in no log",
-                            part->id, from, p ? p->name : "",
-                            output_kind_name(out->kind), out->id, out->issued_off);
+                            part->id, from, p ? p->name : "", output_kind_name(out->kind), out->id,
+                            out->issued_off);
             return;
         }
 }

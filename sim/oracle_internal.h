@@ -8,12 +8,12 @@
 #include "sim/oracle.h"
 
 /* Something that the fold says must leave. X(enumerator, text) */
-#define OUTPUT_KINDS(X)                   \
-    X(TASK, "task")                       \
-    X(RESULT, "the result of")            \
-    X(CHILD_START, "the start of child")  \
-    X(CHILD_CANCEL, "the end of child")   \
-    X(CHILD_BEGUN, "the word of child")   \
+#define OUTPUT_KINDS(X)                  \
+    X(TASK, "task")                      \
+    X(RESULT, "the result of")           \
+    X(CHILD_START, "the start of child") \
+    X(CHILD_CANCEL, "the end of child")  \
+    X(CHILD_BEGUN, "the word of child")  \
     X(CHILD_ENDED, "the result of child")
 enum output_kind {
 #define X(name, text) OUTPUT_##name,
@@ -80,7 +80,7 @@ struct shadow_run {
     size_t sum_count, sum_cap;
     struct settled *settled;
     int64_t resumed_off; /* of the last resume; -1: none */
-    struct told *told; /* what the language has to hold to (oracle_language.c) */
+    struct told *told;   /* what the language has to hold to (oracle_language.c) */
     bool ended;
     bool parent; /* it has started a child */
     int64_t ended_off;
@@ -147,7 +147,7 @@ struct oracle {
     size_t live;            /* runs that have not ended */
     uint64_t lost_us;       /* when Redis went back last; 0: never */
     struct map definitions; /* by sha256: struct definition, of the workload */
-    bool keeps_fields; /* of a second fold, for explanations */
+    bool keeps_fields;      /* of a second fold, for explanations */
 };
 
 /* --- oracle_fold.c --- */

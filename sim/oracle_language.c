@@ -146,8 +146,8 @@ static void forget_votes(struct told *t, uint64_t path)
 
 /* An approval that an answer has completed: by as many different people as it takes, all of whom
  * have said so. */
-static void judge_approved(struct oracle *o, const struct shadow_run *run,
-                           const struct step_def *d, struct bytes output)
+static void judge_approved(struct oracle *o, const struct shadow_run *run, const struct step_def *d,
+                           struct bytes output)
 {
     const struct told *t = run->told;
     AUTO_JSON *value = json_parse(output, NULL);
@@ -201,8 +201,8 @@ static void judge_undoing(struct oracle *o, const struct shadow_run *run, struct
     if (u->undone_at) return;
     u->undone_at = ++t->clock;
     if (!u->done_at)
-        world_violation(o->world, "compensation", "run %s: %s is undone, but was not done",
-                        run->id, u->step->path);
+        world_violation(o->world, "compensation", "run %s: %s is undone, but was not done", run->id,
+                        u->step->path);
     for (size_t i = 0; i < t->undoable_count; i++) {
         const struct undoable *other = &t->undoable[i];
         bool sooner = other->undone_at && other != u && other->done_at < u->done_at;
@@ -280,8 +280,8 @@ static void judge_move(struct oracle *o, struct shadow_run *run, const struct mo
 {
     struct told *t = told_of(run);
     if (m->path.len == 0) {
-        bool cancelled = t->cancels && event_type_is_result(ev->type) &&
-                         bytes_is(m->state, "cancelled");
+        bool cancelled =
+            t->cancels && event_type_is_result(ev->type) && bytes_is(m->state, "cancelled");
         t->rolled_back |= cancelled || bytes_is(m->state, "rolled_back");
         return;
     }
@@ -383,8 +383,7 @@ static void judge_replay(struct oracle *o, struct shadow_part *part)
     struct oracle *again = log ? shadow_again(o, part->id, log->end) : NULL;
     size_t pos = 0;
     for (struct shadow_run *run; again && (run = map_next(&part->runs, &pos));) {
-        const struct shadow_run *other =
-            map_get(&again->parts[part->id].runs, bytes_of(run->id));
+        const struct shadow_run *other = map_get(&again->parts[part->id].runs, bytes_of(run->id));
         struct moment a = shadow_moment(run, INT64_MAX), b = { 0 };
         if (other) b = shadow_moment(other, INT64_MAX);
         if (a.off != b.off || a.digest != b.digest || a.exists != b.exists)

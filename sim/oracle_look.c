@@ -30,6 +30,8 @@ static void look_at_scope(struct fold *f, void *looking)
         if (!s || step_state_terminal((enum step_state)s->state)) continue;
         struct bytes path = step_path(f, d->index);
         bool waits = s->state == STEP_STATE_WAITING && !s->handler;
+        ((struct looking *)looking)->at.asked =
+            (struct bytes){ .data = s->payload, .len = s->payload_len };
         if (s->flags & STEP_ASKING)
             tell(looking, SIGHT_ASKS, d, path, s->flags & STEP_ESCALATED);
         else if (waits && d->kind == STEP_WAIT && d->signal)

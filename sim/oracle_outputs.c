@@ -39,8 +39,7 @@ static uint64_t mixed(uint64_t h, uint64_t v)
 static bool header_counts(enum output_kind kind, int header)
 {
     if (header == HEADER_GEN) return false;
-    return kind != OUTPUT_CHILD_START ||
-           (header != HEADER_DEFINITION && header != HEADER_VERSION);
+    return kind != OUTPUT_CHILD_START || (header != HEADER_DEFINITION && header != HEADER_VERSION);
 }
 
 static uint64_t content_hash(enum output_kind kind, struct bytes key, struct bytes value,
@@ -254,17 +253,16 @@ void output_appended(struct oracle *o, const struct log_part *part, const struct
     if (!is_output(part, r)) return;
     struct output *out = output_of(o, part, r);
     if (!out) {
-        world_violation(o->world, "no output without a cause",
-                        "%.*s %s is sent by %s, but no run issued it",
-                        (int)r->message.header[HEADER_TYPE].len,
-                        r->message.header[HEADER_TYPE].data ? r->message.header[HEADER_TYPE].data
-                                                            : "",
-                        r->message.key.data, by->name);
+        world_violation(
+            o->world, "no output without a cause", "%.*s %s is sent by %s, but no run issued it",
+            (int)r->message.header[HEADER_TYPE].len,
+            r->message.header[HEADER_TYPE].data ? r->message.header[HEADER_TYPE].data : "",
+            r->message.key.data, by->name);
         return;
     }
     enum output_kind kind = out->kind;
-    bool refused = kind == OUTPUT_CHILD_START &&
-                   kind_of_event(r->message.header) == OUTPUT_CHILD_ENDED;
+    bool refused =
+        kind == OUTPUT_CHILD_START && kind_of_event(r->message.header) == OUTPUT_CHILD_ENDED;
     uint64_t hash = content_hash(kind, r->message.key, r->message.value, r->message.header);
     for (size_t i = 0; i < r->extra_count; i++)
         hash = extra_hash(hash, r->extra[i].name, r->extra[i].value);

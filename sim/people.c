@@ -104,8 +104,8 @@ static void answer(struct world *w, struct choice *c)
 static void send_signal(struct world *w, struct choice *c)
 {
     struct prng *p = &w->script;
-    const char *name = c->step && c->step->signal ? c->step->signal
-                                                  : signals[prng_below(p, ARRAY_LEN(signals))];
+    const char *name =
+        c->step && c->step->signal ? c->step->signal : signals[prng_below(p, ARRAY_LEN(signals))];
     c->event.type = EVENT_SIGNAL;
     c->event.path[0] = '\0';
     snprintf(c->event.signal, sizeof c->event.signal, "%s", name);
@@ -202,5 +202,8 @@ static void come_again(struct world *w, uint64_t in_us)
 
 void people_begin(struct world *w)
 {
-    if (!w->options.user) come_again(w, workload_rest_us(w) + SECOND);
+    if (w->options.user)
+        people_users_begin(w);
+    else
+        come_again(w, workload_rest_us(w) + SECOND);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What steps answer whose work is not done here. The worker is cut off where it would hand a task to
- * a tool (worker/tool.h; the linker sends its call here): models, HTTP endpoints and programs answer
- * what the mocks of a user's workflow say, or what the seed draws, after a while, fail or say
- * nothing, as the seed has it. Handlers and emit steps of our own workflows go the whole way. */
+ * What steps answer whose work is not done here. The worker is cut off where it would hand a task
+ * to a tool (worker/tool.h; the linker sends its call here): models, HTTP endpoints and programs
+ * answer what the mocks of a user's workflow say, or what the seed draws, after a while, fail or
+ * say nothing, as the seed has it. Handlers and emit steps of our own workflows go the whole way.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 

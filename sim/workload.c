@@ -17,7 +17,7 @@
 
 struct workload {
     struct world *world;
-    size_t to_come; /* events of clients that are not in the log yet */
+    size_t to_come;                              /* events of clients that are not in the log yet */
     const struct definition *chosen[CHOSEN_MAX]; /* what this seed's clients start */
     size_t chosen_count;
 };
@@ -53,12 +53,12 @@ static void append(struct world *w, const struct client_event *ev)
     if (ev->path[0]) header[HEADER_PATH] = bytes_of(ev->path);
     if (ev->actor[0]) header[HEADER_ACTOR] = bytes_of(ev->actor);
     if (ev->signal[0]) header[HEADER_SIGNAL] = bytes_of(ev->signal);
-    log_append(w, events_of(w, ev->run_id),
-               record_new(&(struct bus_message){ .key = run_id_route(bytes_of(ev->run_id)),
-                                                 .value = ev->value.data ? ev->value
-                                                                         : bytes_of(ev->text),
-                                                 .header = header }),
-               NULL);
+    log_append(
+        w, events_of(w, ev->run_id),
+        record_new(&(struct bus_message){ .key = run_id_route(bytes_of(ev->run_id)),
+                                          .value = ev->value.data ? ev->value : bytes_of(ev->text),
+                                          .header = header }),
+        NULL);
 }
 
 static void send_now(void *user)
@@ -188,10 +188,9 @@ static void choose(struct workload *load)
     struct prng *p = &w->script;
     size_t count = (size_t)prng_range(p, 2, CHOSEN_MAX);
     while (load->chosen_count < count) {
-        size_t i = prng_below(p, 100) < 35
-                       ? prng_below(p, SHAPES_WRITTEN)
-                       : SHAPES_CHILD + GENERATED_CHILDREN +
-                             prng_below(p, GENERATED - GENERATED_CHILDREN);
+        size_t i = prng_below(p, 100) < 35 ? prng_below(p, SHAPES_WRITTEN)
+                                           : SHAPES_CHILD + GENERATED_CHILDREN +
+                                                 prng_below(p, GENERATED - GENERATED_CHILDREN);
         if (suits(w, shape(i))) load->chosen[load->chosen_count++] = shape(i);
     }
 }
@@ -260,6 +259,7 @@ void workload_begin(struct world *w)
 
 void workload_done(struct world *w)
 {
+    people_done(w);
     free(w->workload);
 }
 

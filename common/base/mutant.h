@@ -42,7 +42,7 @@
     X(CHILD_START, "a recovery does not start a child again")                          \
     X(CHILD_END, "a recovery does not tell the parent again that its child has ended") \
     X(CHILD_CANCEL, "a recovery does not cancel a child again")                        \
-    X(CHILD_LEFT, "a run that ends leaves its children")                                 \
+    X(CHILD_LEFT, "a run that ends leaves its children")                               \
     X(RESUME_SILENT, "a resume does not issue again what was out")                     \
     X(KEY_TAKEN, "a start begins although its key is taken")                           \
     X(UNDO_OLDEST, "the oldest is undone first")                                       \

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
-#include "common/base/mutant.h"
 #include "common/base/map.h"
+#include "common/base/mutant.h"
 
 #define SKELETON_VERSION 1
 #define SKELETON_STEPS   10          /* where the list of steps stands */

@@ -165,8 +165,10 @@ SCENARIO(one_signal_goes_to_one_step,
          "result [{\"for\":0},{\"for\":2}]\n")
 
 SCENARIO(a_router_whose_choice_has_failed_is_not_asked_again,
-         WORKFLOW "steps:\n- {name: r, type: router, model: m, prompt: p, choices: {x: {description: "
-                  "d, steps: [{name: a, type: task, retry: {max_attempts: 1}}]}, y: {description: e, steps: [{name: b, type: task}]}}, on_error: "
-                  "{escalate: [ann, bob]}}\n",
+         WORKFLOW
+         "steps:\n- {name: r, type: router, model: m, prompt: p, choices: {x: {description: "
+         "d, steps: [{name: a, type: task, retry: {max_attempts: 1}}]}, y: {description: e, steps: "
+         "[{name: b, type: task}]}}, on_error: "
+         "{escalate: [ann, bob]}}\n",
          "start {}\nok r/1 {\"choice\":\"x\"} -> task a/1\nfail a/1 auth -> nothing\n"
          "retry r ann -> ignored\napprove r bob \"output\":1 -> result completed\nresult 1\n")
