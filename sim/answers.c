@@ -87,7 +87,8 @@ bool answers_take(struct answers *ret, const struct definition *def, json_t *moc
     const char *name;
     json_t *entry;
     void *next;
-    json_object_foreach_safe(mocks, next, name, entry) {
+    json_object_foreach_safe(mocks, next, name, entry)
+    {
         const struct step_def *step = definition_step(def, bytes_of(name));
         bool asks = step && step->kind == STEP_APPROVAL;
         if (!asks && !(step && step->kind == STEP_WAIT && step->signal)) continue;

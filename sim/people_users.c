@@ -55,8 +55,7 @@ void people_done(struct world *w)
 static bool due(struct world *w, const struct look *look, int64_t after_ms)
 {
     struct people *p = w->people;
-    AUTO_FREE char *key =
-        xasprintf("%s %.*s", look->run_id, (int)look->path.len, look->path.data);
+    AUTO_FREE char *key = xasprintf("%s %.*s", look->run_id, (int)look->path.len, look->path.data);
     struct answered *a = map_get(&p->answered, bytes_of(key));
     if (a && w->now_us < a->next_us) return false;
     if (!a) {
@@ -81,7 +80,8 @@ static void say(struct world *w, struct client_event *event, const json_t *value
     uint64_t at_us = w->now_us + (uint64_t)after_ms * MS + prng_below(&w->script, SECOND);
     client_send(w, at_us, event);
     if (!world_faulty(w) || !prng_chance(&w->script, w->options.unruly_ppm)) return;
-    client_send(w, at_us + prng_below(&w->script, SECOND), event); /* who is in doubt says it again */
+    client_send(w, at_us + prng_below(&w->script, SECOND),
+                event); /* who is in doubt says it again */
 }
 
 /* `who` is one of the approvers: a name, or "role:NAME" for somebody who has the role. */
