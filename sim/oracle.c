@@ -232,6 +232,13 @@ static void takeover_note(struct oracle *o, const struct proc *p, struct shadow_
           part->takeover[p->index].reissue_all ? ", everything pending is in doubt" : "");
 }
 
+static bool resumed(const struct shadow_run *run, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < run->resume_count; i++)
+        if (run->resumes[i] >= from && run->resumes[i] < to) return true;
+    return false;
+}
+
 static void marks_note(struct oracle *o, const struct proc *p, struct shadow_part *part,
                        const struct bytes *argv, size_t key_count, const struct store_reply *reply)
 {
@@ -241,8 +248,7 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked[p->index].epoch = t->epoch;
-        int64_t resumed = out->run->resumed_off;
-        bool anew = t->reissue_all || (resumed >= t->from && resumed < t->epoch);
+        bool anew = t->reissue_all || resumed(out->run, t->from, t->epoch);
         out->asked[p->index].unclaimed = mark.len == 0 || (anew && !bytes_is(mark, "done"));
     }
 }

@@ -121,7 +121,6 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
         run = xcalloc(1, sizeof *run);
         memcpy(run->id, ev->run_id.data, RUN_ID_MAX - 1);
         run->partition = part->id;
-        run->resumed_off = -1;
         map_put(&part->runs, bytes_of(run->id), run);
     } else if (ev->parent.data)
         world_violation(o->world, "children", "child %s is started again after it has left",
@@ -164,7 +163,10 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
     }
     /* Who has a step that failed tried again knows that it is a new request. */
     if (ev->type == EVENT_APPROVAL && verdict == ENGINE_APPLIED) forget_settled(run, ev->path);
-    if (ev->type == EVENT_RUN_RESUME) run->resumed_off = cx->offset;
+    if (ev->type == EVENT_RUN_RESUME) {
+        run->resumes = xrealloc(run->resumes, (run->resume_count + 1) * sizeof *run->resumes);
+        run->resumes[run->resume_count++] = cx->offset;
+    }
     if (ev->type == EVENT_TASK_COMPLETED && verdict == ENGINE_APPLIED) {
         struct settled *s = xcalloc(1, sizeof *s);
         snprintf(s->path, sizeof s->path, "%.*s", (int)ev->path.len, ev->path.data);
@@ -263,6 +265,7 @@ static void run_done(struct shadow_run *run)
     }
     free(run->fields);
     free(run->moments);
+    free(run->resumes);
     free(run->sums);
     free(run);
 }

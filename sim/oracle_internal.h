@@ -79,8 +79,9 @@ struct shadow_run {
     struct field_sum *sums;
     size_t sum_count, sum_cap;
     struct settled *settled;
-    int64_t resumed_off; /* of the last resume; -1: none */
-    struct told *told;   /* what the language has to hold to (oracle_language.c) */
+    int64_t *resumes; /* offsets of what resumes it */
+    size_t resume_count;
+    struct told *told; /* what the language has to hold to (oracle_language.c) */
     bool ended;
     bool parent; /* it has started a child */
     int64_t ended_off;
