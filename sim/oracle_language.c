@@ -36,6 +36,7 @@ struct told {
     const struct step_def *asked; /* whom it answers; NULL: nobody */
     bool escalated;               /* that step had failed */
     uint32_t quorum;
+    bool again;   /* the run was set back: what it had told before counts no more */
     bool cancels; /* the run rolls back because of a cancel */
     bool rolled_back;
 };
@@ -198,7 +199,7 @@ static void note_done(struct told *t, const struct step_def *d, const struct mov
 static void judge_undoing(struct oracle *o, const struct shadow_run *run, struct undoable *u)
 {
     struct told *t = run->told;
-    if (u->undone_at) return;
+    if (u->undone_at || t->again) return;
     u->undone_at = ++t->clock;
     if (!u->done_at)
         world_violation(o->world, "compensation", "run %s: %s is undone, but was not done", run->id,
@@ -232,7 +233,7 @@ static void judge_rolled_back(struct oracle *o, const struct shadow_run *run)
     const struct told *t = run->told;
     for (size_t i = 0; i < t->undoable_count; i++) {
         const struct undoable *u = &t->undoable[i];
-        if (u->done_at && !u->undone_at && !u->skipped)
+        if (u->done_at && !u->undone_at && !u->skipped && !t->again)
             world_violation(o->world, "compensation", "run %s is rolled back, but %s is not undone",
                             run->id, u->step->path);
     }
@@ -285,7 +286,7 @@ static void judge_move(struct oracle *o, struct shadow_run *run, const struct mo
         t->rolled_back |= cancelled || bytes_is(m->state, "rolled_back");
         return;
     }
-    if (terminal(m->state) && !settle(t, hash_bytes(m->path)))
+    if (terminal(m->state) && !settle(t, hash_bytes(m->path)) && !t->again)
         world_violation(o->world, "a step settles once", "run %s: %.*s settles again, as %.*s",
                         run->id, (int)m->path.len, m->path.data, (int)m->state.len, m->state.data);
     bool waits = bytes_is(m->state, "waiting");
@@ -335,6 +336,7 @@ void language_before(struct oracle *o, struct shadow_run *run, const struct even
 {
     (void)o;
     if (ev->type == EVENT_APPROVAL) note_vote(run, ev);
+    if (ev->type == EVENT_RUN_RETRY || ev->type == EVENT_RUN_RERUN) told_of(run)->again = true;
     struct told *t = run->told;
     if (!t) return;
     const struct aside *a = run->run->aside;

@@ -58,12 +58,15 @@ static uint64_t extra_hash(uint64_t h, const char *name, struct bytes value)
     return mixed(h, hash_bytes(bytes_of(name)) ^ hash_bytes(value));
 }
 
-/* What an event between runs is, by its headers; OUTPUT_TASK: none. */
+/* What an event between parent and child is, by its headers; OUTPUT_TASK: none. */
 static enum output_kind kind_of_event(const struct bytes *header)
 {
-    struct bytes type = header[HEADER_TYPE];
-    if (bytes_is(type, event_type_name(EVENT_RUN_START))) return OUTPUT_CHILD_START;
-    if (bytes_is(type, event_type_name(EVENT_RUN_CANCEL))) return OUTPUT_CHILD_CANCEL;
+    struct bytes type = header[HEADER_TYPE], actor = header[HEADER_ACTOR];
+    if (bytes_is(type, event_type_name(EVENT_RUN_START)) && header[HEADER_PARENT].data)
+        return OUTPUT_CHILD_START;
+    if (bytes_is(type, event_type_name(EVENT_RUN_CANCEL)) && actor.data &&
+        bytes_is(actor, "parent"))
+        return OUTPUT_CHILD_CANCEL;
     if (bytes_is(type, event_type_name(EVENT_CHILD_STARTED))) return OUTPUT_CHILD_BEGUN;
     if (bytes_is(type, event_type_name(EVENT_CHILD_FINISHED))) return OUTPUT_CHILD_ENDED;
     return OUTPUT_TASK;
@@ -96,6 +99,7 @@ static bool describe(const struct effect *fx, struct output *ret)
     case EFFECT_START:
     case EFFECT_EVENT:
         ret->kind = kind_of_event(fx->header);
+        if (ret->kind == OUTPUT_TASK) return false; /* of no family */
         child_output_id(ret->kind, fx->header, ret->id);
         break;
     case EFFECT_CANCEL:
