@@ -107,5 +107,5 @@ SCENARIO(a_compensation_that_is_out_keeps_its_deadline_when_the_whole_run_rolls_
          "workflow: w\nversion: 1.0.0\nlimits: {timeout: 60s}\nsteps:\n"
          "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n"
          "- {name: r, type: rollback}\n- {name: b, type: task}\n",
-         "start {}\nok a/1 -> task ua/1\n"
-         "cancel {\"compensate\":true} -> nothing\n")
+         "start {}\nafter 1000\nok a/1 -> task ua/1\n"
+         "cancel {\"compensate\":true} -> nothing\nok ua/1 -> result cancelled\n")
