@@ -191,7 +191,7 @@ static void output_changes(const struct run *run, struct body *body, struct fiel
 {
     AUTO_BUF struct buf name = { 0 };
     for (size_t k = 0; k < body->changed_count; k++) {
-        struct item *item = &body->items[body->changed[k]];
+        struct map_item *item = &body->items[body->changed[k]];
         if (!item->changed) continue;
         item_field_name(&name, "o:", run, body, body->changed[k]);
         add_copy(ret, arena_copy(&ret->arena, buf_bytes(&name)), item->output, item->output_len);

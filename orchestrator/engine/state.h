@@ -80,7 +80,7 @@ struct scope {
 
 enum item_state { ITEM_PENDING, ITEM_LIVE, ITEM_COMPLETED, ITEM_FAILED };
 /* An item of a map. */
-struct item {
+struct map_item {
     union {
         struct scope *live;
         char *output; /* COMPLETED (NULL: null); FAILED: its error */
@@ -102,7 +102,7 @@ struct body {
     struct scope **dirty;       /* of them, in the order in which they became dirty */
     size_t dirty_count, dirty_cap;
     /* of a map */
-    struct item *items;
+    struct map_item *items;
     uint8_t *pages;    /* bits by page */
     char *list;        /* JSON; NULL once no item needs it */
     uint32_t *offsets; /* where each value of the list begins; and its end */
