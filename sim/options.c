@@ -101,6 +101,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     /* A standstill outlasts the retention of most runs. */
     if (o.every_us[FAULT_STANDSTILL] && o.doubled_ppm) o.lasting = prng_below(p, 2);
     if (o.every_us[FAULT_STANDSTILL] && !o.lasting) o.doubled_ppm = 0;
+    o.lifecycle = prng_below(p, 2);
     o.people_us = prng_range(p, 50, 800) * MS;
     o.operator_percent = (uint32_t)prng_below(p, 4) * 10;
     o.unruly_ppm = level == FAULTS_NONE ? 0 : swarm(p, 400000);

@@ -61,6 +61,7 @@ struct options {
     uint32_t tool_fail_ppm, tool_slow_ppm, tool_hang_ppm;
     /* the work */
     uint32_t runs, cancels_ppm, keyed_ppm, doubled_ppm;
+    bool lifecycle;            /* states of runs are told */
     bool lasting;              /* only workflows that are kept for longer than any standstill */
     uint64_t people_us;        /* mean time between two things that people do */
     uint32_t operator_percent; /* of them by those who run the installation */

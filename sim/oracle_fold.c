@@ -237,7 +237,8 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
                                .offset = r->offset,
                                .topic = PREFIX ".events",
                                .partition = part->id,
-                               .gen = part->fold_gen };
+                               .gen = part->fold_gen,
+                               .lifecycle = o->world->options.lifecycle };
     enum mutant mutant = mutant_get();
     if (!mutant_shared(mutant)) mutant_set(MUTANT_NONE); /* the judge has none */
     struct shadow_run *run = map_get(&part->runs, ev.run_id);

@@ -8,19 +8,20 @@
 #include "sim/oracle.h"
 
 /* Something that the fold says must leave. X(enumerator, text) */
-#define OUTPUT_KINDS(X)                  \
-    X(TASK, "task")                      \
-    X(RESULT, "the result of")           \
-    X(CHILD_START, "the start of child") \
-    X(CHILD_CANCEL, "the end of child")  \
-    X(CHILD_BEGUN, "the word of child")  \
+#define OUTPUT_KINDS(X)                     \
+    X(TASK, "task")                         \
+    X(RESULT, "the result of")              \
+    X(LIFECYCLE, "the word of the life of") \
+    X(CHILD_START, "the start of child")    \
+    X(CHILD_CANCEL, "the end of child")     \
+    X(CHILD_BEGUN, "the word of child")     \
     X(CHILD_ENDED, "the result of child")
 enum output_kind {
 #define X(name, text) OUTPUT_##name,
     OUTPUT_KINDS(X)
 #undef X
 };
-#define OUTPUT_ID_MAX ((RUN_ID_MAX > TASK_ID_MAX ? RUN_ID_MAX : TASK_ID_MAX) + 1)
+#define OUTPUT_ID_MAX 128
 struct output {
     char id[OUTPUT_ID_MAX]; /* of the task; of the run, or of the child with the kind behind it */
     enum output_kind kind;

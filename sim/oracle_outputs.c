@@ -46,8 +46,9 @@ static uint64_t content_hash(enum output_kind kind, struct bytes key, struct byt
                              const struct bytes *header)
 {
     uint64_t h = hash_bytes(value);
-    if (kind <= OUTPUT_RESULT) h = mixed(h, hash_bytes(key));
-    for (int i = 0; kind != OUTPUT_RESULT && i < HEADER_COUNT; i++)
+    bool cloud_event = kind == OUTPUT_RESULT || kind == OUTPUT_LIFECYCLE;
+    if (kind == OUTPUT_TASK || cloud_event) h = mixed(h, hash_bytes(key));
+    for (int i = 0; !cloud_event && i < HEADER_COUNT; i++)
         if (header[i].data && header_counts(kind, i))
             h = mixed(h, hash_bytes(header[i]) + (uint64_t)i);
     return h;
@@ -82,6 +83,27 @@ static void child_output_id(enum output_kind kind, const struct bytes *header,
              (int)kind);
 }
 
+/* CloudEvents of one run have ids of their own. */
+static void lifecycle_id(struct bytes run, struct bytes id, char ret[OUTPUT_ID_MAX])
+{
+    snprintf(ret, OUTPUT_ID_MAX, "%.*s~%.*s", (int)MIN(run.len, (size_t)RUN_ID_MAX),
+             run.data ? run.data : "", (int)MIN(id.len, (size_t)64), id.data ? id.data : "");
+}
+
+static struct bytes effect_header(const struct effect *fx, const char *name)
+{
+    for (size_t i = 0; i < fx->ce_count; i++)
+        if (strcmp(fx->ce[i].name, name) == 0) return fx->ce[i].value;
+    return (struct bytes){ 0 };
+}
+
+static struct bytes record_header(const struct record *r, const char *name)
+{
+    for (size_t i = 0; i < r->extra_count; i++)
+        if (strcmp(r->extra[i].name, name) == 0) return r->extra[i].value;
+    return (struct bytes){ 0 };
+}
+
 /* --- issued --- */
 
 /* false: it is none that leaves. */
@@ -95,6 +117,10 @@ static bool describe(const struct effect *fx, struct output *ret)
     case EFFECT_RESULT:
         ret->kind = OUTPUT_RESULT;
         snprintf(ret->id, sizeof ret->id, "%.*s", (int)fx->key.len, fx->key.data);
+        break;
+    case EFFECT_LIFECYCLE:
+        ret->kind = OUTPUT_LIFECYCLE;
+        lifecycle_id(effect_header(fx, "ce_subject"), effect_header(fx, "ce_id"), ret->id);
         break;
     case EFFECT_START:
     case EFFECT_EVENT:
@@ -164,7 +190,7 @@ void outputs_take(struct oracle *o, struct shadow_run *run, enum event_type caus
 
 bool output_pending(const struct output *out)
 {
-    if (out->kind == OUTPUT_RESULT) return true;
+    if (out->kind == OUTPUT_RESULT || out->kind == OUTPUT_LIFECYCLE) return true;
     if (!out->run->run) return false;
     struct fold_context cx = { .topic = PREFIX ".events",
                                .partition = out->run->partition,
@@ -198,9 +224,13 @@ struct output *output_of(struct oracle *o, const struct log_part *part, const st
     if (!topic) return NULL;
     if (strncmp(topic, "tasks.", 6) == 0) return map_get(&o->outputs, header[HEADER_TASK_ID]);
     if (strcmp(topic, "results") == 0) return map_get(&o->outputs, r->message.key);
+    char id[OUTPUT_ID_MAX];
+    if (strcmp(topic, "lifecycle") == 0) {
+        lifecycle_id(record_header(r, "ce_subject"), record_header(r, "ce_id"), id);
+        return map_get(&o->outputs, bytes_of(id));
+    }
     enum output_kind kind = strcmp(topic, "events") == 0 ? kind_of_event(header) : OUTPUT_TASK;
     if (kind == OUTPUT_TASK) return NULL;
-    char id[OUTPUT_ID_MAX];
     child_output_id(kind, header, id);
     struct output *out = map_get(&o->outputs, bytes_of(id));
     return !out && kind == OUTPUT_CHILD_ENDED ? refused_start(o, header) : out;
@@ -247,7 +277,7 @@ static bool is_output(const struct log_part *part, const struct record *r)
     const char *topic = topic_own_name(part);
     if (!topic) return false;
     if (strcmp(topic, "events") == 0) return kind_of_event(r->message.header) != OUTPUT_TASK;
-    return strncmp(topic, "tasks.", 6) == 0 ||
+    return strncmp(topic, "tasks.", 6) == 0 || strcmp(topic, "lifecycle") == 0 ||
            (strcmp(topic, "results") == 0 && !record_is_claim(r));
 }
 
@@ -311,9 +341,7 @@ void judge_children(struct oracle *o, const struct shadow_run *run)
 
 void emitted_judge(struct oracle *o, const struct record *r)
 {
-    struct bytes id = { 0 };
-    for (size_t i = 0; i < r->extra_count; i++)
-        if (strcmp(r->extra[i].name, "ce_id") == 0) id = r->extra[i].value;
+    struct bytes id = record_header(r, "ce_id");
     if (!id.data) {
         world_violation(o->world, "emitted events", "a record has no ce_id");
         return;

@@ -71,6 +71,7 @@ static void start_orchestrator(struct proc *p, const struct log *log)
                                                    .cache_bytes_max = o->cache_bytes_max,
                                                    .retention_bytes_max = o->retention_bytes_max,
                                                    .commit_ms = o->commit_ms,
+                                                   .lifecycle = o->lifecycle,
                                                    .snapshot_ms = o->snapshot_ms,
                                                    .load_fields_max = o->load_fields_max,
                                                    .bus = bus_settings(p, log),
