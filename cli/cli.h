@@ -38,6 +38,8 @@ struct cli_config {
     bool wait, watch;
     bool strict;                             /* validate */
     bool all;                                /* dlq */
+    char *on_conflict;                       /* start */
+    char *from, *to;                         /* schedule */
     char *status, *workflow, *reason, *data; /* list, cancel, eval */
     uint32_t limit;
     char *test_case; /* test */
@@ -106,6 +108,7 @@ int cmd_answer(struct cli *cli);
 int cmd_signal(struct cli *cli);
 int cmd_skip(struct cli *cli);
 int cmd_set(struct cli *cli);
+int cmd_schedule(struct cli *cli);
 int cmd_dlq(struct cli *cli);
 int cmd_dev(struct cli *cli);
 int cmd_completion(struct cli *cli);
@@ -129,6 +132,9 @@ void cli_note(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool cli_print(const struct buf *text);
 /* Writes a value as JSON and a newline to stdout: indented on a terminal, else on one line. */
 bool cli_print_json(const struct cli *cli, const json_t *value);
+
+/* Who says so: --as, else the user's name; empty where that is not known. */
+MUST_CHECK bool cli_actor(const struct cli *cli, struct bytes *ret, struct err *e);
 
 /* Reads a file, or stdin if path is "-"; at most bytes_max. Errors name the file. */
 MUST_CHECK bool cli_read(const char *path, size_t bytes_max, struct buf *ret, struct err *e);

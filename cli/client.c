@@ -19,6 +19,7 @@ struct ticket {
     bool done, failed;
     struct err error;
     int32_t partitions;
+    int64_t offset; /* of what was sent */
     void (*fn)(void *user, const struct store_reply *reply);
     void *user;
 };
@@ -167,6 +168,7 @@ static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
 {
     struct ticket *t = CONTAINER_OF(w, struct ticket, waiter);
     t->failed = d->error != NULL;
+    t->offset = d->offset;
     if (d->error) err_fail(&t->error, ERR_UNAVAILABLE, "%s", d->error);
     t->done = true;
 }
@@ -174,7 +176,7 @@ static void on_delivery(struct bus_waiter *w, const struct bus_delivery *d)
 bool client_send(struct client *c, const struct bus_message *m, struct err *e)
 {
     if (!client_bus(c, e)) return false;
-    struct ticket *t = xcalloc(1, sizeof(*t)), answer;
+    struct ticket *t = xcalloc(1, sizeof(*t)), answer = { 0 };
     t->waiter.done = on_delivery;
     if (!bus_send(c->bus, m, &t->waiter, e)) {
         free(t);
@@ -182,7 +184,9 @@ bool client_send(struct client *c, const struct bus_message *m, struct err *e)
     }
     /* The producer gives up by itself at the message timeout; its reason is the better one. */
     uint32_t wait_ms = c->cli->config->connect_timeout_ms + 2 * SECOND_MS;
-    return ticket_wait(c, t, wait_ms, &answer, e) || kafka_failed(c, e);
+    if (!ticket_wait(c, t, wait_ms, &answer, e)) return kafka_failed(c, e);
+    c->sent_offset = answer.offset;
+    return true;
 }
 
 bool client_append(struct client *c, enum event_type type, const char *run_id, int32_t partitions,

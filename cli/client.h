@@ -22,6 +22,7 @@ struct client {
     struct store *store;    /* the same */
     const bool *stop;       /* the caller's: true ends every wait with ERR_INTERNAL; may be NULL */
     struct ticket *tickets; /* of calls that were given up: their answers may still come */
+    int64_t sent_offset;    /* where the record stands that was sent last */
     struct err bus_error;   /* why Kafka does not answer, as far as that is known */
 };
 

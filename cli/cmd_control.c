@@ -12,8 +12,7 @@
 
 /* --- what is sent --- */
 
-/* Who says so: --as, else the user's name. */
-static bool read_actor(const struct cli *cli, struct bytes *ret, struct err *e)
+bool cli_actor(const struct cli *cli, struct bytes *ret, struct err *e)
 {
     const char *name = cli->config->as ? cli->config->as : getenv("USER");
     *ret = (struct bytes){ 0 };
@@ -46,7 +45,7 @@ static bool tell(struct client *c, const struct view *v, const struct told *t, s
     struct bytes header[HEADER_COUNT] = { [HEADER_PATH] = t->path, [HEADER_SIGNAL] = t->signal };
     AUTO_BUF struct buf value = { 0 };
     json_write(&value, t->value ? t->value : json_null());
-    return read_actor(c->cli, &header[HEADER_ACTOR], e) &&
+    return cli_actor(c->cli, &header[HEADER_ACTOR], e) &&
            client_partitions(c, "events", &partitions, e) &&
            client_append(c, t->type, v->id, partitions, header, buf_bytes(&value), e);
 }
@@ -211,7 +210,7 @@ static bool is_answered(const struct view *v, const void *user)
     struct bytes who;
     struct err e;
     if (!asked || runs_ended(v->run)) return true;
-    if (!read_actor(cli, &who, &e)) return false;
+    if (!cli_actor(cli, &who, &e)) return false;
     const json_t *votes = json_object_get(asked, "votes");
     for (size_t i = 0; i < json_array_size(votes); i++) {
         const char *by = json_text(json_array_get(votes, i), "by");

@@ -28,17 +28,46 @@ static void print_error_of(struct buf *text, const struct term *t, const json_t 
     buf_add_char(text, '\n');
 }
 
+/* What a run that has not begun waits for: the unfinished runs with its key that were started
+ * before it. */
+static bool add_line_before(struct client *c, struct view *v, struct err *e)
+{
+    if (strcmp(runs_status(v->run), run_state_name(RUN_INITIALIZING)) != 0) return true;
+    AUTO_JSON *line = json_array(), *before = json_array();
+    if (!runs_line(c, v->id, v->partition, line, e)) return false;
+    for (size_t i = 0; i < json_array_size(line); i++) {
+        json_t *run = json_array_get(line, i);
+        if (strcmp(json_string_value(run), v->id) == 0) break;
+        json_array_append(before, run);
+    }
+    json_object_set(v->run, "waits_for", before);
+    return true;
+}
+
+static void print_waits_for(struct buf *text, const json_t *run)
+{
+    const json_t *before = json_object_get(run, "waits_for");
+    size_t count = json_array_size(before);
+    if (count == 0) return;
+    buf_addf(text, "waits for %zu run%s with the key %s: %s", count, count == 1 ? "" : "s",
+             json_text(run, "key"), json_string_value(json_array_get(before, 0)));
+    if (count > 1) buf_add_text(text, ", ...");
+    buf_add_char(text, '\n');
+}
+
 int cmd_status(struct cli *cli)
 {
     struct err e;
     CLEANUP(client_close) struct client client;
     CLEANUP(view_done) struct view view = { 0 };
-    if (!client_open(&client, cli, NULL, &e) || !open_run(&client, &view, &e))
+    if (!client_open(&client, cli, NULL, &e) || !open_run(&client, &view, &e) ||
+        !add_line_before(&client, &view, &e))
         return cli_fail(cli, "status", &e);
     if (cli->config->json) return cli_print_json(cli, view.run) ? EXIT_OK : EXIT_FAILED;
     AUTO_BUF struct buf text = { 0 };
     runs_block(&text, &cli->out, &view, clock_wall_ms(), SIZE_MAX);
     print_error_of(&text, &cli->out, view.run);
+    print_waits_for(&text, view.run);
     const json_t *output = json_object_get(view.run, "output");
     if (output && !json_is_null(output)) {
         buf_add_char(&text, '\n');

@@ -45,51 +45,38 @@ static bool looks_like_file(const char *text)
             (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0));
 }
 
-/* A start key stands for one run: the id that Redis holds once the start event was folded. */
-struct key_wait {
-    struct client *client;
-    const char *redis_key;
-    char id[RUN_ID_MAX];
-    struct err error;
-    bool failed;
+/* What Redis says, as text. */
+struct answer {
+    char text[64];
 };
 
-static void on_key(void *user, const struct store_reply *reply)
+static void on_answer(void *user, const struct store_reply *reply)
 {
-    struct key_wait *w = user;
-    struct bytes id = store_string(reply);
-    if (!run_id_check(id)) return;
-    memcpy(w->id, id.data, id.len);
-    w->id[id.len] = '\0';
+    struct answer *a = user;
+    struct bytes text = store_string(reply);
+    size_t len = MIN(text.len, sizeof a->text - 1);
+    memcpy(a->text, text.data ? text.data : "", len);
+    a->text[len] = '\0';
 }
 
-static bool nothing(void *user)
-{
-    (void)user;
-    return false;
-}
-
-/* Replaces id by the id of the run that the key stands for. */
-static bool wait_for_key(struct client *c, char id[RUN_ID_MAX], int32_t partition, struct err *e)
+/* Replaces id by the id of the run that the key stands for; of unfinished ones that were started
+ * with --on-conflict, by the first. */
+static bool run_of_key(struct client *c, char id[RUN_ID_MAX], int32_t partition, struct err *e)
 {
     AUTO_BUF struct buf key = { 0 };
+    struct answer found = { 0 };
     key_start(&key, c->cli->config->prefix, partition, run_id_route(bytes_of(id)));
     struct bytes argv[] = { BYTES_LIT("GET"), buf_bytes(&key) };
-    struct key_wait w = { 0 };
-    if (!client_store(c, e)) return false;
-    uint64_t end_ms = loop_now_ms(c->loop) + KEY_WAIT_MS;
-    while (loop_now_ms(c->loop) < end_ms && !(c->stop && *c->stop)) {
-        if (!client_command(c, argv, ARRAY_LEN(argv), on_key, &w, e)) return false;
-        if (w.id[0]) {
-            memcpy(id, w.id, sizeof(w.id));
-            return true;
-        }
-        client_wait(c, nothing, NULL, 50);
-    }
-    return err_fail(e, ERR_TIMEOUT,
-                    "run %s: the start is in Kafka, but no orchestrator took it up within %d s; it "
-                    "will run once one is up",
-                    id, KEY_WAIT_MS / 1000);
+    if (!client_command(c, argv, ARRAY_LEN(argv), on_answer, &found, e)) return false;
+    AUTO_JSON *line = json_array();
+    if (!run_id_check(bytes_of(found.text)) && !runs_line(c, id, partition, line, e)) return false;
+    const char *first = json_string_value(json_array_get(line, 0));
+    if (first) memcpy(found.text, first, RUN_ID_MAX);
+    if (!run_id_check(bytes_of(found.text)))
+        return err_fail(e, ERR_CONFLICT,
+                        "another run had the key, and has ended since: start it again");
+    memcpy(id, found.text, RUN_ID_MAX);
+    return true;
 }
 
 static bool resolve(struct client *c, const char *target, struct definition **ret, int *ret_exit)
@@ -158,11 +145,14 @@ int cmd_start(struct cli *cli)
 
     char id[RUN_ID_MAX], started[RUN_ID_MAX];
     int32_t partition = 0;
-    const char *key = cli->config->key;
-    if (!runs_start(&client, def, buf_bytes(&input), key, id, &partition, &e))
+    const char *key = cli->config->key, *policy = cli->config->on_conflict;
+    if (!runs_start(&client, def, buf_bytes(&input), key, policy, id, &partition, &e))
         return cli_fail(cli, "start", &e);
     memcpy(started, id, sizeof(id));
-    if (key && !wait_for_key(&client, id, partition, &e)) return cli_fail(cli, "start", &e);
+    bool rejects = key && (!policy || strcmp(policy, start_policy_name(START_REJECT)) == 0);
+    if (rejects && (!runs_wait_folded(&client, partition, KEY_WAIT_MS, &e) ||
+                    !run_of_key(&client, id, partition, &e)))
+        return cli_fail(cli, "start", &e);
     bool existed = strcmp(started, id) != 0;
     if (!cli->config->wait && !cli->config->watch) return print_started(cli, def, id, existed);
     if (existed)

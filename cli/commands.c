@@ -187,6 +187,13 @@ static const struct option start_options[] = {
       .value_name = "KEY",
       .help = "Start key: the same key of the same workflow starts one run only; the id of that "
               "run is printed." },
+    { .name = "on_conflict",
+      .type = OPTION_ENUM,
+      AT(on_conflict),
+      .choices = "reject|queue|replace|allow",
+      .help = "With --key: what to do where other runs have it. reject (the default) starts "
+              "nothing, also where that run has ended; the others look at unfinished runs only: "
+              "queue begins when they have ended, replace cancels them, allow runs beside them." },
     { .name = "wait",
       .short_flag = 'w',
       .type = OPTION_BOOL,
@@ -408,6 +415,24 @@ static const struct option dev_options[] = {
 
 /* What an argument may be, for commands that know. */
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+static const struct option schedule_options[] = {
+    { .name = "from",
+      .type = OPTION_TEXT,
+      AT(from),
+      .value_name = "TIME",
+      .help = "backfill: the first time, RFC 3339." },
+    { .name = "to",
+      .type = OPTION_TEXT,
+      AT(to),
+      .value_name = "TIME",
+      .help = "backfill: the last time, RFC 3339." },
+    AS_OPTION,
+    SERVER_OPTIONS,
+};
+
+static const char *const schedule_verbs[] = {
+    "list", "pause", "resume", "trigger", "backfill", NULL
+};
 static const char *const dlq_verbs[] = { "list", "show", "redrive", "drop", NULL };
 static const char *const schema_verbs[] = { "check", "workflow", "workflow-test", NULL };
 static const char *const documents[] = { "configuration", "schema", NULL };
@@ -530,6 +555,15 @@ static const struct command all[] = {
     { TABLE("terminate", "RUN", control_options, "End a run at once",
             "Nothing is compensated and no handler runs; cancel --compensate does that."),
       .args_min = 1, .args_max = 1, .run = cmd_terminate },
+    { TABLE("schedule", "list|pause|resume|trigger|backfill [NAME]", schedule_options,
+            "Look at schedules, stop them, or start their runs by hand",
+            "A schedule is named WORKFLOW/NAME, as list shows it; WORKFLOW is enough where there is only "
+            "one. list shows when each was due last and will be next.\n\n"
+            "pause lets it start nothing more, resume lets it go on with the next time to come: what it "
+            "was paused for is not made up for. trigger starts a run now. backfill starts one for every "
+            "planned time from --from to --to (at most 1000), one after the other, or side by side with "
+            "overlap: allow; a time whose run there is already starts no second one."),
+      .args_min = 1, .args_max = 2, .words = schedule_verbs, .run = cmd_schedule },
     { TABLE("dlq", "list|show|redrive|drop [LETTER...]", dlq_options,
             "Look at dead letters, send them again, or drop them",
             "A record that could not be used lies in the topic dlq with the reason. A letter is named "

@@ -226,7 +226,7 @@ static int run_one(struct dev *d, const struct buf *input)
     struct definition *def = TAKE(d->defs[d->def_count - 1]);
     d->def_count--;
     CLEANUP(view_done) struct view view = { .def = def, .def_asked = true, .fresh = true };
-    if (!runs_start(&d->client, def, buf_bytes(input), NULL, view.id, &view.partition, &e) ||
+    if (!runs_start(&d->client, def, buf_bytes(input), NULL, NULL, view.id, &view.partition, &e) ||
         !runs_watch(&d->client, &view, watch_mode_of(cli), cli->config->timeout_ms, &e))
         return say_failure(d, &e);
     if (!cli->config->json) dprintf(STDOUT_FILENO, "\n");

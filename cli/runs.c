@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 #include "common/proto/keys.h"
+#include "common/proto/ledger.h"
 
 #define POLL_MS 50
 
@@ -67,6 +68,57 @@ bool runs_fetch(struct client *c, const char *id, int32_t partition, const char 
     return client_command(c, argv, 2 + name_count, on_fields, &f, e);
 }
 
+static void on_line(void *user, const struct store_reply *reply)
+{
+    struct buf *line = user;
+    struct bytes text = store_string(reply);
+    buf_add(line, text.data, text.len);
+}
+
+bool runs_line(struct client *c, const char *id, int32_t partition, json_t *ret, struct err *e)
+{
+    char name[LINE_NAME_LEN], run[RUN_ID_MAX];
+    AUTO_BUF struct buf key = { 0 }, line = { 0 };
+    key_ledger(&key, c->cli->config->prefix, partition);
+    struct bytes argv[] = { BYTES_LIT("HGET"), buf_bytes(&key), line_name(bytes_of(id), name) };
+    if (!client_command(c, argv, ARRAY_LEN(argv), on_line, &line, e)) return false;
+    for (size_t i = 0; i < line_count(buf_bytes(&line)); i++) {
+        place_run_id(bytes_of(id), line_place(buf_bytes(&line), i), run);
+        json_array_append_new(ret, json_string(run));
+    }
+    return true;
+}
+
+static void on_off(void *user, const struct store_reply *reply)
+{
+    *(int64_t *)user = store_integer(reply);
+}
+
+static bool never(void *user)
+{
+    (void)user;
+    return false;
+}
+
+bool runs_wait_folded(struct client *c, int32_t partition, uint32_t wait_ms, struct err *e)
+{
+    AUTO_BUF struct buf key = { 0 };
+    key_partition(&key, c->cli->config->prefix, partition);
+    struct bytes argv[] = { BYTES_LIT("HGET"), buf_bytes(&key), BYTES_LIT("off") };
+    if (!client_store(c, e)) return false;
+    uint64_t end_ms = loop_now_ms(c->loop) + wait_ms;
+    while (loop_now_ms(c->loop) < end_ms && !(c->stop && *c->stop)) {
+        int64_t off = 0;
+        if (!client_command(c, argv, ARRAY_LEN(argv), on_off, &off, e)) return false;
+        if (off > c->sent_offset) return true;
+        client_wait(c, never, NULL, POLL_MS);
+    }
+    return err_fail(e, ERR_TIMEOUT,
+                    "the event is in Kafka, but no orchestrator took it up within %u s; it will be "
+                    "taken once one is up",
+                    (unsigned)(wait_ms / SECOND_MS));
+}
+
 /* --- a view --- */
 
 void view_done(struct view *v)
@@ -106,12 +158,6 @@ static void load_definition(struct client *c, struct view *v)
     const struct deployed *d = &found.list[0];
     v->def =
         definition_load((struct bytes){ .data = d->canonical, .len = d->canonical_len }, sha, &e);
-}
-
-static bool never(void *user)
-{
-    (void)user;
-    return false;
 }
 
 bool view_read(struct client *c, struct view *v, uint32_t grace_ms, struct err *e)

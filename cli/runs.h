@@ -62,10 +62,19 @@ uint64_t runs_transitions(const struct run_fields *fields, uint64_t from,
                           void (*fn)(void *user, const struct change *t), void *user);
 
 /* Starts a run of def. input: JSON, checked against the schema and the payload limit here. key: may
- * be NULL. ret_id: the new run's id. ERR_INVALID, ERR_LIMIT; errors of Kafka. */
+ * be NULL, and policy too, what is done where other runs have it. ret_id: the new run's id.
+ * ERR_INVALID, ERR_LIMIT; errors of Kafka. */
 MUST_CHECK bool runs_start(struct client *c, const struct definition *def, struct bytes input,
-                           const char *key, char ret_id[RUN_ID_MAX], int32_t *ret_partition,
-                           struct err *e);
+                           const char *key, const char *policy, char ret_id[RUN_ID_MAX],
+                           int32_t *ret_partition, struct err *e);
+/* Waits until the event that was appended last, to this partition, has been folded. ERR_TIMEOUT: it
+ * is in the log all the same. */
+MUST_CHECK bool runs_wait_folded(struct client *c, int32_t partition, uint32_t wait_ms,
+                                 struct err *e);
+/* The runs of a start key that were started with a policy and are unfinished, in the order of their
+ * starts: appends their ids to the list. id: one of them, or any that has the key. */
+MUST_CHECK bool runs_line(struct client *c, const char *id, int32_t partition, json_t *ret,
+                          struct err *e);
 /* The input that the flags of start and dev ask for. */
 MUST_CHECK bool runs_input(const struct cli *cli, struct buf *ret, struct err *e);
 

@@ -82,12 +82,15 @@ static void make_traceparent(char ret[56])
 }
 
 bool runs_start(struct client *c, const struct definition *def, struct bytes input, const char *key,
-                char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
+                const char *policy, char ret_id[RUN_ID_MAX], int32_t *ret_partition, struct err *e)
 {
     if (!check_input(def, input, e)) return false;
     if (key &&
         (strlen(key) == 0 || strlen(key) > START_KEY_BYTES_MAX || !utf8_check(key, strlen(key))))
         return err_fail(e, ERR_INVALID, "--key: wants 1 to %d bytes of UTF-8", START_KEY_BYTES_MAX);
+    if (policy && !key)
+        return err_fail(e, ERR_INVALID,
+                        "--on-conflict is about runs with the same key: it needs --key");
     int32_t partitions;
     if (!client_partitions(c, "events", &partitions, e)) return false;
 
@@ -101,7 +104,7 @@ bool runs_start(struct client *c, const struct definition *def, struct bytes inp
     struct bytes header[HEADER_COUNT] = {
         [HEADER_DEFINITION] = bytes_of(def->sha256),  [HEADER_WORKFLOW] = bytes_of(def->name),
         [HEADER_VERSION] = bytes_of(def->version),    [HEADER_KEY] = bytes_of(key),
-        [HEADER_TRACEPARENT] = bytes_of(traceparent),
+        [HEADER_TRACEPARENT] = bytes_of(traceparent), [HEADER_POLICY] = bytes_of(policy),
     };
     if (user && *user && strlen(user) <= NAME_BYTES_MAX && utf8_check(user, strlen(user)))
         header[HEADER_ACTOR] = bytes_of(user);

@@ -208,6 +208,22 @@ static void seal_run(struct batch *b, struct entry *entry)
         if (!fields->list[i].value.data) args_add(values, fields->list[i].name);
 }
 
+/* The ledger is one more hash of which fields change. */
+static void seal_ledger(struct batch *b)
+{
+    struct partition *part = b->part;
+    if (!part->ledger.changed) return;
+    struct args sets = { 0 }, deletes = { 0 };
+    ledger_changes(&part->ledger, &sets, &deletes);
+    args_add_key(&b->run_keys, part, key_ledger);
+    args_add_int(&b->run_values, (int64_t)sets.count / 2);
+    args_add_int(&b->run_values, (int64_t)deletes.count);
+    args_append(&b->run_values, &sets);
+    args_append(&b->run_values, &deletes);
+    args_done(&sets);
+    args_done(&deletes);
+}
+
 static void seal_keys(struct batch *b)
 {
     const char *prefix = b->part->shard->prefix;
@@ -252,6 +268,7 @@ void batch_seal(struct batch *b)
         b->touched[i]->batch_events = 0;
         cache_account(b->touched[i]);
     }
+    seal_ledger(b);
     seal_keys(b);
     seal_head(b);
     for (size_t i = 0; i < b->key_count; i++) b->keys[i]->in_batch = false;

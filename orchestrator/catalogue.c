@@ -9,7 +9,7 @@
 
 struct known {
     struct definition *def;
-    int64_t offset;
+    int64_t offset, deployed_ms;
     struct queue **queues; /* that its steps name */
     size_t queue_count;
 };
@@ -123,11 +123,13 @@ static void queues_done(struct map *queues)
 
 /* --- definitions --- */
 
-static struct known *known_new(struct catalogue *c, struct definition *def, int64_t offset)
+static struct known *known_new(struct catalogue *c, struct definition *def,
+                               const struct bus_record *r)
 {
     struct known *known = xcalloc(1, sizeof *known);
     known->def = def;
-    known->offset = offset;
+    known->offset = r->offset;
+    known->deployed_ms = r->timestamp_ms;
     known->queues = xcalloc(def->step_count, sizeof *known->queues);
     for (uint32_t i = 0; i < def->step_count; i++)
         if (step_kind_is_task(def->steps[i].kind))
@@ -146,9 +148,16 @@ static bool split_key(struct bytes key, struct bytes *label, char sha[SHA256_HEX
     return true;
 }
 
-static void add(struct catalogue *c, struct bytes label, struct definition *def, int64_t offset)
+static void changed(struct catalogue *c)
 {
-    struct known *known = known_new(c, def, offset);
+    schedules_update(c->shard);
+    if (c->shard->triggers) triggers_update(c->shard->triggers);
+}
+
+static void add(struct catalogue *c, struct bytes label, struct definition *def,
+                const struct bus_record *r)
+{
+    struct known *known = known_new(c, def, r);
     map_put(&c->by_sha, bytes_of(def->sha256), known);
     if (map_get(&c->by_version, label)) {
         /* Runs that were started with it keep it; the version itself belongs to whoever came first.
@@ -169,7 +178,7 @@ static void add(struct catalogue *c, struct bytes label, struct definition *def,
     }
     latest->known = known;
     log_info(&c->shard->log, "definition.known", "%s, sha256 %s", version->label, def->sha256);
-    if (c->ready && c->shard->triggers) triggers_update(c->shard->triggers);
+    if (c->ready) changed(c);
 }
 
 static void on_record(void *user, const struct bus_record *r)
@@ -187,7 +196,7 @@ static void on_record(void *user, const struct bus_record *r)
     struct err e;
     struct definition *def = definition_load(r->message.value, sha, &e);
     if (def)
-        add(c, label, def, r->offset);
+        add(c, label, def, r);
     else
         log_warn(&c->shard->log, "definition.unusable",
                  "%.*s: %s; runs of it wait until a version that can read it runs", (int)label.len,
@@ -200,7 +209,7 @@ static void on_end(void *user, int64_t next_offset)
     (void)next_offset;
     if (c->ready) return;
     c->ready = true;
-    if (c->shard->triggers) triggers_update(c->shard->triggers);
+    changed(c);
 }
 
 static void on_error(void *user, const struct err *e)
@@ -282,6 +291,12 @@ const struct definition *catalogue_resolve(const struct catalogue *c, struct byt
     buf_addf(&label, "%.*s@%.*s", (int)name.len, name.data, (int)version.len, version.data);
     const struct versioned *found = map_get(&c->by_version, buf_bytes(&label));
     return found ? found->known->def : NULL;
+}
+
+int64_t catalogue_deployed_ms(const struct catalogue *c, const struct definition *def)
+{
+    const struct known *known = map_get(&c->by_sha, bytes_of(def->sha256));
+    return known ? known->deployed_ms : 0;
 }
 
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos)

@@ -66,6 +66,37 @@ static void call(struct partition *part, enum script_id script, size_t keys, str
     args_done(args);
 }
 
+/* --- 7. the ledger --- */
+
+static void on_ledger(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct partition *part = answered(user);
+    if (!part || refused(part, status, reply)) return;
+    if (store_integer(store_at(reply, 0)) != part->epoch ||
+        store_integer(store_at(reply, 1)) != part->off) {
+        partition_displaced(part, store_integer(store_at(reply, 0)),
+                            "Redis moved while the ledger was read");
+        return;
+    }
+    const struct store_reply *list = store_at(reply, 2);
+    for (size_t i = 0; i + 1 < store_count(list); i += 2) {
+        struct bytes value = store_string(store_at(list, i + 1));
+        buf_add(&ledger_make(&part->ledger, store_string(store_at(list, i)))->value, value.data,
+                value.len);
+    }
+    recovery_begin(part);
+}
+
+static void ask_ledger(struct partition *part)
+{
+    struct args args = { 0 };
+    args_add_key(&args, part, key_partition);
+    args_add_key(&args, part, key_ledger);
+    args_add_int(&args, 1);
+    args_add_int(&args, 0);
+    call(part, SCRIPT_LOAD, 2, &args, on_ledger, ask_new(part));
+}
+
 /* --- 6. the index of live runs --- */
 
 static void ask_index(struct partition *part, size_t page, bool finished);
@@ -114,7 +145,7 @@ static void on_index(void *user, enum store_status status, const struct store_re
     else if (!ask.finished && part->doubt_off < part->log_start)
         ask_index(part, 0, true); /* the log no longer names all that may owe a result */
     else
-        recovery_begin(part);
+        ask_ledger(part);
 }
 
 static void ask_index(struct partition *part, size_t page, bool finished)

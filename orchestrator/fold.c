@@ -70,9 +70,11 @@ static bool names_run(const struct item *item)
     return item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM;
 }
 
-static bool names_key(const struct item *item)
+/* Amid a rebuild a run that has expired may be gone already, but for its key. */
+static bool names_key(const struct partition *part, const struct item *item)
 {
-    return item->ev.type == EVENT_RUN_START && item->ev.key.data;
+    return (item->ev.type == EVENT_RUN_START && item->ev.key.data) ||
+           (item->ev.type == EVENT_RUN_EXPIRED && part->recovery && part->rebuild);
 }
 
 void fold_prepare(struct partition *part)
@@ -83,7 +85,7 @@ void fold_prepare(struct partition *part)
         if (part->prepared > 0 && caution_holds(part, item->offset)) break;
         if (!names_run(item)) continue;
         (void)want_run(part, &want, item->ev.run_id);
-        if (names_key(item)) want_key(part, &want, run_id_route(item->ev.run_id));
+        if (names_key(part, item)) want_key(part, &want, run_id_route(item->ev.run_id));
     }
     want_send(part, &want);
 }
@@ -99,8 +101,9 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
         if (!names_run(item)) continue;
         const struct entry *entry = cache_find(part, item->ev.run_id);
         const struct start_key *key = NULL;
-        if (names_key(item)) key = map_get(&part->keys, run_id_route(item->ev.run_id));
-        *ret_gone = !entry || (names_key(item) && !key);
+        bool named = names_key(part, item);
+        if (named) key = map_get(&part->keys, run_id_route(item->ev.run_id));
+        *ret_gone = !entry || (named && !key);
         if (*ret_gone || entry->loading || (key && key->loading)) return i;
     }
     return count;
@@ -111,35 +114,76 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
 /* The start's key becomes the run's if it is free, unless the run is there already and was started
  * without one; false: it is not the run's. It goes with the batch either way, which writes what it
  * holds, because the commit is what lets it leave memory. */
-static bool take_key(struct batch *b, const struct entry *entry)
+static bool take_key(struct batch *b, const struct entry *entry, struct start_key *key)
 {
-    struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
     bool wants = !entry->run || run_key(entry->run).data;
-    if (wants && !key->run_id[0]) memcpy(key->run_id, entry->id, RUN_ID_MAX);
-    bool fits = batch_touch_key(b, key);
-    ASSERT(fits); /* at most one key a touched run */
+    bool taken = turns_taken(&b->part->ledger, bytes_of(entry->id));
+    if (wants && !key->run_id[0] && !taken) memcpy(key->run_id, entry->id, RUN_ID_MAX);
     return strcmp(key->run_id, entry->id) == 0;
 }
 
-static void start_run(struct batch *b, struct entry *entry, const struct item *item,
+/* Whether a start begins a run, as far as its key has a say. It is asked in a replay too where the
+ * run itself is ahead. */
+static enum turn start_turn(struct batch *b, const struct entry *entry, const struct item *item,
+                            struct effects *fx)
+{
+    if (!item->ev.key.data) return TURN_NOW;
+    struct start_key *key = map_get(&b->part->keys, run_id_route(bytes_of(entry->id)));
+    bool fits = batch_touch_key(b, key);
+    ASSERT(fits);                        /* at most one key a touched run */
+    if (item->ev.policy == START_REJECT) /* taken: the start asks for the run that has it */
+        return take_key(b, entry, key) ? TURN_NOW : TURN_NONE;
+    if (entry->run && run_start_off(entry->run) != item->offset)
+        return TURN_NONE; /* the same start again */
+    return turns_start(&b->part->ledger, &item->ev, bytes_of(key->run_id), fx);
+}
+
+/* What the event means to the ledger. */
+static enum turn fold_ledger(struct batch *b, const struct entry *entry, const struct item *item,
+                             struct effects *fx)
+{
+    struct ledger *ledger = &b->part->ledger;
+    switch (item->ev.type) {
+    case EVENT_RUN_START:
+        return schedules_start(ledger, &item->ev) ? start_turn(b, entry, item, fx) : TURN_NONE;
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED: schedules_control(ledger, &item->ev, item->record_ms); break;
+    case EVENT_RUN_BEGIN: turns_begun(ledger, item->ev.run_id); break;
+    case EVENT_KEY_RELEASED: turns_released(ledger, item->ev.run_id, fx); break;
+    default: break;
+    }
+    return TURN_NONE;
+}
+
+static void start_run(struct batch *b, struct entry *entry, const struct item *item, enum turn turn,
                       const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
-    if (item->ev.key.data && !take_key(b, entry) && !MUTANT(KEY_TAKEN))
-        return;             /* the key stands for another run: this start asks for that one */
-    if (entry->run) return; /* the same start again */
+    bool taken = turn == TURN_NONE && !MUTANT(KEY_TAKEN);
+    if (taken || entry->run) return; /* it may be the same start again */
     char sha[SHA256_HEX];
     memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
     sha[SHA256_HEX - 1] = '\0';
     const struct definition *def = catalogue_find(part->shard->catalogue, sha);
     ASSERT(def); /* the batch was cut before a start whose definition is unknown */
-    entry->run = engine_start(def, &item->ev, cx, fx);
+    if (item->ev.refused.data) {
+        AUTO_FREE char *why = xstrndup(item->ev.refused.data, item->ev.refused.len);
+        entry->run = engine_start_refused(def, &item->ev, why, cx, fx);
+    } else if (turn == TURN_WAIT)
+        entry->run = engine_start_waiting(def, &item->ev, cx, fx);
+    else if (turn == TURN_FULL)
+        entry->run = engine_start_refused(
+            def, &item->ev,
+            "too many unfinished runs have its start key: 1000 may wait, and 1000 may run", cx, fx);
+    else
+        entry->run = engine_start(def, &item->ev, cx, fx);
 }
 
-static void delete_run(struct batch *b, struct entry *entry)
+static void delete_run(struct batch *b, struct entry *entry, int64_t offset)
 {
     struct partition *part = b->part;
-    if (run_key(entry->run).data) {
+    if (run_key(entry->run).data && run_policy(entry->run) == START_REJECT) {
+        snapshot_note_freed(part, entry->id, offset);
         struct bytes route = { entry->id, ROUTE_HEX };
         struct start_key *key = map_get(&part->keys, route);
         if (!key) {
@@ -157,6 +201,16 @@ static void delete_run(struct batch *b, struct entry *entry)
     entry->deleted = true;
 }
 
+/* A rebuild has put back the key of a run that expired while its snapshot was being made. */
+static void free_key_of_gone(struct batch *b, const struct entry *entry)
+{
+    struct start_key *key = map_get(&b->part->keys, (struct bytes){ entry->id, ROUTE_HEX });
+    if (!key || strcmp(key->run_id, entry->id) != 0) return;
+    key->run_id[0] = '\0';
+    bool fits = batch_touch_key(b, key);
+    ASSERT(fits);
+}
+
 /* Until the commit memory is ahead of Redis: what the run holds counts from here on, and its time
  * is watched. The index in Redis follows with the commit. */
 static void follow(struct entry *entry)
@@ -171,7 +225,7 @@ static void follow(struct entry *entry)
 }
 
 static void fold_event(struct batch *b, struct entry *entry, const struct item *item,
-                       const struct fold_context *cx, struct effects *fx)
+                       enum turn turn, const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
     fold_probe(&item->ev);
@@ -179,9 +233,13 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
     if (item->ev.type == EVENT_RUN_EXPIRED && part->expiring > 0) part->expiring--;
     if (item->ev.type == EVENT_TIMER_FIRED) entry->retime = true;
     if (item->ev.type == EVENT_RUN_START)
-        start_run(b, entry, item, cx, fx);
+        start_run(b, entry, item, turn, cx, fx);
     else if (entry->run && engine_apply(entry->run, &item->ev, cx, fx) == ENGINE_DELETED)
-        delete_run(b, entry);
+        delete_run(b, entry, item->offset);
+    else if (!entry->run && names_key(part, item))
+        free_key_of_gone(b, entry);
+    if (!entry->run || run_state_terminal(run_state_of(entry->run)))
+        turns_over(&part->ledger, item->ev.run_id, fx);
     if (part->state == PARTITION_RUNNING) follow(entry);
 }
 
@@ -294,6 +352,15 @@ static void note_folded(struct partition *part, const struct entry *entry, const
     if (item->ev.type == EVENT_RUN_RESUME) recovery_note_resume(part, item->ev.run_id);
 }
 
+/* The ledger and the keys are where the log is, even where the run is ahead: the end of an older
+ * run may have freed its key. */
+static void fold_item(struct batch *b, struct entry *entry, const struct item *item,
+                      const struct fold_context *cx, struct effects *fx)
+{
+    enum turn turn = fold_ledger(b, entry, item, fx);
+    if (!below_snapshot(b->part, item)) fold_event(b, entry, item, turn, cx, fx);
+}
+
 static size_t fold_items(struct batch *b, size_t count, bool silent)
 {
     struct partition *part = b->part;
@@ -321,10 +388,8 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         } else {
             if (caution_quarantines(part, item->offset))
                 caution_quarantine(b, entry, item, &cx, fx);
-            else if (!below_snapshot(part, item))
-                fold_event(b, entry, item, &cx, fx);
-            else if (names_key(item))
-                (void)take_key(b, entry); /* the end of an older run may have freed it */
+            else
+                fold_item(b, entry, item, &cx, fx);
             if (part->recovery) note_folded(part, entry, item);
         }
         if (silent) keep_of_replay(b, fx, item->offset);

@@ -129,6 +129,7 @@ void partition_housekeep(struct partition *part)
     struct shard *shard = part->shard;
     if (part->state != PARTITION_RUNNING) return;
     partition_fire_timers(part);
+    schedules_fire(part);
     snapshot_tick(part);
     uint64_t now = loop_now_ms(shard->loop);
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;

@@ -147,6 +147,61 @@ struct bytes *args_views(const struct args *a);
 /* The same into an array with room for them; returns how many. */
 size_t args_view(const struct args *a, struct bytes *ret);
 
+/* --- ledger.c: what is folded beside the runs --- */
+
+struct ledger_item {
+    char *name;
+    struct buf value; /* empty: it goes with the next commit */
+    bool changed;
+    struct ledger_item *next_changed;
+};
+struct ledger {
+    struct map entries;
+    struct ledger_item *changed;
+};
+/* NULL: there is none of that name. */
+struct ledger_item *ledger_find(const struct ledger *l, struct bytes name);
+struct ledger_item *ledger_make(struct ledger *l, struct bytes name);
+/* To be called wherever the value changes. */
+void ledger_touch(struct ledger *l, struct ledger_item *entry);
+/* Appends what changed since the last call: names with values, and the names of what is gone. */
+void ledger_changes(struct ledger *l, struct args *sets, struct args *deletes);
+void ledger_done(struct ledger *l);
+
+/* --- turns.c: start keys with a policy --- */
+
+enum turn {
+    TURN_NONE, /* nothing is started */
+    TURN_NOW,
+    TURN_WAIT, /* the run begins with its run.begin */
+    TURN_FULL, /* too many runs have the key */
+};
+/* A run.start with a key and a policy, which is not one that was folded before. holder: the run
+ * that the key stands for (that of a start without policy), or empty. fx gets events. */
+enum turn turns_start(struct ledger *l, const struct event *ev, struct bytes holder,
+                      struct effects *fx);
+/* Whether unfinished runs with a policy have the key of this run. */
+bool turns_taken(const struct ledger *l, struct bytes run_id);
+/* The events run.begin and key.released. */
+void turns_begun(struct ledger *l, struct bytes run_id);
+void turns_released(struct ledger *l, struct bytes run_id, struct effects *fx);
+/* The run is over, or there is none of that id: fx gets its key.released if it has a place. */
+void turns_over(const struct ledger *l, struct bytes run_id, struct effects *fx);
+/* Behind a recovery: every event that has not been answered, once more. */
+void turns_resend(const struct ledger *l, struct effects *fx);
+
+/* --- schedules.c --- */
+
+/* A run.start: whether it may be one, as far as its schedule has a say. */
+bool schedules_start(struct ledger *l, const struct event *ev);
+/* The events schedule.paused and schedule.resumed. */
+void schedules_control(struct ledger *l, const struct event *ev, int64_t record_ms);
+/* The catalogue changed. */
+void schedules_update(struct shard *shard);
+void schedules_close(struct shard *shard);
+/* Appends the starts that are due, of the schedules that lie in the partition. */
+void schedules_fire(struct partition *part);
+
 /* --- outputs.c: what a fold sends --- */
 
 /* The folds of all partitions in one turn. The next wave is folded when fewer than `pipeline` are
@@ -284,6 +339,7 @@ struct partition {
     struct map runs, keys; /* cached: by run id, by route */
     uint32_t load_round;   /* raised when what was asked for is to be asked for again */
     struct timers timers;
+    struct ledger ledger;
     struct batch *batches, *batches_last; /* in order */
     size_t batch_count;
     bool commits_fail; /* the oldest commit was refused or lost, and is asked again */
@@ -302,6 +358,11 @@ struct partition {
     size_t quarantined_count;
 
     struct round *round; /* of snapshots; NULL between them */
+    struct freed {       /* runs that have expired and had a start key until then; see snapshot.c */
+        int64_t off;
+        char id[RUN_ID_MAX];
+    } * freed;
+    size_t freed_count, freed_cap;
     uint64_t round_due_ms;
     int64_t floor; /* that the last one reached; -1: unknown */
 };
@@ -374,6 +435,8 @@ void rebuild_abandon(struct partition *part);
 
 /* Begins or goes on with a round of snapshots; called every tick. */
 void snapshot_tick(struct partition *part);
+/* The event at that offset frees the start key of the run. */
+void snapshot_note_freed(struct partition *part, const char *run_id, int64_t offset);
 void snapshot_abandon(struct partition *part);
 
 /* --- caution.c --- */
@@ -458,6 +521,8 @@ const struct definition *catalogue_find(struct catalogue *c, const char *sha256)
 /* The definition of that name and version; version empty: the latest. NULL: there is none. */
 const struct definition *catalogue_resolve(const struct catalogue *c, struct bytes name,
                                            struct bytes version);
+/* When it was deployed, by the clock of the log. */
+int64_t catalogue_deployed_ms(const struct catalogue *c, const struct definition *def);
 /* Latest deployed definition of each name, for triggers. */
 const struct definition *catalogue_next_latest(const struct catalogue *c, size_t *pos);
 const struct queue *catalogue_queue(const struct catalogue *c, const char *name,
@@ -530,6 +595,7 @@ struct shard {
     struct bus_group *group;
     struct catalogue *catalogue;
     struct triggers *triggers;
+    struct schedule **schedules; /* by partition */
     char *events_topic, *results_topic, *lifecycle_topic, *definitions_topic, *dlq_topic,
         *snapshots_topic;
     int32_t results_partitions, lifecycle_partitions, dlq_partitions;

@@ -165,9 +165,10 @@ static void drop_memory(struct partition *part)
     recovery_free(part);
     cache_drop_partition(part);
     timers_done(&part->timers);
+    ledger_done(&part->ledger);
     args_done(&part->doubtful);
     part->checking = part->waits_for_definition = part->trying = part->commits_fail = false;
-    part->expiring = 0;
+    part->expiring = part->freed_count = 0;
     part->caution = part->tried_off = part->floor = -1;
     part->tried_count = part->clean_commits = 0;
 }
@@ -243,6 +244,7 @@ void partition_bury(struct partition *part)
     *link = part->next_buried;
     free(part->inbox);
     free(part->quarantined);
+    free(part->freed);
     free(part);
 }
 

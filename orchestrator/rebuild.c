@@ -254,6 +254,14 @@ static void on_restored(void *user, enum store_status status, const struct store
     pump(part);
 }
 
+/* Whether the run has its start key where the replay begins. A start that is replayed takes it by
+ * itself; until then an older run may have it. */
+static bool holds_key(const struct partition *part, const struct run *run)
+{
+    return run_key(run).data && run_policy(run) == START_REJECT &&
+           run_start_off(run) < part->rebuilding->place;
+}
+
 /* Adds a run's part of the script's arguments. false: its definition is not known yet, or it is
  * damaged (then the shard stops). */
 static bool add_run(struct partition *part, const struct subject *s, struct args *keys,
@@ -300,7 +308,7 @@ static bool add_run(struct partition *part, const struct subject *s, struct args
     args_add(values, bytes_of(s->id));
     args_add_int(values, live);
     args_add_int(values, run_due_ms(run));
-    args_add_int(values, run_key(run).data != NULL);
+    args_add_int(values, holds_key(part, run));
     args_add(values, bytes_of(entry));
     args_add_int(values, (int64_t)count);
     for (size_t i = 0; i < count; i++) {
@@ -383,6 +391,38 @@ static void finish(struct partition *part)
     partition_read_index(part);
 }
 
+/* What a floor holds beside the manifest, as arguments of the last restore: start keys of runs that
+ * were gone before their snapshots could be made, and the ledger. */
+static void floor_args(struct partition *part, const struct version *floor, struct args *keys,
+                       struct args *values)
+{
+    struct args runs = { 0 }, ledger = { 0 };
+    struct bytes text = floor ? buf_bytes(&floor->value) : BYTES_LIT("");
+    args_add_key(keys, part, key_ledger);
+    while (text.len) {
+        const char *end = memchr(text.data, '\n', text.len);
+        struct bytes line = { text.data, end ? (size_t)(end - text.data) : text.len };
+        const char *space = memchr(line.data, ' ', line.len);
+        struct bytes rest = { line.data + 1, line.len - 1 };
+        if (line.len && *line.data == '=' && space) {
+            args_add(&ledger, (struct bytes){ rest.data, (size_t)(space - rest.data) });
+            args_add(&ledger,
+                     (struct bytes){ space + 1, (size_t)(line.data + line.len - space - 1) });
+        } else if (line.len && *line.data == '~' && run_id_check(rest)) {
+            AUTO_BUF struct buf key = { 0 };
+            key_start(&key, part->shard->prefix, part->id, run_id_route(rest));
+            args_add(keys, buf_bytes(&key));
+            args_add(&runs, rest);
+        }
+        size_t taken = MIN(line.len + 1, text.len);
+        text = (struct bytes){ text.data + taken, text.len - taken };
+    }
+    args_append(values, &runs);
+    args_append(values, &ledger);
+    args_done(&runs);
+    args_done(&ledger);
+}
+
 static void pump(struct partition *part)
 {
     struct rebuild *rb = part->rebuilding;
@@ -401,8 +441,11 @@ static void pump(struct partition *part)
         return;
     }
     rb->placing = true;
-    struct args none = { 0 };
-    restore(part, &none, &none, 0, true);
+    struct args keys = { 0 }, values = { 0 };
+    floor_args(part, rb->floor, &keys, &values);
+    restore(part, &keys, &values, 0, true);
+    args_done(&keys);
+    args_done(&values);
 }
 
 static void on_value(void *user, const struct bus_record *r)
@@ -512,10 +555,10 @@ static void on_scan(void *user, enum store_status status, const struct store_rep
 }
 
 /* Everything under the partition's tag except p:{p} itself and the tasks' marks (which a live call
- * renews): run, key, fin, snap and tm. */
+ * renews): run, key, ledger, fin, snap and tm. */
 static void ask_scan(struct partition *part, struct bytes cursor)
 {
-    AUTO_FREE char *pattern = xasprintf("%s:[rkfst][unemi]*:{%d}*", part->shard->prefix, part->id);
+    AUTO_FREE char *pattern = xasprintf("%s:[rklfst][unemi]*:{%d}*", part->shard->prefix, part->id);
     struct bytes argv[] = { BYTES_LIT("SCAN"),  cursor,
                             BYTES_LIT("MATCH"), bytes_of(pattern),
                             BYTES_LIT("COUNT"), BYTES_LIT(SCAN_PAGE) };
@@ -541,6 +584,7 @@ static void ask_indexes(struct partition *part)
     args_add_key(&args, part, key_timers);
     args_add_key(&args, part, key_finished);
     args_add_key(&args, part, key_snapshots);
+    args_add_key(&args, part, key_ledger);
     AUTO_FREE struct bytes *argv = args_views(&args);
     store_command(part->shard->store, argv, args.count, on_indexes, ask_new(part));
     args_done(&args);

@@ -143,6 +143,13 @@ static bool reach_claim(struct partition *part)
     memcpy(part->fold_gen, part->gen, sizeof part->fold_gen);
     batch_link(rec->last);
     partition_consume(part, 1);
+    turns_resend(&part->ledger, &rec->fx);
+    batch_produce(rec->last, &rec->fx);
+    effects_reset(&rec->fx);
+    if (rec->last->failed) {
+        partition_reload(part, RETRY_MS, "an output could not be handed to Kafka");
+        return false;
+    }
     list_noted(part);
     partition_set_state(part, PARTITION_REISSUING);
     return true;
@@ -377,6 +384,8 @@ static bool page_fill(struct partition *part)
         struct entry *entry = cache_find(part, ids[i]);
         cache_pin(entry);
         rec->page[rec->page_count++] = entry;
+        if (!entry->run || run_state_terminal(run_state_of(entry->run)))
+            turns_over(&part->ledger, ids[i], &rec->fx);
         if (!entry->run) continue;
         bool live = !run_state_terminal(run_state_of(entry->run));
         int64_t doubt = live ? part->replay_from : part->doubt_off;

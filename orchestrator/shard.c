@@ -646,6 +646,7 @@ struct shard *shard_close(struct shard *shard)
     store_close(shard->store); /* every reply comes, as lost */
     bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
     triggers_close(shard->triggers);
+    schedules_close(shard);
     catalogue_close(shard->catalogue);
     ASSERT(!shard->buried);
     batches_free_spare(shard);

@@ -6,11 +6,12 @@
  * any failure only means that the floor moves later.
  *
  * The order is what makes it safe. First the runs are listed that are gone but still have a
- * snapshot; then the floor is where the state stands; then all runs are looked at, live ones before
- * finished ones, so that none slips through while it ends; then the floor record is written, with a
- * manifest of the older snapshots that still count; and only then the snapshots of the gone are
- * taken out. A snapshot below the floor that the manifest does not name counts for nothing, so
- * what a zombie or a rewound Redis leaves behind in the topic can never bring a run back. */
+ * snapshot; then the floor is where the state stands, and the ledger is taken as it is there; then
+ * all runs are looked at, live ones before finished ones, so that none slips through while it ends;
+ * then the floor record is written, with a manifest of the older snapshots that still count; and
+ * only then the snapshots of the gone are taken out. A snapshot below the floor that the manifest
+ * does not name counts for nothing, so what a zombie or a rewound Redis leaves behind in the topic
+ * can never bring a run back. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@
 #define FORGET_MAX  500
 #define TROUBLE_MS  (5 * SECOND_MS)
 
-enum phase { PHASE_GONE, PHASE_LIVE, PHASE_FINISHED, PHASE_FLOOR, PHASE_SWEEP };
+enum phase { PHASE_GONE, PHASE_LEDGER, PHASE_LIVE, PHASE_FINISHED, PHASE_FLOOR, PHASE_SWEEP };
 
 struct dirty { /* a run that is to be written */
     char id[RUN_ID_MAX];
@@ -41,7 +42,8 @@ struct round {
     struct bus_waiter waiter;
     int64_t floor;
     char gen[GENERATION_MAX]; /* that the fold had reached at the floor */
-    struct buf manifest;      /* "1\n", then "<run> <epoch> <offset>\n" for each */
+    struct buf manifest;      /* "1\n", then "<run> <epoch> <offset>\n" for each; the ledger, as
+                                 "=<name> <value>\n"; and start keys, as "~<run>\n" */
     struct args gone;         /* run, entry */
     size_t swept;
     struct snapshot_entry old_floor; /* chunks 0: none */
@@ -305,14 +307,48 @@ static void on_survey(void *user, enum store_status status, const struct store_r
     snprintf(r->cursor, sizeof r->cursor, "%.*s", (int)cursor.len, cursor.data);
     if (r->phase != PHASE_GONE) pace(r, size);
     if (strcmp(r->cursor, "0") == 0) {
-        if (r->phase == PHASE_GONE) { /* all that is gone went below this place */
+        if (r->phase == PHASE_GONE) { /* it changes with the owner only */
             struct bytes gen = store_string(store_at(reply, 2));
-            r->floor = store_integer(store_at(reply, 1));
             snprintf(r->gen, sizeof r->gen, "%.*s", (int)gen.len, gen.len ? gen.data : "");
         }
         r->phase++;
     }
     step(r);
+}
+
+/* All that is gone went below this place. */
+static void on_ledger(void *user, enum store_status status, const struct store_reply *reply)
+{
+    struct round *r = user;
+    struct partition *part = back(r, status, reply);
+    if (!part) return;
+    if (store_integer(store_at(reply, 0)) != part->epoch) {
+        give_up(r, "another owner has taken over");
+        return;
+    }
+    r->floor = store_integer(store_at(reply, 1));
+    const struct store_reply *list = store_at(reply, 2);
+    for (size_t i = 0; i + 1 < store_count(list); i += 2) {
+        struct bytes name = store_string(store_at(list, i));
+        struct bytes value = store_string(store_at(list, i + 1));
+        buf_add_char(&r->manifest, '=');
+        buf_add(&r->manifest, name.data, name.len);
+        buf_add_char(&r->manifest, ' ');
+        buf_add(&r->manifest, value.data, value.len);
+        buf_add_char(&r->manifest, '\n');
+    }
+    r->phase++;
+    step(r);
+}
+
+static void read_ledger(struct round *r)
+{
+    struct args args = { 0 };
+    args_add_key(&args, r->part, key_partition);
+    args_add_key(&args, r->part, key_ledger);
+    args_add_int(&args, 1);
+    args_add_int(&args, 0);
+    ask(r, SCRIPT_LOAD, 2, &args, on_ledger);
 }
 
 static void survey(struct round *r)
@@ -334,9 +370,39 @@ static void survey(struct round *r)
 
 /* --- the floor, and what it makes useless --- */
 
+/* A run that expired behind the floor, before it was looked at, has no snapshot any more. Its start
+ * key was taken at the floor all the same: "~<run>". */
+static void add_freed(struct round *r)
+{
+    const struct partition *part = r->part;
+    for (size_t i = 0; i < part->freed_count; i++)
+        if (part->freed[i].off >= r->floor) buf_addf(&r->manifest, "~%s\n", part->freed[i].id);
+}
+
+void snapshot_note_freed(struct partition *part, const char *run_id, int64_t offset)
+{
+    if (part->freed_count == part->freed_cap) {
+        part->freed_cap = part->freed_cap ? 2 * part->freed_cap : 64;
+        part->freed = xrealloc(part->freed, part->freed_cap * sizeof *part->freed);
+    }
+    struct freed *freed = &part->freed[part->freed_count++];
+    freed->off = offset;
+    memcpy(freed->id, run_id, RUN_ID_MAX);
+}
+
+/* What lies below the committed place lies below the floor of any round that is yet to begin. */
+static void forget_freed(struct partition *part)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < part->freed_count; i++)
+        if (part->freed[i].off >= part->off) part->freed[kept++] = part->freed[i];
+    part->freed_count = kept;
+}
+
 static void write_floor(struct round *r)
 {
     struct partition *part = r->part;
+    add_freed(r);
     uint32_t chunks = snapshot_chunks(buf_bytes(&r->manifest));
     r->noted = false;
     uint32_t sent = snapshot_send(part, SNAPSHOT_FLOOR, part->epoch, r->floor, r->gen,
@@ -429,6 +495,8 @@ static void step(struct round *r)
     }
     if (r->next < r->page_count)
         read_slice(r);
+    else if (r->phase == PHASE_LEDGER)
+        read_ledger(r);
     else if (r->phase == PHASE_FLOOR)
         step_floor(r);
     else if (loop_now_ms(shard->loop) >= r->next_ms &&
@@ -445,6 +513,7 @@ void snapshot_tick(struct partition *part)
         step(part->round);
         return;
     }
+    forget_freed(part);
     if (part->round_due_ms == 0) { /* spread over the interval */
         uint64_t interval = shard->options.snapshot_ms;
         part->round_due_ms =

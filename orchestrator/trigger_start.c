@@ -139,6 +139,7 @@ bool trigger_start_make(const struct definition *def, const struct trigger_def *
         xasprintf("%s/%d/%lld/%s", r->topic, r->partition, (long long)r->offset, def->name);
     run_id_from_origin(ret->run_id, bytes_of(origin));
     if (ret->key.len) run_id_route_by_key(ret->run_id, bytes_of(def->name), buf_bytes(&ret->key));
+    ret->policy = trigger->policy;
     ret->wanted = true;
     return true;
 }
@@ -154,5 +155,7 @@ void trigger_start_headers(const struct definition *def, const struct trigger_st
     ret[HEADER_WORKFLOW] = bytes_of(def->name);
     ret[HEADER_VERSION] = bytes_of(def->version);
     if (s->key.len) ret[HEADER_KEY] = buf_bytes(&s->key);
+    if (s->key.len && s->policy != START_REJECT)
+        ret[HEADER_POLICY] = bytes_of(start_policy_name(s->policy));
     ret[HEADER_ACTOR] = BYTES_LIT("trigger");
 }

@@ -19,6 +19,7 @@ struct trigger_start {
     char run_id[RUN_ID_MAX];
     struct buf input; /* JSON */
     struct buf key;   /* empty: none */
+    enum start_policy policy;
 };
 void trigger_start_done(struct trigger_start *s);
 /* What the trigger makes of the event, which is not changed. ret must be zero and is released

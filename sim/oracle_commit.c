@@ -278,6 +278,25 @@ static void count_run(void *user, struct bytes key)
     ((struct census *)user)->runs++;
 }
 
+static void compare_ledger(struct oracle *o, const struct shadow_part *part)
+{
+    struct world *w = o->world;
+    AUTO_BUF struct buf key = { 0 };
+    key_ledger(&key, PREFIX, part->id);
+    size_t pos = 0, found = redis_length(w->redis, buf_bytes(&key));
+    for (struct ledger_item *e; (e = map_next(&part->ledger.entries, &pos)) && !w->violated;) {
+        struct bytes value = { 0 };
+        (void)redis_field(w->redis, buf_bytes(&key), bytes_of(e->name), &value);
+        if (!bytes_equal(value, buf_bytes(&e->value)))
+            world_violation(w, "state = fold", "%s of the ledger of partition %d is %.*s, not %.*s",
+                            e->name, part->id, (int)value.len, value.data ? value.data : "",
+                            (int)e->value.len, e->value.data);
+    }
+    if (found != part->ledger.entries.count)
+        world_violation(w, "state = fold", "the ledger of partition %d has %zu entries, not %zu",
+                        part->id, found, part->ledger.entries.count);
+}
+
 void place_compare(struct oracle *o, struct shadow_part *part)
 {
     struct world *w = o->world;
@@ -299,6 +318,7 @@ void place_compare(struct oracle *o, struct shadow_part *part)
     if (census.runs != exist)
         world_violation(w, "state = fold", "partition %d has %zu runs in Redis, the fold has %zu",
                         part->id, census.runs, exist);
+    compare_ledger(o, part);
     pos = 0;
     for (struct key_of *key; (key = map_next(&part->keys, &pos)) && !w->violated;) {
         AUTO_BUF struct buf name = { 0 };

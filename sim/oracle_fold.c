@@ -98,6 +98,24 @@ static struct key_of *key_find(struct shadow_part *part, struct bytes run_id)
     return map_get(&part->keys, run_id_route(run_id));
 }
 
+/* Whether the start begins a run, by its key. */
+static enum turn take_key(struct oracle *o, struct shadow_part *part, const struct event *ev)
+{
+    struct key_of *key = key_find(part, ev->run_id);
+    struct bytes holder = bytes_of(key ? key->run_id : "");
+    if (!ev->key.data) return TURN_NOW;
+    if (ev->policy != START_REJECT) return turns_start(&part->ledger, ev, holder, &o->fx);
+    if (holder.len ? !bytes_equal(ev->run_id, holder) : turns_taken(&part->ledger, ev->run_id))
+        return TURN_NONE;
+    if (!key) {
+        key = xcalloc(1, sizeof *key);
+        memcpy(key->route, ev->run_id.data, ROUTE_HEX);
+        map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
+    }
+    memcpy(key->run_id, ev->run_id.data, RUN_ID_MAX - 1);
+    return TURN_NOW;
+}
+
 static void start(struct oracle *o, struct shadow_part *part, const struct event *ev,
                   const struct fold_context *cx)
 {
@@ -107,25 +125,21 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
     ASSERT(def);
     struct shadow_run *run = map_get(&part->runs, ev->run_id);
     if (run && run->run) return;
-    if (ev->key.data) {
-        struct key_of *key = key_find(part, ev->run_id);
-        if (key && key->run_id[0] && !bytes_is(ev->run_id, key->run_id)) return;
-        if (!key) {
-            key = xcalloc(1, sizeof *key);
-            memcpy(key->route, ev->run_id.data, ROUTE_HEX);
-            map_put(&part->keys, (struct bytes){ key->route, ROUTE_HEX }, key);
-        }
-        memcpy(key->run_id, ev->run_id.data, RUN_ID_MAX - 1);
-    }
+    enum turn turn = take_key(o, part, ev);
+    effects_reset(&o->fx); /* its events are in the log, or will be */
+    if (turn == TURN_NONE) return;
+    ASSERT(turn != TURN_FULL);
     if (!run) {
         run = xcalloc(1, sizeof *run);
         memcpy(run->id, ev->run_id.data, RUN_ID_MAX - 1);
         run->partition = part->id;
         map_put(&part->runs, bytes_of(run->id), run);
-    } else if (ev->parent.data)
+    } else if (ev->parent.data) {
         world_violation(o->world, "children", "child %s is started again after it has left",
                         run->id);
-    run->run = engine_start(def, ev, cx, &o->fx);
+    }
+    run->run = turn == TURN_WAIT ? engine_start_waiting(def, ev, cx, &o->fx)
+                                 : engine_start(def, ev, cx, &o->fx);
     run->ended = false;
     o->live++;
     o->world->counters.runs++;
@@ -157,7 +171,8 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
         if (!run->ended)
             world_violation(o->world, "terminal states", "run %s expired before it ended", run->id);
         struct key_of *key = key_find(part, bytes_of(run->id));
-        if (run_key(run->run).data && key) key->run_id[0] = '\0';
+        if (run_key(run->run).data && run_policy(run->run) == START_REJECT && key)
+            key->run_id[0] = '\0';
         run->run = run_free(run->run);
         run->sum_count = 0;
     }
@@ -218,6 +233,15 @@ static void claim(struct shadow_part *part, const struct event *ev, int64_t offs
         (struct claim_at){ .offset = offset, .gen = hash_bytes(ev->gen) };
 }
 
+/* What a commit would write; it lets go what is empty. */
+static void forget_changes(struct ledger *ledger)
+{
+    struct args sets = { 0 }, deletes = { 0 };
+    ledger_changes(ledger, &sets, &deletes);
+    args_done(&sets);
+    args_done(&deletes);
+}
+
 void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record *r)
 {
     struct event ev;
@@ -242,12 +266,16 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
     enum mutant mutant = mutant_get();
     if (!mutant_shared(mutant)) mutant_set(MUTANT_NONE); /* the judge has none */
     struct shadow_run *run = map_get(&part->runs, ev.run_id);
+    if (ev.type == EVENT_RUN_BEGIN) turns_begun(&part->ledger, ev.run_id);
+    if (ev.type == EVENT_KEY_RELEASED) turns_released(&part->ledger, ev.run_id, &o->fx);
+    effects_reset(&o->fx);
     if (ev.type == EVENT_RUN_START)
         start(o, part, &ev, &cx);
     else if (run && run->run)
         apply(o, part, run, &ev, &cx);
     run = map_get(&part->runs, ev.run_id);
     if (run) after(o, part, run, &ev, r->offset);
+    forget_changes(&part->ledger);
     mutant_set(mutant);
 }
 
@@ -306,6 +334,7 @@ void shadow_free(struct oracle *o)
         pos = 0;
         for (struct key_of *key; (key = map_next(&part->keys, &pos));) free(key);
         map_done(&part->keys);
+        ledger_done(&part->ledger);
         free(part->claims);
         free(part->trials);
         free(part->malformed);

@@ -4,7 +4,7 @@
 #ifndef TUTTI_SIM_ORACLE_INTERNAL_H
 #define TUTTI_SIM_ORACLE_INTERNAL_H
 
-#include "orchestrator/engine/engine.h"
+#include "orchestrator/internal.h"
 #include "sim/oracle.h"
 
 /* Something that the fold says must leave. X(enumerator, text) */
@@ -111,6 +111,7 @@ struct shadow_part {
     int32_t id;
     struct map runs; /* by id */
     struct map keys; /* route -> struct key_of */
+    struct ledger ledger;
     char fold_gen[40];
     int64_t floor; /* the highest in the snapshots */
     struct claim_at {

@@ -50,6 +50,7 @@ static void append(struct world *w, const struct client_event *ev)
         header[HEADER_VERSION] = bytes_of(def->version);
     }
     if (ev->key[0]) header[HEADER_KEY] = bytes_of(ev->key);
+    if (ev->policy) header[HEADER_POLICY] = bytes_of(start_policy_name(ev->policy));
     if (ev->path[0]) header[HEADER_PATH] = bytes_of(ev->path);
     if (ev->actor[0]) header[HEADER_ACTOR] = bytes_of(ev->actor);
     if (ev->signal[0]) header[HEADER_SIGNAL] = bytes_of(ev->signal);
@@ -90,16 +91,6 @@ static void draw_id(struct prng *p, struct client_event *start, uint64_t at_us)
         run_id_route_by_key(start->run_id, bytes_of(start->def->name), bytes_of(start->key));
 }
 
-/* Known to be open: a start whose key is taken, by a run that leaves while a floor is made above
- * that start, begins when Redis is wiped after it. */
-static bool keeps_keys(const struct world *w, const struct definition *def)
-{
-    const uint64_t *every_us = w->options.every_us;
-    bool wiped = every_us[FAULT_REDIS_WIPE] || every_us[FAULT_REDIS_DUMP];
-    bool stays = w->options.retention_bytes_max >= RETENTION_BYTES_AMPLE;
-    return !wiped || (stays && def->retention_ms >= LASTING_MS);
-}
-
 static void freeze(void *user)
 {
     struct world *w = user;
@@ -118,7 +109,7 @@ static void draw_twin(struct world *w, const struct client_event *start, uint64_
         world_at(w, at_us + prng_below(p, 50 * MS), freeze, w);
         again_us = at_us + prng_below(p, 2ull * w->options.session_timeout_ms * MS);
     }
-    if (start->key[0] && keeps_keys(w, start->def) && prng_below(p, 2)) draw_id(p, &twin, at_us);
+    if (start->key[0] && prng_below(p, 2)) draw_id(p, &twin, at_us);
     client_send(w, again_us, &twin);
 }
 
@@ -132,6 +123,21 @@ static void draw_input(struct world *w, struct client_event *start)
                  (unsigned)prng_below(&w->script, 3));
 }
 
+/* A third of the keys knows no policy. Of two others every start has one of its own. */
+static void draw_key(struct workload *load, struct client_event *start, uint32_t number)
+{
+    struct prng *p = &load->world->script;
+    /* A user's runs are as many as were asked for: they share no key. */
+    bool user = load->world->options.user != NULL;
+    uint32_t shared = user ? number : (uint32_t)prng_below(p, 1 + number / 2);
+    if (!user && shared % 3) {
+        shared = 1 + shared % 2;
+        start->def = load->chosen[shared % load->chosen_count];
+        start->policy = (enum start_policy)prng_below(p, START_POLICY_COUNT);
+    }
+    snprintf(start->key, sizeof start->key, "k%u", (unsigned)shared);
+}
+
 static void draw_run(struct workload *load, uint32_t number)
 {
     struct world *w = load->world;
@@ -142,11 +148,7 @@ static void draw_run(struct workload *load, uint32_t number)
     draw_input(w, &start);
     /* Without faults the installation is at rest before the work begins: nobody takes over. */
     uint64_t at = w->now_us + workload_rest_us(w) + prng_below(p, w->options.faults_us);
-    /* A user's runs are as many as were asked for: they share no key. */
-    bool alone = user || !keeps_keys(w, start.def);
-    uint32_t shared = alone ? number : (uint32_t)prng_below(p, 1 + number / 2);
-    if (prng_chance(p, w->options.keyed_ppm))
-        snprintf(start.key, sizeof start.key, "k%u", (unsigned)shared);
+    if (prng_chance(p, w->options.keyed_ppm)) draw_key(load, &start, number);
     draw_id(p, &start, at);
     client_send(w, at, &start);
     if (prng_chance(p, w->options.doubled_ppm)) draw_twin(w, &start, at);

@@ -16,6 +16,7 @@ struct client_event {
     enum event_type type;
     char run_id[RUN_ID_MAX];
     const struct definition *def; /* of a start */
+    enum start_policy policy;
     char key[16], actor[128], signal[NAME_BYTES_MAX + 1], path[PATH_BYTES_MAX + 1];
     char text[160];     /* its value, where it is short */
     struct bytes value; /* else; must live as long as the world */

@@ -191,32 +191,26 @@ struct step_def {
     uint32_t rollback_to; /* undo what was completed behind this step; NO_INDEX: everything */
 };
 
-/* What a start does where an unfinished run has its key. */
-#define START_POLICIES(X) \
-    X(REJECT, "reject") X(QUEUE, "queue") X(REPLACE, "replace") X(ALLOW, "allow")
-enum start_policy {
-#define X(name, text) START_##name,
-    START_POLICIES(X)
-#undef X
-        START_POLICY_COUNT
-};
-const char *start_policy_name(enum start_policy policy);
-
 /* Which of the firings that were missed are made up for. */
 enum catch_up { CATCH_UP_NONE, CATCH_UP_LAST, CATCH_UP_ALL };
+#define SCHEDULE_CATCH_UP_MAX 1000
 struct schedule_def {
+    const char
+        *name; /* unique in the workflow; its number among the schedules if it was not given */
     const char *cron, *timezone; /* well-formed; whether the zone exists is the system's to say */
     enum catch_up catch_up;
-    bool paused; /* deployed, but fires only by hand */
+    uint32_t catch_up_max; /* ALL: so many, the newest */
+    bool paused;           /* deployed, but fires only by hand */
 };
 
 /* A topic or a schedule. */
 struct trigger_def {
     const char *topic;                   /* NULL: a schedule */
     const struct schedule_def *schedule; /* NULL: a topic */
-    struct cel *filter;       /* sees `event` (CloudEvents attributes and `data`), NULL: all */
-    struct template *input;   /* sees `event` (of a schedule: {schedule, time}); NULL: event.data */
-    struct template *key;     /* a string; NULL: none */
+    struct cel *filter;     /* sees `event` (CloudEvents attributes and `data`), NULL: all */
+    struct template *input; /* sees `event` (of a schedule: {schedule, time}); NULL: event.data, of
+                               a schedule {schedule, scheduled_at} */
+    struct template *key;   /* a string; NULL: none */
     enum start_policy policy; /* of a schedule: its overlap */
 };
 

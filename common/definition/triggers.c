@@ -8,28 +8,22 @@
 #include "common/definition/compile.h"
 #include "common/schedule/cron.h"
 
-static const char *const policies[] = {
-#define X(name, text) [START_##name] = text,
-    START_POLICIES(X)
-#undef X
-};
-
-const char *start_policy_name(enum start_policy policy)
-{
-    ASSERT(policy < START_POLICY_COUNT);
-    return policies[policy];
-}
-
-static void read_policy(struct node n, const char *const *words, struct trigger_def *ret)
+/* Words stand in the order of enum start_policy. */
+static void read_policy(struct node n, const char *const *words, unsigned count,
+                        enum start_policy *ret)
 {
     if (!n.value) return;
-    unsigned chosen = read_word(n, words, START_POLICY_COUNT);
-    if (chosen < START_POLICY_COUNT) ret->policy = (enum start_policy)chosen;
+    unsigned chosen = read_word(n, words, count);
+    if (chosen < count) *ret = (enum start_policy)chosen;
 }
 
 static void read_topic(struct node n, struct trigger_def *ret)
 {
     static const char *const names[] = { "topic", "filter", "input", "key", "on_conflict" };
+    static const char *const policies[] = { [START_REJECT] = "reject",
+                                            [START_QUEUE] = "queue",
+                                            [START_REPLACE] = "replace",
+                                            [START_ALLOW] = "allow" };
     check_members(n, "a trigger of a topic", names, ARRAY_LEN(names), NULL, 0);
     struct node filter = node_get(n, "filter"), input = node_get(n, "input");
     struct node key = node_get(n, "key"), topic = node_get(n, "topic");
@@ -41,12 +35,9 @@ static void read_topic(struct node n, struct trigger_def *ret)
         fault(key, "'key': expected a text");
     else if (key.value)
         ret->key = read_template(key, ROOT_EVENT);
-    read_policy(policy, policies, ret);
+    read_policy(policy, policies, ARRAY_LEN(policies), &ret->policy);
     if (policy.value && !key.value)
         fault_key(policy, "'on_conflict' is about runs with the same key: it needs a 'key'");
-    else if (ret->policy != START_REJECT)
-        fault(policy, "'on_conflict: %s' is not supported by this version; it knows 'reject'",
-              start_policy_name(ret->policy));
 }
 
 static void read_cron(struct node n, struct schedule_def *ret)
@@ -76,8 +67,8 @@ static void read_zone(struct node n, struct schedule_def *ret)
 
 static void read_schedule(struct node n, struct trigger_def *ret)
 {
-    static const char *const names[] = { "schedule", "timezone", "overlap",
-                                         "catch_up", "paused",   "input" };
+    static const char *const names[] = { "name",     "schedule",     "timezone", "overlap",
+                                         "catch_up", "max_catch_up", "paused",   "input" };
     static const char *const overlaps[] = { [START_REJECT] = "skip",
                                             [START_QUEUE] = "queue",
                                             [START_REPLACE] = "replace",
@@ -86,11 +77,11 @@ static void read_schedule(struct node n, struct trigger_def *ret)
     struct schedule_def *s = memory_own(n.c->memory, xcalloc(1, sizeof *s), free);
     struct node input = node_get(n, "input"), catch_up = node_get(n, "catch_up");
     struct node paused = node_get(n, "paused");
-    size_t faults = n.c->faults->count;
     check_members(n, "a trigger of a schedule", names, ARRAY_LEN(names), NULL, 0);
     read_cron(node_get(n, "schedule"), s);
     read_zone(node_get(n, "timezone"), s);
-    read_policy(node_get(n, "overlap"), overlaps, ret);
+    read_policy(node_get(n, "overlap"), overlaps, ARRAY_LEN(overlaps), &ret->policy);
+    if (ret->policy == START_REJECT) ret->policy = START_SKIP;
     if (catch_up.value) {
         unsigned chosen = read_word(catch_up, catches, ARRAY_LEN(catches));
         s->catch_up = chosen < ARRAY_LEN(catches) ? (enum catch_up)chosen : CATCH_UP_NONE;
@@ -99,11 +90,28 @@ static void read_schedule(struct node n, struct trigger_def *ret)
         fault(paused, "'paused' must be true or false");
     s->paused = json_is_true(paused.value);
     if (input.value) ret->input = read_template(input, ROOT_EVENT);
+    s->catch_up_max = 100;
+    (void)read_u32(n, "max_catch_up", 1, SCHEDULE_CATCH_UP_MAX, &s->catch_up_max);
     ret->schedule = s;
-    if (n.c->faults->count == faults)
-        fault_key(node_get(n, "schedule"),
-                  "a schedule is read and checked, but this version does not start runs by it yet; "
-                  "let a cron job call tutti start");
+}
+
+/* A schedule without a name is known by its number among the workflow's schedules. */
+static void name_schedules(struct node triggers, struct trigger_def *list, size_t count)
+{
+    struct compiler *c = triggers.c;
+    uint32_t number = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].schedule) continue;
+        struct schedule_def *s = (struct schedule_def *)(uintptr_t)list[i].schedule;
+        struct node name = node_get(node_at(triggers, i), "name");
+        number++;
+        s->name = name.value && check_name(name, "the name of a schedule")
+                      ? json_string_value(name.value)
+                      : memory_own(c->memory, xasprintf("%u", number), free);
+        for (size_t k = 0; k < i; k++)
+            if (name.value && list[k].schedule && strcmp(list[k].schedule->name, s->name) == 0)
+                fault(name, "another schedule has the name '%s'", s->name);
+    }
 }
 
 static void read_trigger(struct node n, struct trigger_def *ret)
@@ -129,6 +137,7 @@ void read_triggers(struct node root)
     size_t count = json_array_size(n.value);
     struct trigger_def *list = memory_own(root.c->memory, xcalloc(count + 1, sizeof *list), free);
     for (size_t i = 0; i < count; i++) read_trigger(node_at(n, i), &list[i]);
+    name_schedules(n, list, count);
     d->triggers = list;
     d->trigger_count = (uint32_t)count;
 }

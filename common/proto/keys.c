@@ -36,6 +36,11 @@ void key_snapshots(struct buf *b, const char *prefix, int32_t p)
     sharded(b, prefix, "snap", p, (struct bytes){ 0 });
 }
 
+void key_ledger(struct buf *b, const char *prefix, int32_t p)
+{
+    sharded(b, prefix, "ledger", p, (struct bytes){ 0 });
+}
+
 void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id)
 {
     sharded(b, prefix, "run", p, run_id);

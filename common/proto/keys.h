@@ -10,6 +10,7 @@
  *   <prefix>:fin:{<p>}          zset     finished runs by the time they expire
  *   <prefix>:snap:{<p>}         hash     run -> its snapshot in the topic (snapshot.c has its form)
  *   <prefix>:run:{<p>}:<id>     hash     a run (orchestrator/engine/engine.h)
+ *   <prefix>:ledger:{<p>}       hash     what the fold keeps beside the runs: orchestrator/ledger.c
  *   <prefix>:key:{<p>}:<r>      string   run id of the run that a start key stands for
  *   <prefix>:tk:{<p>}:<n>       hash     task -> "L|<worker>|<lease end ms>" leased, "D" done,
  *                                        "F|<offset of the failure>" failed, "C" cancelled, of the
@@ -32,6 +33,7 @@ void key_partition(struct buf *b, const char *prefix, int32_t p);
 void key_timers(struct buf *b, const char *prefix, int32_t p);
 void key_finished(struct buf *b, const char *prefix, int32_t p);
 void key_snapshots(struct buf *b, const char *prefix, int32_t p);
+void key_ledger(struct buf *b, const char *prefix, int32_t p);
 void key_run(struct buf *b, const char *prefix, int32_t p, struct bytes run_id);
 void key_start(struct buf *b, const char *prefix, int32_t p, struct bytes route);
 void key_marks(struct buf *b, const char *prefix, int32_t p, struct bytes marks);

@@ -55,6 +55,28 @@ bool event_type_is_result(enum event_type type)
     return event_info[type].result;
 }
 
+static const char *const policy_names[] = {
+#define X(name, text) [START_##name] = text,
+    START_POLICIES(X)
+#undef X
+};
+
+const char *start_policy_name(enum start_policy policy)
+{
+    ASSERT(policy < START_POLICY_COUNT);
+    return policy_names[policy];
+}
+
+bool start_policy_find(struct bytes text, enum start_policy *ret)
+{
+    for (size_t i = 0; i < START_POLICY_COUNT; i++) {
+        if (!bytes_is(text, policy_names[i])) continue;
+        *ret = (enum start_policy)i;
+        return true;
+    }
+    return false;
+}
+
 /* Decimal digits only; false if empty, anything else, or above max. */
 static bool parse_number(struct bytes text, int64_t max, int64_t *ret)
 {
@@ -204,6 +226,38 @@ static bool decode_parent(const struct message *m, struct event *ev, struct err 
            need_attempt(m, ev, e);
 }
 
+static bool decode_policy(const struct message *m, struct event *ev, struct err *e)
+{
+    struct bytes text = m->header[HEADER_POLICY];
+    if (!text.data) return true;
+    if (!start_policy_find(text, &ev->policy))
+        return err_fail(e, ERR_INVALID,
+                        "header 'policy' is '%.*s': expected reject, queue, replace or allow",
+                        (int)MIN(text.len, (size_t)32), text.data);
+    return ev->key.data || ev->policy == START_REJECT ||
+           err_fail(e, ERR_INVALID,
+                    "header 'policy' is about runs with the same key: it needs "
+                    "the header 'key'");
+}
+
+/* The id of a schedule stands in texts that blanks and newlines divide. */
+static bool need_schedule(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->schedule = m->header[HEADER_SCHEDULE];
+    bool good = short_text(ev->schedule, 2 * NAME_BYTES_MAX + 1);
+    for (size_t i = 0; good && i < ev->schedule.len; i++)
+        good = (unsigned char)ev->schedule.data[i] > ' ';
+    return good || missing(e, HEADER_SCHEDULE);
+}
+
+static bool decode_firing(const struct message *m, struct event *ev, struct err *e)
+{
+    ev->refused = m->header[HEADER_REFUSED];
+    if (ev->refused.data && !short_text(ev->refused, KIB)) return missing(e, HEADER_REFUSED);
+    if (!m->header[HEADER_SCHEDULE].data) return true;
+    return need_schedule(m, ev, e) && need_number(m, HEADER_DUE_MS, INT64_MAX, &ev->due_ms, e);
+}
+
 static bool decode_start(const struct message *m, struct event *ev, struct err *e)
 {
     ev->definition = m->header[HEADER_DEFINITION];
@@ -216,9 +270,8 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
     if (!optional_text(ev->actor)) return missing(e, HEADER_ACTOR);
     if (!optional_text(ev->traceparent)) return missing(e, HEADER_TRACEPARENT);
-    ev->policy = m->header[HEADER_POLICY];
-    if (ev->policy.data && !short_text(ev->policy, 32)) return missing(e, HEADER_POLICY);
-    return decode_parent(m, ev, e) && decode_value(ev, "input", e);
+    return decode_policy(m, ev, e) && decode_firing(m, ev, e) && decode_parent(m, ev, e) &&
+           decode_value(ev, "input", e);
 }
 
 static bool decode_by_type(const struct message *m, struct event *ev, struct err *e)
@@ -251,9 +304,15 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     case EVENT_TASK_COMPLETED:
     case EVENT_TASK_FAILED:
     case EVENT_TASK_LOST: return decode_result(m, ev, e);
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED: return need_schedule(m, ev, e);
     case EVENT_RUN_EXPIRED:
     case EVENT_RUN_RESUME:
     case EVENT_RUN_RETRY:
+    case EVENT_RUN_BEGIN:
+    case EVENT_KEY_ASKED:
+    case EVENT_KEY_RELEASED:
+    case EVENT_RUN_SKIPPED:
     case EVENT_TYPE_COUNT: break;
     }
     return true;

@@ -10,7 +10,14 @@
  * events (key: the routing part of the run id; partition: murmur2 of it)
  *   type               value                                  headers besides v, type, run-id
  *   run.start          the input, JSON                        definition, workflow, version, [key],
- * [policy], [namespace], [actor], [traceparent]; of a child run: parent, path, attempt run.cancel
+ * [policy: with a key], [schedule and due-ms: a firing], [refused: why it fails at once],
+ * [namespace], [actor], [traceparent]; of a child run: parent, path, attempt run.begin null: its
+ * turn has come                - run.skipped        null: its start has made no run        -
+ *   schedule.paused    null (run-id: that of a run it could have) schedule, [actor]
+ *   schedule.resumed   null                                   the same
+ *   key.asked          null: is the run over?                 -
+ *   key.released       null: the run is over, or is none      -
+ *   run.cancel
  * {"reason", "compensate"} or null       [actor] run.terminate      {"reason"} or null [actor]
  *   run.pause          {"reason"} or null                     [actor]
  *   run.resume         null                                   [actor]
@@ -89,7 +96,9 @@
     X(CACHE_KEY, "cache-key")             \
     X(CACHED, "cached")                   \
     X(SIGNAL, "signal")                   \
-    X(CHILD, "child")
+    X(CHILD, "child")                     \
+    X(SCHEDULE, "schedule")               \
+    X(REFUSED, "refused")
 
 enum message_header {
 #define X(name, text) HEADER_##name,
@@ -99,26 +108,32 @@ enum message_header {
 };
 
 /* X(enumerator, wire text, is it a result of a task) */
-#define EVENT_TYPES(X)                      \
-    X(RUN_START, "run.start", 0)            \
-    X(RUN_CANCEL, "run.cancel", 0)          \
-    X(RUN_EXPIRED, "run.expired", 0)        \
-    X(TIMER_FIRED, "timer.fired", 0)        \
-    X(TASK_COMPLETED, "task.completed", 1)  \
-    X(TASK_FAILED, "task.failed", 1)        \
-    X(TASK_LOST, "task.lost", 1)            \
-    X(OWNER_CLAIM, "owner.claim", 0)        \
-    X(RUN_RESUME, "run.resume", 0)          \
-    X(RUN_PAUSE, "run.pause", 0)            \
-    X(RUN_TERMINATE, "run.terminate", 0)    \
-    X(RUN_RETRY, "run.retry", 0)            \
-    X(RUN_RERUN, "run.rerun", 0)            \
-    X(STEP_SKIP, "step.skip", 0)            \
-    X(RUN_SET_VARS, "run.set_variables", 0) \
-    X(SIGNAL, "signal", 0)                  \
-    X(APPROVAL, "approval", 0)              \
-    X(CHILD_STARTED, "child.started", 0)    \
-    X(CHILD_FINISHED, "child.finished", 0)
+#define EVENT_TYPES(X)                       \
+    X(RUN_START, "run.start", 0)             \
+    X(RUN_CANCEL, "run.cancel", 0)           \
+    X(RUN_EXPIRED, "run.expired", 0)         \
+    X(TIMER_FIRED, "timer.fired", 0)         \
+    X(TASK_COMPLETED, "task.completed", 1)   \
+    X(TASK_FAILED, "task.failed", 1)         \
+    X(TASK_LOST, "task.lost", 1)             \
+    X(OWNER_CLAIM, "owner.claim", 0)         \
+    X(RUN_RESUME, "run.resume", 0)           \
+    X(RUN_PAUSE, "run.pause", 0)             \
+    X(RUN_TERMINATE, "run.terminate", 0)     \
+    X(RUN_RETRY, "run.retry", 0)             \
+    X(RUN_RERUN, "run.rerun", 0)             \
+    X(STEP_SKIP, "step.skip", 0)             \
+    X(RUN_SET_VARS, "run.set_variables", 0)  \
+    X(SIGNAL, "signal", 0)                   \
+    X(APPROVAL, "approval", 0)               \
+    X(CHILD_STARTED, "child.started", 0)     \
+    X(CHILD_FINISHED, "child.finished", 0)   \
+    X(RUN_BEGIN, "run.begin", 0)             \
+    X(KEY_ASKED, "key.asked", 0)             \
+    X(KEY_RELEASED, "key.released", 0)       \
+    X(RUN_SKIPPED, "run.skipped", 0)         \
+    X(SCHEDULE_PAUSED, "schedule.paused", 0) \
+    X(SCHEDULE_RESUMED, "schedule.resumed", 0)
 
 enum event_type {
 #define X(name, text, result) EVENT_##name,
@@ -126,6 +141,23 @@ enum event_type {
 #undef X
         EVENT_TYPE_COUNT
 };
+
+/* What a start does where unfinished runs have its key. X(enumerator, wire text) */
+#define START_POLICIES(X)                                                                  \
+    X(REJECT, "reject")   /* nothing: the key stands for one run, also one that is over */ \
+    X(QUEUE, "queue")     /* its run begins when all before it are over */                 \
+    X(REPLACE, "replace") /* they are cancelled */                                         \
+    X(ALLOW, "allow")     /* it runs beside them */                                        \
+    X(SKIP, "skip")       /* nothing; of schedules */
+enum start_policy {
+#define X(name, text) START_##name,
+    START_POLICIES(X)
+#undef X
+        START_POLICY_COUNT
+};
+const char *start_policy_name(enum start_policy policy);
+/* false if the text names no policy. */
+MUST_CHECK bool start_policy_find(struct bytes text, enum start_policy *ret);
 
 /* A message's headers by name, and its value; all views into the record they came from. An absent
  * header has data NULL; unknown headers are ignored. */
@@ -150,15 +182,18 @@ struct event {
     struct bytes gen;        /* task.*, owner.claim */
     struct bytes definition; /* run.start: sha256 in hex */
     struct bytes workflow, version;
-    struct bytes key;    /* run.start: the start key; data NULL where there is none */
-    struct bytes policy; /* run.start: what to do where the key is taken; data NULL: the default */
-    struct bytes parent; /* run.start of a child: the parent's run id; data NULL: no child */
-    struct bytes child;  /* child.*: the child's run id; run.start of a child: "attached" or
-                            "detached", and its generation */
-    struct bytes signal; /* signal: its name */
-    struct bytes claim;  /* owner.claim: the token */
-    uint32_t logic;      /* owner.claim */
-    int64_t due_ms;      /* timer.fired */
+    struct bytes key;         /* run.start: the start key; data NULL where there is none */
+    enum start_policy policy; /* run.start with a key */
+    struct bytes schedule;    /* schedule.*: its id; run.start: that it is a firing of it, whose
+                                 planned    time is due_ms; data NULL: it is none */
+    struct bytes refused;     /* run.start: why the run fails at once; data NULL: it does not */
+    struct bytes parent;      /* run.start of a child: the parent's run id; data NULL: no child */
+    struct bytes child;       /* child.*: the child's run id; run.start of a child: "attached" or
+                                 "detached", and its generation */
+    struct bytes signal;      /* signal: its name */
+    struct bytes claim;       /* owner.claim: the token */
+    uint32_t logic;           /* owner.claim */
+    int64_t due_ms;           /* timer.fired; run.start by a schedule */
     struct bytes namespace_, actor, traceparent, worker;
     struct usage usage;
     struct bytes value; /* well-formed JSON, or empty where the type says null */

@@ -28,7 +28,7 @@ void run_cancel(struct fold *f, const struct event *ev)
                                .message =
                                    reason ? bytes_of(reason) : BYTES_LIT("the run was cancelled") };
     failure_encode(f, &error, &failure);
-    if (!json_is_true(json_object_get(value, "compensate"))) {
+    if (!json_is_true(json_object_get(value, "compensate")) || f->run->state == RUN_INITIALIZING) {
         run_finish(f, RUN_CANCELLED, buf_bytes(&error));
         return;
     }

@@ -31,8 +31,8 @@ static void fail_run(struct fold *f, enum run_state state, const struct failure 
     run_finish(f, state, buf_bytes(&error));
 }
 
-struct run *engine_start(const struct definition *def, const struct event *ev,
-                         const struct fold_context *cx, struct effects *fx)
+static struct run *run_started(const struct definition *def, const struct event *ev,
+                               const struct fold_context *cx)
 {
     const struct bytes texts[TEXT_COUNT] = { [TEXT_KEY] = ev->key,
                                              [TEXT_NAMESPACE] = ev->namespace_,
@@ -46,25 +46,79 @@ struct run *engine_start(const struct definition *def, const struct event *ev,
     run->input_len = (uint32_t)input.len;
     run->changed = RUN_NEW | RUN_SKELETON;
     run_set_parent(run, ev);
+    if (ev->key.data) {
+        run_aside(run)->policy = ev->policy;
+        run->aside->start_off = cx->offset;
+    }
+    return run;
+}
+
+static void refuse(struct fold *f, const struct err *e)
+{
+    struct failure failure = failure_of(ERROR_BAD_REQUEST, NO_INDEX, e);
+    fail_run(f, RUN_FAILED, &failure);
+}
+
+struct run *engine_start(const struct definition *def, const struct event *ev,
+                         const struct fold_context *cx, struct effects *fx)
+{
+    struct run *run = run_started(def, ev, cx);
     struct fold f = fold_begin(run, cx, fx);
     struct err e = { 0 };
     parent_tell_start(&f);
-    if (start_valid(run, input, &e)) {
+    if (start_valid(run, (struct bytes){ run->input, run->input_len }, &e)) {
         run_move(&f, RUN_RUNNING, NULL);
         run_advance(&f);
     } else {
-        struct failure failure = failure_of(ERROR_BAD_REQUEST, NO_INDEX, &e);
-        fail_run(&f, RUN_FAILED, &failure);
+        refuse(&f, &e);
     }
     fold_end(&f);
     return run;
+}
+
+struct run *engine_start_waiting(const struct definition *def, const struct event *ev,
+                                 const struct fold_context *cx, struct effects *fx)
+{
+    struct run *run = run_started(def, ev, cx);
+    struct fold f = fold_begin(run, cx, fx);
+    struct err e = { 0 };
+    if (start_valid(run, (struct bytes){ run->input, run->input_len }, &e))
+        run_move(&f, RUN_INITIALIZING, NULL);
+    else
+        refuse(&f, &e);
+    fold_end(&f);
+    return run;
+}
+
+struct run *engine_start_refused(const struct definition *def, const struct event *ev,
+                                 const char *why, const struct fold_context *cx, struct effects *fx)
+{
+    struct run *run = run_started(def, ev, cx);
+    struct fold f = fold_begin(run, cx, fx);
+    struct err e;
+    err_fail(&e, ERR_LIMIT, "%s", why);
+    refuse(&f, &e);
+    fold_end(&f);
+    return run;
+}
+
+/* It has waited for its turn; its time counts from here. */
+static void begin(struct fold *f)
+{
+    struct run *run = f->run;
+    if (run->state != RUN_INITIALIZING) return;
+    run->started_ms = f->now_ms;
+    run->changed |= RUN_NEW; /* the head is written again, with this time */
+    run_move(f, RUN_RUNNING, NULL);
+    scope_mark(run->root);
+    run_advance(f);
 }
 
 /* Nothing is due before run_due_ms, so an early timer leaves no trace. */
 static void timer(struct fold *f)
 {
     struct run *run = f->run;
-    if (f->now_ms < run->due_ms) return;
+    if (f->now_ms < run->due_ms || run->state == RUN_INITIALIZING) return;
     if (f->now_ms >= run_deadline_ms(run)) {
         struct err e;
         err_fail(&e, ERR_TIMEOUT, "the run did not end within its timeout of %lld ms",
@@ -148,6 +202,12 @@ static void apply_live(struct fold *f, const struct event *ev)
     case EVENT_RUN_SET_VARS: run_change_vars(f, ev); break;
     case EVENT_CHILD_STARTED:
     case EVENT_CHILD_FINISHED: child_apply(f, ev); break;
+    case EVENT_RUN_BEGIN: begin(f); break;
+    case EVENT_KEY_ASKED:
+    case EVENT_KEY_RELEASED:
+    case EVENT_RUN_SKIPPED:
+    case EVENT_SCHEDULE_PAUSED:
+    case EVENT_SCHEDULE_RESUMED:
     case EVENT_RUN_START:
     case EVENT_RUN_EXPIRED:
     case EVENT_RUN_RETRY:

@@ -93,6 +93,7 @@ struct effects {
     void *arena;
 };
 void effects_reset(struct effects *fx); /* keeps memory for the next batch */
+struct effect *effect_new(struct effects *fx, enum effect_kind kind);
 void effects_done(struct effects *fx);
 
 enum engine_verdict {
@@ -107,6 +108,14 @@ enum engine_verdict {
  * NULL. */
 struct run *engine_start(const struct definition *def, const struct event *ev,
                          const struct fold_context *cx, struct effects *fx);
+/* The same, but it only begins with its run.begin: until then it is INITIALIZING, can be cancelled,
+ * and its timeout does not run. A bad input fails at once. */
+struct run *engine_start_waiting(const struct definition *def, const struct event *ev,
+                                 const struct fold_context *cx, struct effects *fx);
+/* The same, but it has failed with bad_request and this text. */
+struct run *engine_start_refused(const struct definition *def, const struct event *ev,
+                                 const char *why, const struct fold_context *cx,
+                                 struct effects *fx);
 /* Any later event. A timer.fired before run_due_ms is ENGINE_IGNORED (to be armed again). Effects
  * are to be done whatever the verdict: a late result of a run that has ended changes nothing, but
  * may have to be marked as settled. */
@@ -130,6 +139,10 @@ const char *run_id(const struct run *run);
 enum run_state run_state_of(const struct run *run);
 const char *run_definition(const struct run *run); /* sha256 */
 struct bytes run_key(const struct run *run);       /* start key, data NULL: none */
+enum start_policy run_policy(const struct run *run);
+/* Where its start stands in the log; 0: there, or not known, for only runs with a start key
+ * remember it. */
+int64_t run_start_off(const struct run *run);
 /* The earliest moment at which time alone changes the run: backoff, backstops, run timeout; for a
  * finished run when it expires. */
 int64_t run_due_ms(const struct run *run);

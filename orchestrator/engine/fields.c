@@ -78,6 +78,8 @@ static void encode_head(const struct run *run, struct buf *b)
         buf_addf(b, ",\"detached\":%s,\"depth\":%u", run->aside->detached ? "true" : "false",
                  run->aside->depth);
     }
+    if (run_start_off(run) > 0) buf_addf(b, ",\"start_off\":%lld", (long long)run_start_off(run));
+    if (run_policy(run)) add_member(b, "policy", bytes_of(start_policy_name(run_policy(run))));
     buf_add_char(b, '}');
 }
 

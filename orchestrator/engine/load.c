@@ -176,11 +176,6 @@ static bool load_skeleton(struct run *run, const json_t *s, struct err *e)
         !number_at(s, SKELETON_STEPS + 1, 0, UINT32_MAX, &begun) ||
         !number_at(s, SKELETON_STEPS + 2, 0, 1, &more))
         return err_fail(e, ERR_INVALID, "field s is damaged");
-    if (state == RUN_INITIALIZING)
-        return err_fail(e, ERR_INVALID,
-                        "field s: the run is %s, which this program cannot go on "
-                        "with",
-                        run_state_name((enum run_state)state));
     run->state = (uint8_t)state;
     run->now_ms = now;
     run->transitions = (uint32_t)transitions;
@@ -409,6 +404,7 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     if (closed && !closed_load(run, closed->value, l->e)) return false;
     if (!run_state_terminal((enum run_state)run->state)) {
         load_bytes(field_find(fields, count, "v"), &run->vars, &run->vars_len);
+        run->sets_vars |= run->vars != NULL; /* people may have set them */
         const struct field *signals = field_find(fields, count, "g");
         const struct field *undo = field_find(fields, count, "u");
         if (undo && !undo_load(run, undo->value, l->e)) return false;
@@ -444,6 +440,19 @@ static bool load_run(struct run *run, const json_t *skeleton, const struct field
     return ok;
 }
 
+static bool policy_load(struct run *run, const json_t *head, struct err *e)
+{
+    const char *text = json_text(head, "policy");
+    enum start_policy policy = START_REJECT;
+    if (text && !start_policy_find(bytes_of(text), &policy))
+        return err_fail(e, ERR_INVALID, "field h is damaged");
+    int64_t start_off = json_int(head, "start_off", 0);
+    if (policy == START_REJECT && start_off == 0) return true;
+    run_aside(run)->policy = policy;
+    run->aside->start_off = start_off;
+    return true;
+}
+
 struct run *run_load(const struct definition *def, const char *id, const struct field *fields,
                      size_t count, struct err *e)
 {
@@ -473,7 +482,7 @@ struct run *run_load(const struct definition *def, const char *id, const struct 
         err_fail(e, ERR_INVALID, "field h is damaged");
         return NULL;
     }
-    if (!parent_load(run, head, e)) return NULL;
+    if (!parent_load(run, head, e) || !policy_load(run, head, e)) return NULL;
     if (!load_run(run, skeleton, fields, count, e)) return NULL;
     return TAKE(run);
 }

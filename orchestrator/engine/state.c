@@ -66,7 +66,7 @@ static const bool step_moves[STEP_STATE_COUNT][STEP_STATE_COUNT] = {
 #define GOING TO(RUNNING), TO(WAITING_APPROVAL), TO(ROLLING_BACK)
 #define ENDS  TO(FAILED), TO(CANCELLED), TO(ROLLED_BACK)
 static const bool run_moves[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
-    [RUN_INITIALIZING] = { TO(RUNNING), TO(FAILED) },
+    [RUN_INITIALIZING] = { TO(INITIALIZING), TO(RUNNING), TO(FAILED), TO(CANCELLED) },
     [RUN_RUNNING] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_WAITING_APPROVAL] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
     [RUN_ROLLING_BACK] = { GOING, TO(PAUSED), TO(COMPLETED), ENDS },
@@ -363,6 +363,16 @@ struct bytes run_key(const struct run *run)
     return run_text(run, TEXT_KEY);
 }
 
+enum start_policy run_policy(const struct run *run)
+{
+    return run->aside ? run->aside->policy : START_REJECT;
+}
+
+int64_t run_start_off(const struct run *run)
+{
+    return run->aside ? run->aside->start_off : 0;
+}
+
 int64_t run_due_ms(const struct run *run)
 {
     return run->due_ms;
@@ -513,6 +523,7 @@ int64_t run_next_due_ms(const struct run *run)
 {
     if (run_state_terminal((enum run_state)run->state))
         return run->finished_ms + run->def->retention_ms;
+    if (run->state == RUN_INITIALIZING) return run->started_ms + DURATION_MS_MAX;
     int64_t due = run_deadline_ms(run);
     if (run->state == RUN_PAUSED) return due;
     if (run->more) return run->now_ms;

@@ -184,7 +184,7 @@ struct run {
 /* Whether a run as a whole undoes what it has done, and what it is then. */
 enum undo_level { UNDO_NONE, UNDO_ERROR, UNDO_CANCEL };
 
-/* What most runs do not have: steps that wait for a slot, and what repeats. */
+/* What most runs do not have: a start key, steps that wait for a slot, and what repeats. */
 struct aside {
     struct queued *queue, *queue_end; /* first come, first served */
     size_t repeated_bytes;            /* of all bodies and what is in them */
@@ -194,7 +194,9 @@ struct aside {
     char *parent;   /* of a child run: see children.c; NULL: it is none */
     bool detached;  /* its parent does not wait for it */
     uint32_t depth; /* generations above it */
-    struct closed { /* children that were told to end */
+    enum start_policy policy;
+    int64_t start_off; /* of one with a start key: where its start stands; 0: not known, or there */
+    struct closed {    /* children that were told to end */
         int64_t off;
         char id[RUN_ID_MAX];
     } * closed;
@@ -413,7 +415,6 @@ void queue_remove(struct run *run, struct step *s);
 void queue_serve(struct fold *f);
 
 /* --- effects.c --- */
-struct effect *effect_new(struct effects *fx, enum effect_kind kind);
 /* Which hash of marks the run's tasks are in. */
 struct bytes marks_header(struct fold *f);
 void effect_mark(struct fold *f, enum effect_kind kind, const char *task_id, int64_t until_ms);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "orchestrator/engine/engine.h"
 #include "orchestrator/index/db_internal.h"
 
 #define FORMAT  "1"
@@ -23,22 +24,23 @@ static const char *const texts[] = {
     [SQL_SET_META] = "INSERT INTO meta VALUES (?1, ?2)",
     [SQL_OFFSET] = "SELECT next FROM offsets WHERE topic = ?1 AND partition = ?2",
     [SQL_SET_OFFSET] =
-        "INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition) DO UPDATE SET "
-        "next = ?3",
+        ("INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition) DO UPDATE SET "
+         "next = ?3"),
     /* A run of which a change was seen first has started = 0 and no attributes. */
     [SQL_START] =
-        "INSERT INTO runs (id, workflow, version, state, started, finished, off, key, actor, "
-        "namespace, attributes) VALUES (?1, ?2, ?3, 'running', ?4, 0, -1, ?5, ?6, ?7, ?8) ON "
-        "CONFLICT (id) DO UPDATE SET started = ?4, key = ?5, actor = ?6, namespace = ?7, "
-        "attributes = ?8 WHERE started = 0 RETURNING n",
+        ("INSERT INTO runs (id, workflow, version, state, started, finished, off, key, actor, "
+         "namespace, attributes) VALUES (?1, ?2, ?3, ?9, ?4, 0, -1, ?5, ?6, ?7, ?8) ON "
+         "CONFLICT (id) DO UPDATE SET started = ?4, key = ?5, actor = ?6, namespace = ?7, "
+         "attributes = ?8 WHERE started = 0 RETURNING n"),
     /* Of one event there may be several: lifecycle tells them in order, and results has the word
      * about the last, whichever comes first. */
     [SQL_CHANGE] =
-        "INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
-        "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
-        "WHERE off < ?6 OR (off = ?6 AND finished = 0)",
+        ("INSERT INTO runs (id, workflow, version, state, started, finished, off) VALUES (?1, ?2, "
+         "?3, ?4, 0, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?4, finished = ?5, off = ?6 "
+         "WHERE off < ?6 OR (off = ?6 AND finished = 0)"),
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
+    [SQL_FIND] = "SELECT n FROM runs WHERE id = ?1",
     [SQL_DELETE] = "DELETE FROM runs WHERE n = ?1",
     [SQL_DELETE_ATTRIBUTES] = "DELETE FROM attributes WHERE n = ?1",
     [SQL_HAS_ATTRIBUTE] = "SELECT 1 FROM attributes WHERE n = ?1 AND name = ?2 AND value = ?3",
@@ -259,6 +261,7 @@ bool index_db_start(struct index_db *db, const struct index_start *start, struct
     db_bind_text(s, 6, start->actor);
     db_bind_text(s, 7, start->namespace_);
     db_bind_text(s, 8, buf_bytes(&attributes));
+    db_bind_text(s, 9, bytes_of(run_state_name(start->may_wait ? RUN_INITIALIZING : RUN_RUNNING)));
     int code = sqlite3_step(s);
     int64_t n = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
     sqlite3_reset(s);
@@ -289,6 +292,18 @@ static bool delete_run(struct index_db *db, int64_t n, struct err *e)
         if (!step(db, s, e)) return false;
     }
     return true;
+}
+
+bool index_db_forget(struct index_db *db, struct bytes run_id, struct err *e)
+{
+    sqlite3_stmt *s = db_use(db, SQL_FIND, e);
+    if (!s) return false;
+    db_bind_text(s, 1, run_id);
+    int code = sqlite3_step(s);
+    int64_t n = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    sqlite3_reset(s);
+    if (code != SQLITE_ROW) return code == SQLITE_DONE || db_fail(db, e);
+    return delete_run(db, n, e);
 }
 
 bool index_db_trim(struct index_db *db, int64_t finished_before_ms, uint32_t max, struct err *e)

@@ -35,6 +35,7 @@ void index_db_rollback(struct index_db *db);
 struct index_start {
     struct bytes run_id, workflow, version, key, actor, namespace_;
     int64_t started_ms;
+    bool may_wait; /* it is initializing until something else is said of it */
     const json_t *attributes;
 };
 MUST_CHECK bool index_db_start(struct index_db *db, const struct index_start *s, struct err *e);
@@ -47,6 +48,8 @@ struct index_change {
     int64_t offset, finished_ms;
 };
 MUST_CHECK bool index_db_change(struct index_db *db, const struct index_change *c, struct err *e);
+/* The start of a run has made none. */
+MUST_CHECK bool index_db_forget(struct index_db *db, struct bytes run_id, struct err *e);
 /* Removes up to max runs that finished before the moment. */
 MUST_CHECK bool index_db_trim(struct index_db *db, int64_t finished_before_ms, uint32_t max,
                               struct err *e);

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/proto/keys.h"
+#include "orchestrator/engine/engine.h"
 #include "orchestrator/index/attributes.h"
 
 #define CREDIT      2000 /* records of a partition between two commits */
@@ -166,16 +167,18 @@ static bool index_start(struct feed *f, const struct event *ev, const struct bus
         log_warn(&f->log, "index.attributes", "run %.*s: %s", (int)ev->run_id.len, ev->run_id.data,
                  why.text);
     AUTO_JSON *attributes = made;
-    return index_db_start(f->db,
-                          &(struct index_start){ .run_id = ev->run_id,
-                                                 .workflow = ev->workflow,
-                                                 .version = ev->version,
-                                                 .key = ev->key,
-                                                 .actor = ev->actor,
-                                                 .namespace_ = ev->namespace_,
-                                                 .started_ms = r->timestamp_ms,
-                                                 .attributes = attributes },
-                          e);
+    return index_db_start(
+        f->db,
+        &(struct index_start){ .run_id = ev->run_id,
+                               .workflow = ev->workflow,
+                               .version = ev->version,
+                               .key = ev->key,
+                               .actor = ev->actor,
+                               .namespace_ = ev->namespace_,
+                               .started_ms = r->timestamp_ms,
+                               .may_wait = ev->policy == START_QUEUE || ev->policy == START_SKIP,
+                               .attributes = attributes },
+        e);
 }
 
 static struct bytes extra(const struct bus_record *r, const char *name)
@@ -211,6 +214,22 @@ static bool index_change(struct feed *f, const struct bus_record *r, struct err 
                            e);
 }
 
+/* An event that says whether a run has begun. A start that may have to wait, or to be skipped, is
+ * followed by one of the others. */
+static bool index_event(struct feed *f, const struct event *ev, const struct bus_record *r,
+                        struct err *e)
+{
+    struct index_change change = { .run_id = ev->run_id, .offset = r->offset };
+    switch (ev->type) {
+    case EVENT_RUN_START: return index_start(f, ev, r, e);
+    case EVENT_RUN_BEGIN:
+        change.state = run_state_name(RUN_RUNNING);
+        return index_db_change(f->db, &change, e);
+    case EVENT_RUN_SKIPPED: return index_db_forget(f->db, ev->run_id, e);
+    default: return true;
+    }
+}
+
 /* false: it has to wait for a definition, or the database is broken. */
 static bool take(struct part *p, const struct bus_record *r)
 {
@@ -219,10 +238,13 @@ static bool take(struct part *p, const struct bus_record *r)
     struct err e;
     bool ok = true;
     if (p->source->kind == SOURCE_EVENTS) {
-        bool start = event_decode(&r->message, &ev, &e) == EVENT_OK && ev.type == EVENT_RUN_START;
+        bool known = event_decode(&r->message, &ev, &e) == EVENT_OK;
+        bool start = known && ev.type == EVENT_RUN_START;
+        bool counts =
+            start || (known && (ev.type == EVENT_RUN_BEGIN || ev.type == EVENT_RUN_SKIPPED));
         if (start && !definition_of(f, ev.definition)) return false;
-        if (start) ok = begin(f) && (index_start(f, &ev, r, &e) || (feed_break(f, &e), false));
-        f->rows += start;
+        if (counts) ok = begin(f) && (index_event(f, &ev, r, &e) || (feed_break(f, &e), false));
+        f->rows += counts;
     } else {
         ok = begin(f) && (index_change(f, r, &e) || (feed_break(f, &e), false));
         f->rows++;

@@ -80,11 +80,13 @@ class Topics:
         return [r for r in self.records if r.topic == f"{self.prefix}.{topic}"
                 and all(r.headers.get(k) == v for k, v in wanted.items())]
 
-    def send(self, topic, value, key=None, headers=None, partition=None):
+    def send(self, topic, value, key=None, headers=None, partition=None, timestamp_ms=None):
         """Writes one record and waits for its acknowledgement; topic is the whole name."""
         failed = []
         value = value if isinstance(value, (bytes, type(None))) else json.dumps(value).encode()
         where = {} if partition is None else {"partition": partition}
+        if timestamp_ms is not None:
+            where["timestamp"] = timestamp_ms
         self.producer.produce(topic, value=value, key=key, headers=headers or {}, **where,
                               on_delivery=lambda e, _: failed.append(e) if e else None)
         assert self.producer.flush(20 * SLOW) == 0 and not failed, failed

@@ -126,3 +126,18 @@ def test_what_is_asked_wrongly_is_told(steady, index):
     steady.kill(indexer)
     done = steady.tutti("list", "--index-url", indexer.url, "--connect-timeout", "2s")
     assert done.code == 4 and "does not answer" in done.err, done
+
+
+def test_queued_runs_are_initializing_until_they_begin(steady, index):
+    gate = steady.fake.gate()
+    url = steady.fake.on("/index/" + secrets.token_hex(4), lambda c: gate.wait(60) and {})
+    name = "queued" + secrets.token_hex(4)
+    path = steady.write({"workflow": name, "steps": [{"name": "a", "type": "http", "url": url}]})
+    indexer = index()
+    runs = [steady.start(path, {}, "--key", name, "--on-conflict", "queue") for _ in range(2)]
+
+    def states():
+        return {r["id"]: r["status"] for r in found(steady, indexer.url, "--workflow", name)}
+    until(lambda: states() == {runs[0]: "running", runs[1]: "initializing"}, 20, "one waits")
+    gate.set()
+    until(lambda: states() == dict.fromkeys(runs, "completed"), 30, "both are completed")

@@ -3,6 +3,9 @@
 import json
 import secrets
 
+import pytest
+
+from conftest import worker_args
 from harness.base import until
 
 ECHO = [{"name": "s", "type": "task", "uses": "noop", "input": "${input}"}]
@@ -137,3 +140,128 @@ def test_two_installations_on_the_same_servers_do_not_see_each_other(steady, ins
             for r in other.tutti("list", "--json").json()["runs"]] == [theirs["run_id"]]
     many = [other.start(other.write({"steps": ECHO}), n) for n in range(4)]  # on both threads
     assert [other.finish(run)["output"] for run in many] == list(range(4))
+
+
+# --- runs with one key, and policies ---
+
+def slow(one, gate, steps=("a",)):
+    """A workflow whose calls wait for the gate: its file."""
+    url = one.fake.on(f"/starts/{secrets.token_hex(4)}", lambda c: gate.wait(60) and {})
+    return one.write({"steps": [{"name": n, "type": "http", "url": url} for n in steps]})
+
+
+def start(one, path, policy, key="k", **more):
+    done = one.tutti("start", path, "--key", key, "--on-conflict", policy, "--json", **more)
+    assert done.code == 0, done
+    return done.json()["run_id"]
+
+
+def wait_status(one, run, status):
+    def reached():
+        done = one.tutti("status", run, "--json")
+        return done.code == 0 and done.json()["status"] == status
+    until(reached, 20, f"run {run} is {status}")
+
+
+def test_queued_runs_wait_for_those_before_them_and_can_be_cancelled(steady):
+    gate = steady.fake.gate()
+    path = slow(steady, gate)
+    first, second, third = (start(steady, path, "queue") for _ in range(3))
+    wait_status(steady, first, "running")
+    wait_status(steady, third, "initializing")
+    assert steady.status(third)["waits_for"] == [first, second]
+    shown = steady.tutti("status", third)
+    assert f"waits for 2 runs with the key k: {first}" in shown.out, shown
+    listed = steady.tutti("list", "--status", "initializing", "--json").json()["runs"]
+    assert {second, third} <= {r["id"] for r in listed}
+    taken = steady.tutti("start", path, "--key", "k", "--json")
+    assert taken.code == 0 and taken.json()["run_id"] == first and taken.json()["existed"], taken
+    done = steady.tutti("cancel", second, "--reason", "not needed")
+    assert done.code == 0, done
+    assert steady.status(third)["waits_for"] == [first]
+    gate.set()
+    assert steady.finish(first)["status"] == "completed"
+    assert steady.finish(third)["status"] == "completed"
+    moves = [t["state"] for t in steady.history(third) if not t["path"]]
+    assert moves == ["initializing", "running", "completed"]
+    ended = {r: steady.history(r)[-1]["offset"] for r in (first, third)}
+    begun = next(t["offset"] for t in steady.history(third) if t["state"] == "running")
+    assert ended[first] < begun < ended[third]
+    free = steady.tutti("start", path, "--key", "k", "--json")
+    assert free.code == 0 and not free.json()["existed"], free
+    assert steady.finish(free.json()["run_id"])["status"] == "completed"
+
+
+def test_a_replacement_cancels_what_runs_and_what_waits(steady):
+    gate = steady.fake.gate()
+    path = slow(steady, gate)
+    plain = steady.start(path, {}, "--key", "r")
+    waits = start(steady, path, "queue", "r")
+    wait_status(steady, waits, "initializing")
+    new = start(steady, path, "replace", "r")
+    for run in (plain, waits):
+        ended = steady.finish(run)
+        assert ended["status"] == "cancelled" and new in ended["error"]["message"], ended
+    wait_status(steady, new, "running")
+    beside = start(steady, path, "allow", "r")
+    wait_status(steady, beside, "running")
+    gate.set()
+    assert steady.finish(new)["status"] == steady.finish(beside)["status"] == "completed"
+
+
+def test_a_queued_run_does_not_wait_for_a_plain_one_that_has_ended(steady):
+    path = steady.write({"steps": ECHO})
+    plain = steady.start(path, {}, "--key", "ended")
+    steady.finish(plain)
+    run = start(steady, path, "queue", "ended")
+    assert steady.finish(run)["status"] == "completed"
+    asked = steady.topics.of("events", run_id=plain, type="key.asked")
+    assert len(asked) == 1, "whether it was over is asked once"
+
+
+def test_a_policy_without_a_key_or_an_unknown_one_is_refused(steady):
+    path = steady.write({"steps": ECHO})
+    done = steady.tutti("start", path, "--on-conflict", "queue")
+    assert done.code != 0 and "--key" in done.err, done
+    done = steady.tutti("start", path, "--key", "k", "--on-conflict", "wait")
+    assert done.code != 0 and "reject, queue, replace" in done.err.replace("|", ", "), done
+
+
+def test_a_trigger_queues_runs_with_one_key(steady):
+    name = trigger(steady, "plain", filter='event.data.kind == "q"', key="${event.data.id}",
+                   on_conflict="queue", input={"n": "${event.data.n}"})
+    for n in range(5):
+        steady.topics.send(steady.triggers["plain"], {"kind": "q", "id": "one", "n": n},
+                           partition=0)
+    assert [o["n"] for o in outputs(steady, name, 5)] == list(range(5))
+
+
+@pytest.mark.slow
+def test_queued_runs_survive_a_wiped_redis_and_a_killed_orchestrator(installation, fake, redis):
+    """Who waited still waits, and begins when it is its turn."""
+    gate = fake.gate()
+    inst = installation()
+    inst.fake = fake
+    first = inst.orchestrator("--snapshot-interval", "1s", wait=False)
+    inst.worker(*worker_args(fake))
+    inst.wait_running(first)
+    path = slow(inst, gate)
+    runs = [start(inst, path, "queue") for _ in range(3)]
+    cancelled = start(inst, path, "queue")
+    assert inst.tutti("cancel", cancelled).code == 0
+    last = inst.topics.of("events", run_id=cancelled)[-1]
+    until(lambda: int(redis.command("HGET", f"{inst.prefix}:p:{{{last.partition}}}", "floor")
+                      or -1) > last.offset, 30, "a floor above the queue")
+    runs.append(start(inst, path, "queue"))  # what the floor has not
+    redis.command("FLUSHALL")
+    wait_status(inst, runs[3], "initializing")
+    assert inst.status(runs[3])["waits_for"] == runs[:3]
+    inst.kill(first)
+    gate.set()  # the first run's result comes while nobody owns the partition
+    inst.orchestrator()
+    for run in runs:
+        assert inst.finish(run, 60)["status"] == "completed"
+        inst.check_once(run)
+    assert inst.finish(cancelled)["status"] == "cancelled"
+    begun = [next(t["offset"] for t in inst.history(r) if t["state"] == "running") for r in runs]
+    assert begun == sorted(begun)

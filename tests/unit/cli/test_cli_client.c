@@ -185,7 +185,7 @@ Test(client, a_start_is_an_event_on_the_partition_of_its_route_with_the_input_as
     int32_t partition;
     struct err e;
     struct bytes input = BYTES_LIT("{\"document\": 1.50}");
-    cr_assert(runs_start(&f.client, def, input, "order-7", id, &partition, &e), "%s", e.text);
+    cr_assert(runs_start(&f.client, def, input, "order-7", NULL, id, &partition, &e), "%s", e.text);
     cr_assert(run_id_check(bytes_of(id)));
     cr_assert_eq(partition, partition_of(run_id_route(bytes_of(id)), 5));
     struct seen seen = { .fixture = &f, .id = id, .def = def };
@@ -198,7 +198,8 @@ Test(client, a_start_is_an_event_on_the_partition_of_its_route_with_the_input_as
     cr_assert(reader, "%s", e.text);
     cr_assert(client_wait(&f.client, is_seen, &seen, 10000));
     bus_reader_close(reader);
-    cr_assert(runs_start(&f.client, def, input, "order-7", again, &partition, &e), "%s", e.text);
+    cr_assert(runs_start(&f.client, def, input, "order-7", NULL, again, &partition, &e), "%s",
+              e.text);
     cr_assert_eq(strncmp(id, again, ROUTE_HEX), 0);
     cr_assert_str_neq(id, again);
 }
@@ -211,19 +212,19 @@ Test(client, a_bad_input_starts_nothing)
     char id[RUN_ID_MAX];
     int32_t partition;
     struct err e;
-    cr_assert_not(runs_start(&f.client, def, BYTES_LIT("{}"), NULL, id, &partition, &e));
+    cr_assert_not(runs_start(&f.client, def, BYTES_LIT("{}"), NULL, NULL, id, &partition, &e));
     cr_assert_eq(e.kind, ERR_INVALID);
     cr_assert(strstr(e.text, "document"), "%s", e.text);
-    cr_assert_not(runs_start(&f.client, def, BYTES_LIT("{\"a\""), NULL, id, &partition, &e));
+    cr_assert_not(runs_start(&f.client, def, BYTES_LIT("{\"a\""), NULL, NULL, id, &partition, &e));
     cr_assert_eq(e.kind, ERR_INVALID);
     AUTO_BUF struct buf large = { 0 };
     buf_add_text(&large, "{\"document\":\"");
     for (size_t i = 0; i < PAYLOAD_BYTES_MAX; i++) buf_add_char(&large, 'a');
     buf_add_text(&large, "\"}");
-    cr_assert_not(runs_start(&f.client, def, buf_bytes(&large), NULL, id, &partition, &e));
+    cr_assert_not(runs_start(&f.client, def, buf_bytes(&large), NULL, NULL, id, &partition, &e));
     cr_assert_eq(e.kind, ERR_LIMIT);
     cr_assert(strstr(e.text, "900000"), "%s", e.text);
     cr_assert_not(
-        runs_start(&f.client, def, BYTES_LIT("{\"document\":1}"), "", id, &partition, &e));
+        runs_start(&f.client, def, BYTES_LIT("{\"document\":1}"), "", NULL, id, &partition, &e));
     cr_assert_eq(e.kind, ERR_INVALID);
 }

@@ -343,24 +343,16 @@ Test(workflow, attributes_and_keyed_triggers_compile)
                                 "size: '${size(input.items)}'}\n"
                                 "triggers:\n"
                                 "- {topic: orders, key: '${event.data.id}', on_conflict: reject}\n"
+                                "- {topic: orders, key: '${event.data.id}', on_conflict: replace}\n"
                                 "steps: [{name: a, type: task}]\n");
-    cr_assert_eq(d->trigger_count, 1);
+    cr_assert_eq(d->trigger_count, 2);
     cr_expect_eq(d->triggers[0].policy, START_REJECT);
+    cr_expect_eq(d->triggers[1].policy, START_REPLACE);
     cr_expect_not_null(d->attributes);
     cr_expect_eq(d->max_steps, 1000);
     AUTO_DEFINITION *m =
         define_steps("- {name: m, type: map, over: [1], steps: [{name: a, type: task}]}\n");
     cr_expect_eq(m->max_steps, 1000000);
-}
-
-/* What would be ignored at run time is refused here. */
-Test(workflow, what_the_orchestrator_does_not_do_yet_is_refused)
-{
-    expect_fault("triggers: [{schedule: '0 9 * * mon-fri', timezone: Europe/Oslo, overlap: queue, "
-                 "catch_up: last, input: {at: '${event.time}'}}]\n",
-                 "does not start runs by it yet");
-    expect_fault("triggers: [{topic: t, key: '${event.data.id}', on_conflict: replace}]\n",
-                 "'on_conflict: replace' is not supported by this version");
 }
 
 Test(workflow, faults_of_attributes_and_triggers)
@@ -375,6 +367,13 @@ Test(workflow, faults_of_attributes_and_triggers)
     expect_fault("triggers: [{schedule: '0 9 * * *', filter: x}]\n",
                  "a trigger of a schedule has no field 'filter'");
     expect_fault("triggers: [{topic: t, on_conflict: queue}]\n", "it needs a 'key'");
+    expect_fault("triggers: [{topic: t, key: x, on_conflict: skip}]\n",
+                 "expected reject, queue, replace or allow, found 'skip'");
+    expect_fault("triggers: [{schedule: '0 9 * * *', max_catch_up: 1001}]\n", "max_catch_up");
+    expect_fault("triggers: [{schedule: '0 9 * * *', name: a/b}]\n",
+                 "the name of a schedule must be a name");
+    expect_fault("triggers: [{schedule: '@daily', name: a}, {schedule: '@daily', name: a}]\n",
+                 "another schedule has the name 'a'");
     expect_fault("triggers: [{}]\n", "a trigger needs a 'topic' or a 'schedule'");
 }
 

@@ -121,11 +121,12 @@ static bool play_control(struct player *p, const char *word, char *rest)
         const char *word;
         enum event_type type;
         bool path;
-    } words[] = { { "pause", EVENT_RUN_PAUSE, false },
-                  { "resume", EVENT_RUN_RESUME, false },
-                  { "terminate", EVENT_RUN_TERMINATE, false },
-                  { "vars", EVENT_RUN_SET_VARS, false },
-                  { "skip", EVENT_STEP_SKIP, true } };
+    } words[] = {
+        { "pause", EVENT_RUN_PAUSE, false },       { "resume", EVENT_RUN_RESUME, false },
+        { "begin", EVENT_RUN_BEGIN, false },       { "asked", EVENT_KEY_ASKED, false },
+        { "released", EVENT_KEY_RELEASED, false }, { "terminate", EVENT_RUN_TERMINATE, false },
+        { "vars", EVENT_RUN_SET_VARS, false },     { "skip", EVENT_STEP_SKIP, true }
+    };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(word, words[i].word) != 0) continue;
         struct event ev = { .type = words[i].type };
@@ -147,6 +148,12 @@ static bool play_event(struct player *p, const char *word, char *rest)
     struct world *w = &p->world;
     if (strcmp(word, "start") == 0)
         world_start(w, rest);
+    else if (strcmp(word, "queued") == 0 || strcmp(word, "refused") == 0)
+        world_apply(w,
+                    (struct event){ .type = EVENT_RUN_START,
+                                    .key = BYTES_LIT("k"),
+                                    .policy = *word == 'q' ? START_QUEUE : START_ALLOW },
+                    rest);
     else if (strcmp(word, "ok") == 0 || strcmp(word, "fail") == 0 || strcmp(word, "lost") == 0)
         play_result(p, word, rest);
     else if (strcmp(word, "cancel") == 0)

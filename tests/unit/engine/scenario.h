@@ -9,6 +9,7 @@
  *   pause, resume                  terminate [JSON]        vars JSON         skip STEP [JSON]
  *   child STEP/N STATUS [JSON]     child.finished (STATUS started: child.started)
  *   parent attached|detached|deep JSON                      a start as the child of another run
+ *   queued JSON, refused JSON      a start that waits or fails for its key; begin, asked, released
  *   approve|reject|retry STEP WHO [MEMBERS]                 signal NAME [JSON]
  * Each may end in " -> EFFECTS": what it must cause, as in "task a/1, cancel b/2", or "nothing", or
  * "ignored".

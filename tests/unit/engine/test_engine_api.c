@@ -90,6 +90,21 @@ static void apply(struct world *w, enum event_type type, const char *path, const
     "{\"run_id\":\"" RUN_ID "\",\"workflow\":\"w\",\"version\":\"1.0.0\",\"from\":\"" from \
     "\",\"state\":\"" state "\"" more ",\"at\":\"2023-11-14T22:13:" at "Z\"}"
 
+Test(engine_api, a_run_that_waits_for_its_turn_is_told_of_as_initializing)
+{
+    AUTO_DEFINITION *def = parse_definition(PEOPLE);
+    AUTO_WORLD w = world_new(def);
+    w.lifecycle = true;
+    world_apply(
+        &w, (struct event){ .type = EVENT_RUN_START, .key = BYTES_LIT("k"), .policy = START_QUEUE },
+        "{}");
+    cr_assert_str_eq(w.trace.data, "lifecycle initializing");
+    check_told(&w, 0, RUN_ID "/0.0", "00000000000000000100.000",
+               TOLD("initializing", "initializing", "", "20.000"));
+    world_apply(&w, (struct event){ .type = EVENT_RUN_BEGIN }, "");
+    cr_assert_str_eq(w.trace.data, "lifecycle running, lifecycle waiting_approval");
+}
+
 Test(engine_api, every_change_of_a_runs_state_is_told_in_order_under_an_id_of_its_own)
 {
     AUTO_DEFINITION *def = parse_definition(PEOPLE);

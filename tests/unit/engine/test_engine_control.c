@@ -59,3 +59,40 @@ SCENARIO(variables_are_set_from_outside,
                   "b, type: task, input: '${vars}'}]\n",
          "start {}\nvars {\"x\":5} -> nothing\nvars [1] -> ignored\nok a/1 -> task b/1\npayload "
          "b/1 {\"x\":5,\"y\":2}\n")
+
+/* --- runs that wait for their turn --- */
+
+SCENARIO(a_queued_run_begins_with_its_run_begin, WORKFLOW TWO,
+         "queued {\"x\":1} -> nothing\nrun initializing\nstate a pending\nbegin -> task "
+         "a/1\nrun running\npayload a/1 {\"x\":1}\nbegin -> ignored\nok a/1 1 -> task b/1\n")
+
+SCENARIO(what_is_asked_about_its_key_changes_no_run, WORKFLOW TWO,
+         "queued {}\nasked -> ignored\nreleased -> ignored\nrun initializing\nbegin\nasked -> "
+         "ignored\nreleased -> ignored\nrun running\n")
+
+SCENARIO(the_timeout_of_a_queued_run_counts_from_its_beginning,
+         "workflow: w\nversion: 1.0.0\nlimits: {timeout: 10s}\n" TWO,
+         "queued {}\nafter 60000\ntimer -> ignored\nrun initializing\nbegin -> task a/1\nafter "
+         "9000\ntimer -> ignored\nafter 2000\ntimer -> cancel a/1, result failed\nerror "
+         "{\"type\":\"timeout\"}\n")
+
+SCENARIO(a_queued_run_is_cancelled_and_does_not_begin, WORKFLOW TWO,
+         "queued {}\ncancel {\"reason\":\"late\",\"compensate\":true} -> result "
+         "cancelled\nbegin -> ignored\nstate a skipped\nerror {\"message\":\"late\"}\n")
+
+SCENARIO(a_queued_run_is_terminated, WORKFLOW TWO,
+         "queued {}\nterminate -> result cancelled\nbegin -> ignored\n")
+
+SCENARIO(a_queued_run_cannot_be_paused_and_takes_variables_and_signals,
+         WORKFLOW "steps: [{name: w, type: wait, signal: go}, {name: b, type: task, input: "
+                  "'${vars}'}]\n",
+         "queued {}\npause -> ignored\nvars {\"x\":5} -> nothing\nsignal go 1 -> nothing\nrun "
+         "initializing\nbegin -> task b/1\npayload b/1 {\"x\":5}\n")
+
+SCENARIO(a_queued_run_with_a_bad_input_fails_at_once,
+         WORKFLOW "input: {type: object, required: [x]}\n" TWO,
+         "queued {} -> result failed\nerror {\"type\":\"bad_request\"}\nbegin -> ignored\n")
+
+SCENARIO(a_refused_run_has_failed_and_says_why, WORKFLOW TWO,
+         "refused {} -> result failed\nerror "
+         "{\"type\":\"bad_request\",\"message\":\"too many\"}\n")

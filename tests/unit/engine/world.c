@@ -287,6 +287,10 @@ static struct run *apply_one(const struct definition *def, struct run *run, cons
     *ret = ENGINE_APPLIED;
     if (run)
         *ret = engine_apply(run, &l->ev, &l->cx, fx);
+    else if (l->ev.policy == START_QUEUE)
+        run = engine_start_waiting(def, &l->ev, &l->cx, fx);
+    else if (l->ev.policy == START_ALLOW)
+        run = engine_start_refused(def, &l->ev, "too many", &l->cx, fx);
     else
         run = engine_start(def, &l->ev, &l->cx, fx);
     cr_assert_eq(*ret == ENGINE_APPLIED, run_changed(run));

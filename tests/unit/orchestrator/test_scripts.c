@@ -532,6 +532,18 @@ Test(restore, the_last_call_sets_the_place_and_the_generation_of_the_fold)
     redis_stop(&r);
 }
 
+Test(restore, the_last_call_puts_the_ledger_and_keys_of_the_gone_back)
+{
+    struct redis r = redis_start();
+    takeover(&r, 90, 4);
+    EQ(ask(&r, script_restore, "p tm fin snap ledger k1 k2 / 90 40 g 0 run1 run2 k:1 r1w2 s:x 5"),
+       "OK");
+    EQ(COMMAND(&r, "MGET k1 k2"), "run1 run2");
+    EQ(COMMAND(&r, "HMGET ledger k:1 s:x"), "r1w2 5");
+    EQ(COMMAND(&r, "HGET p off"), "40");
+    redis_stop(&r);
+}
+
 Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
 {
     struct redis r = redis_start();
