@@ -60,7 +60,7 @@ struct cli_config {
     /* simulate */
     uint32_t seed, seeds, runs;
     char *faults, *mocks;
-    bool trace;
+    bool trace, approve;
     /* dev */
     char *use_kafka, *use_redis, *env_file, *run, *worker_config;
     bool demo_model, verbose;

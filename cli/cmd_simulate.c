@@ -102,6 +102,7 @@ static void replay(const struct cli *cli, struct buf *ret)
     add_words(ret, "--input-text", o->input_text);
     add_words(ret, "--document", o->document);
     add_words(ret, "--mocks", o->mocks);
+    if (o->approve) add_word(ret, "--approve");
     add_words(ret, "--runs", runs);
     add_words(ret, "--faults", o->faults);
 }
@@ -125,6 +126,7 @@ static bool collect(const struct cli *cli, const struct definition *def, struct 
     add_number(a, "--runs", o->runs);
     add_number(a, "--seeds", o->seeds);
     if (o->seed) add_number(a, "--seed", o->seed);
+    if (o->approve) add(a, "--approve");
     if (o->trace) add(a, "--trace");
     if (o->json) add(a, "--json");
     return true;

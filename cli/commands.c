@@ -139,7 +139,14 @@ static const struct option simulate_options[] = {
       .value_name = "FILE",
       .help = "What the steps answer, YAML: by the name of a step {output: VALUE}, {error: {type, "
               "message}}, or a list of these, one for each attempt. A step without one answers "
-              "what fits its output_schema, or something empty." },
+              "what fits its output_schema, or something empty. A step that asks people: {approve: "
+              "true, by, comment, values} or {reject: true, ...}; one that waits for a signal: "
+              "{signal: DATA}." },
+    { .name = "approve",
+      .type = OPTION_BOOL,
+      AT(approve),
+      .help =
+          "Whoever is asked approves, and every signal comes, where --mocks says nothing else." },
     { .name = "faults",
       .type = OPTION_ENUM,
       AT(faults),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
 /* --- which states a batch needs --- */
@@ -162,7 +163,8 @@ static void start_run(struct batch *b, struct entry *entry, const struct item *i
                       const struct fold_context *cx, struct effects *fx)
 {
     struct partition *part = b->part;
-    if (turn == TURN_NONE || entry->run) return; /* it may be the same start again */
+    bool taken = turn == TURN_NONE && !MUTANT(KEY_TAKEN);
+    if (taken || entry->run) return; /* it may be the same start again */
     char sha[SHA256_HEX];
     memcpy(sha, item->ev.definition.data, SHA256_HEX - 1);
     sha[SHA256_HEX - 1] = '\0';
@@ -351,6 +353,7 @@ static void note_folded(struct partition *part, const struct entry *entry, const
 {
     bool ended = !entry->run || run_state_terminal(run_state_of(entry->run));
     recovery_note(part, item->ev.run_id, !ended || item->offset >= part->doubt_off);
+    if (item->ev.type == EVENT_RUN_RESUME) recovery_note_resume(part, item->ev.run_id);
 }
 
 /* Folds an event of a run whose payloads are there; else it is put aside. */

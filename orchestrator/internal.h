@@ -575,6 +575,8 @@ void recovery_note_take(struct partition *part, const char *note);
 /* A run that the doubtful range names; owes: outputs of it may be in doubt. The last word counts.
  */
 void recovery_note(struct partition *part, struct bytes run_id, bool owes);
+/* The range resumes that run, which was noted: its tasks are issued again whoever had them. */
+void recovery_note_resume(struct partition *part, struct bytes run_id);
 /* Whether Redis cannot have the run: it is being rebuilt, and neither a snapshot nor the log so far
  * has named it. */
 bool recovery_lacks(const struct partition *part, struct bytes run_id);

@@ -15,6 +15,7 @@
 struct noted {
     char id[RUN_ID_MAX];
     bool owes;      /* outputs of it may be in doubt */
+    bool resumed;   /* in the doubtful range */
     bool published; /* its CloudEvent is in `results` */
 };
 
@@ -80,6 +81,11 @@ void recovery_note(struct partition *part, struct bytes run_id, bool owes)
     noted->owes = owes;
 }
 
+void recovery_note_resume(struct partition *part, struct bytes run_id)
+{
+    ((struct noted *)map_get(&part->recovery->noted, run_id))->resumed = true;
+}
+
 bool recovery_lacks(const struct partition *part, struct bytes run_id)
 {
     return part->recovery && part->rebuild && !map_get(&part->skips, run_id) &&
@@ -93,8 +99,9 @@ static void consume_noted(struct partition *part)
     size_t n = 0;
     for (; n < part->inbox_count && partition_item(part, n)->offset < part->fold_off; n++) {
         const struct item *item = partition_item(part, n);
-        if (item->verdict == EVENT_OK && item->ev.type != EVENT_OWNER_CLAIM)
-            recovery_note(part, item->ev.run_id, true);
+        if (item->verdict != EVENT_OK || item->ev.type == EVENT_OWNER_CLAIM) continue;
+        recovery_note(part, item->ev.run_id, true);
+        if (item->ev.type == EVENT_RUN_RESUME) recovery_note_resume(part, item->ev.run_id);
     }
     partition_consume(part, n);
 }
@@ -280,9 +287,12 @@ static void page_release(struct recovery *rec)
  * reason to keep it back: who holds it may be dead, or not know of it because the answer was lost,
  * and then everybody drops the record of the old generation. Where the holder does live, whoever
  * gets the new record waits for its result. */
-static bool wanted(const struct partition *part, struct bytes mark)
+static bool wanted(const struct partition *part, const struct effect *task, struct bytes mark)
 {
-    return mark.len == 0 || MUTANT(NO_MARKS) || (part->reissue_all && !bytes_is(mark, "done"));
+    /* A resume issues again whatever is out: its run may have been paused amid such a change. */
+    const struct noted *noted = noted_find(part->recovery, task->header[HEADER_RUN_ID]);
+    bool anew = part->reissue_all || (noted && noted->resumed);
+    return mark.len == 0 || MUTANT(NO_MARKS) || (anew && !bytes_is(mark, "done"));
 }
 
 static void page_emit(struct partition *part, const struct store_reply *marks)
@@ -291,7 +301,8 @@ static void page_emit(struct partition *part, const struct store_reply *marks)
     size_t mark = 0, kept = 0;
     for (size_t i = 0; i < rec->fx.count; i++) {
         const struct effect *effect = &rec->fx.list[i];
-        if (effect->kind == EFFECT_TASK && !wanted(part, store_string(store_at(marks, 2 + mark++))))
+        if (effect->kind == EFFECT_TASK &&
+            !wanted(part, effect, store_string(store_at(marks, 2 + mark++))))
             continue;
         if (effect->kind == EFFECT_RESULT && noted_find(rec, effect->key)->published) continue;
         rec->fx.list[kept++] = *effect;

@@ -114,6 +114,7 @@ struct topic *cluster_topic_make(struct cluster *c, const struct bus_topic_spec 
         t->parts[p] = (struct log_part){ .topic = t, .id = p };
     t->next = c->topics;
     c->topics = t;
+    groups_topic_made(c);
     return t;
 }
 

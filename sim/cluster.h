@@ -76,6 +76,8 @@ int64_t group_committed(struct member *m, const char *topic, int32_t partition, 
 void groups_silent(struct cluster *c, const struct proc *p);
 /* Somebody's partitions go elsewhere, for no reason. */
 void groups_shuffle(struct cluster *c);
+/* There is a new topic, which members may want: they look for such now and then. */
+void groups_topic_made(struct cluster *c);
 void groups_free(struct cluster *c);
 
 /* bus_fake.c: what the coordinator tells a member; it arrives after a delay. GROUP_JOINED: there is

@@ -14,7 +14,9 @@ void endings_add(struct endings *to, const struct ending *ending)
 {
     for (size_t i = 0; i < to->count; i++) {
         struct ending *e = &to->list[i];
-        if (strcmp(e->type, ending->type) != 0 || strcmp(e->step, ending->step) != 0) continue;
+        if (e->rolled_back != ending->rolled_back || strcmp(e->type, ending->type) != 0 ||
+            strcmp(e->step, ending->step) != 0)
+            continue;
         uint64_t count = e->count + ending->count;
         if (ending->seed < e->seed) *e = *ending;
         e->count = count;
@@ -36,8 +38,8 @@ static int compare(const void *a, const void *b)
 {
     const struct ending *x = a, *y = b;
     if (x->count != y->count) return x->count > y->count ? -1 : 1;
-    int type = strcmp(x->type, y->type);
-    return type ? type : strcmp(x->step, y->step);
+    int type = strcmp(x->type, y->type), step = strcmp(x->step, y->step);
+    return type ? type : step ? step : x->rolled_back - y->rolled_back;
 }
 
 void endings_sort(struct endings *e)
@@ -70,8 +72,12 @@ static void result_count(struct world *w, struct bytes value, struct endings *re
         w->counters.cancelled++;
         return;
     }
-    w->counters.failed++;
-    struct ending ending = { .count = 1, .seed = w->seed };
+    bool rolled_back = strcmp(status, "rolled_back") == 0;
+    if (rolled_back)
+        w->counters.rolled_back++;
+    else
+        w->counters.failed++;
+    struct ending ending = { .count = 1, .seed = w->seed, .rolled_back = rolled_back };
     text_copy(ending.type, sizeof ending.type, json_text(error, "type"));
     text_copy(ending.step, sizeof ending.step, json_text(error, "step"));
     text_copy(ending.text, sizeof ending.text, json_text(error, "message"));

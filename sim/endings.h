@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How runs failed, counted by what their users would fix: the type of the error and the step. Lies
- * in memory that processes share, so it has no pointers. */
+ * How runs failed or were rolled back, counted by what their users would fix: the type of the error
+ * and the step. Lies in memory that processes share, so it has no pointers. */
 #ifndef TUTTI_SIM_ENDINGS_H
 #define TUTTI_SIM_ENDINGS_H
 
@@ -12,7 +12,8 @@
 
 struct ending {
     uint64_t count;
-    uint64_t seed; /* the lowest; text is of its first such run */
+    uint64_t seed;    /* the lowest; text is of its first such run */
+    bool rolled_back; /* else it has failed */
     char type[24], step[NAME_BYTES_MAX + 1], text[200];
 };
 struct endings {

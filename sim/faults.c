@@ -72,16 +72,31 @@ static void find_silent(void *user)
     if (w->now_us - since >= w->options.session_timeout_ms * MS) groups_silent(w->cluster, p);
 }
 
-static void stop(struct world *w)
+static void stop_for(struct world *w, struct proc *p, uint64_t for_us)
 {
-    struct proc *p = any_proc(w);
-    if (p->state != PROC_UP) return;
-    uint64_t for_us = prng_below(&w->faults, 2) ? prng_range(&w->faults, 10 * MS, 800 * MS)
-                                                : prng_range(&w->faults, 800 * MS, 8 * SECOND);
     world_fault(w, "%s is stopped for %llu ms", p->name, (unsigned long long)(for_us / MS));
     proc_stop(p, for_us);
     world_in(w, for_us, go_on, p);
     world_in(w, w->options.session_timeout_ms * MS, find_silent, p);
+}
+
+static void stop(struct world *w)
+{
+    struct proc *p = any_proc(w);
+    if (p->state != PROC_UP) return;
+    stop_for(w, p,
+             prng_below(&w->faults, 2) ? prng_range(&w->faults, 10 * MS, 800 * MS)
+                                       : prng_range(&w->faults, 800 * MS, 8 * SECOND));
+}
+
+void fault_freeze(struct world *w)
+{
+    struct proc *p = &w->procs[prng_below(&w->faults, w->options.orchestrators)];
+    uint64_t before = w->counters.faults;
+    if (p->state != PROC_UP) return;
+    stop_for(w, p,
+             w->options.session_timeout_ms * MS + prng_range(&w->faults, 500 * MS, 4 * SECOND));
+    w->counters.kinds[FAULT_STOP] += w->counters.faults - before;
 }
 
 static void bus_cut(struct world *w)

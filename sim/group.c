@@ -3,6 +3,7 @@
  * The coordinator of consumer groups, cooperative: who has too much is asked to give back, and only
  * what was given back, or whose owner was silent for the session time-out, goes to another member.
  * A member that was silent still believes to own what it had, until it hears otherwise. */
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,18 +41,35 @@ static void member_unref(struct member *m)
 
 /* --- the assignment --- */
 
+static void take_topic(struct group *g, const struct topic *t)
+{
+    for (int32_t p = 0; t && p < t->partitions; p++) {
+        if (share_find(g, t->name, p)) continue;
+        struct share *s = xcalloc(1, sizeof *s);
+        *s = (struct share){ .next = g->shares, .part = &t->parts[p], .committed = -1 };
+        g->shares = s;
+    }
+}
+
+/* As librdkafka has it: what begins with ^ is a regular expression. */
+static void take_pattern(struct group *g, const char *pattern)
+{
+    regex_t regex;
+    int r = regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB);
+    ASSERT(r == 0);
+    for (const struct topic *t = g->cluster->topics; t; t = t->next)
+        if (regexec(&regex, t->name, 0, NULL, 0) == 0) take_topic(g, t);
+    regfree(&regex);
+}
+
 static void take_shares(struct group *g)
 {
     for (struct member *m = g->members; m; m = m->next)
-        for (size_t i = 0; i < m->topic_count; i++) {
-            struct topic *t = cluster_topic(g->cluster, m->topics[i]);
-            for (int32_t p = 0; t && p < t->partitions; p++) {
-                if (share_find(g, t->name, p)) continue;
-                struct share *s = xcalloc(1, sizeof *s);
-                *s = (struct share){ .next = g->shares, .part = &t->parts[p], .committed = -1 };
-                g->shares = s;
-            }
-        }
+        for (size_t i = 0; i < m->topic_count; i++)
+            if (m->topics[i][0] == '^')
+                take_pattern(g, m->topics[i]);
+            else
+                take_topic(g, cluster_topic(g->cluster, m->topics[i]));
 }
 
 static struct member *poorest(struct group *g)
@@ -123,6 +141,19 @@ static void settle_soon(struct group *g)
     if (g->settling || w->closing) return;
     g->settling = true;
     world_in(w, prng_range(&w->net, MS, 50 * MS), settle, g);
+}
+
+static void refresh(void *user)
+{
+    struct group *g = user;
+    if (g->members) settle_soon(g);
+}
+
+void groups_topic_made(struct cluster *c)
+{
+    struct world *w = c->world;
+    for (struct group *g = c->groups; g; g = g->next)
+        world_in(w, prng_range(&w->net, 50 * MS, 2 * SECOND), refresh, g);
 }
 
 /* --- members --- */

@@ -11,6 +11,7 @@
 
 #include "sim/mutants.h"
 #include "sim/runner.h"
+#include "sim/shapes.h"
 #include "sim/user_report.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"
@@ -30,7 +31,8 @@ static const char usage[] =
     "usage: tutti-simulator [--seeds N] [--seconds N] [--first N] [--faults none|some|many|mixed]\n"
     "                       [--seed N [--trace]] [--mutants] [--json]\n"
     "       tutti-simulator --workflow FILE [--input FILE] [--mocks FILE] [--runs N] [--seeds N]\n"
-    "                       [--faults LEVEL] [--seed N [--trace]] [--json]   (tutti simulate)\n";
+    "                       [--approve] [--faults LEVEL] [--seed N [--trace]] [--json]   (tutti "
+    "simulate)\n";
 
 static bool number(const char *text, uint64_t *ret)
 {
@@ -58,7 +60,8 @@ static bool parse(int argc, char **argv, struct request *q)
         { "first", 1, NULL, 'f' },    { "faults", 1, NULL, 'l' },  { "trace", 0, NULL, 'T' },
         { "mutants", 0, NULL, 'm' },  { "mutant", 1, NULL, 'M' },  { "json", 0, NULL, 'j' },
         { "workflow", 1, NULL, 'w' }, { "input", 1, NULL, 'i' },   { "mocks", 1, NULL, 'k' },
-        { "runs", 1, NULL, 'r' },     { "replay", 1, NULL, 'R' },  { NULL, 0, NULL, 0 }
+        { "runs", 1, NULL, 'r' },     { "replay", 1, NULL, 'R' },  { "approve", 0, NULL, 'a' },
+        { NULL, 0, NULL, 0 }
     };
     struct campaign *c = &q->campaign;
     uint64_t n = 0;
@@ -87,6 +90,7 @@ static bool parse(int argc, char **argv, struct request *q)
         case 'w': q->user.files.workflow = optarg; break;
         case 'i': q->user.files.input = optarg; break;
         case 'k': q->user.files.mocks = optarg; break;
+        case 'a': q->user.files.approve = true; break;
         case 'R': q->user.replay = optarg; break;
         case 'r':
             good = number(optarg, &n) && n > 0 && n <= USER_RUNS_MAX;

@@ -124,7 +124,10 @@ struct profile {
     enum fault_level level;
     unsigned kinds; /* of FAULT_*: only these; 0: as drawn */
     uint32_t crash_ppm, lost_ppm, late_ppm;
-    bool hasty; /* runs leave as soon as they end, and snapshots come often */
+    bool hasty;  /* runs leave as soon as they end, and snapshots come often */
+    bool warm;   /* without faults nothing leaves memory, so that nothing has to be loaded */
+    bool plain;  /* it needs no fault to be found */
+    bool shared; /* the judge has it as well: only the oracles of the language can see it */
 };
 
 #define KIND(name) (1u << FAULT_##name)
@@ -139,11 +142,22 @@ static const struct profile profiles[] = {
       .level = FAULTS_MANY,
       .kinds = KIND(DEEP_RETENTION) | KIND(CRASH) | KIND(REBALANCE),
       .crash_ppm = 20000 },
+    { .mutant = MUTANT_UNDO_ORDER, .level = FAULTS_MANY, .warm = true },
+    { .mutant = MUTANT_SIGNAL_DROPPED, .level = FAULTS_MANY, .warm = true },
+    { .mutant = MUTANT_WAIT_UNTIMED, .level = FAULTS_MANY, .warm = true },
+    { .mutant = MUTANT_UNDO_UNSAVED, .level = FAULTS_MANY, .plain = true },
+    { .mutant = MUTANT_PAGE_UNSAVED, .level = FAULTS_MANY, .plain = true },
+    { .mutant = MUTANT_CHILD_LEFT, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_VOTE_TWICE, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_UNDO_OLDEST, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_UNDO_SHORT, .level = FAULTS_MANY, .plain = true, .shared = true },
+    { .mutant = MUTANT_KEY_TAKEN, .level = FAULTS_MANY, .plain = true },
 };
 
 static void adjust(struct options *o, const void *user)
 {
     const struct profile *p = user;
+    if (p && p->warm && o->level == FAULTS_NONE) o->cache_bytes_max = RETENTION_BYTES_AMPLE;
     if (!p || o->level == FAULTS_NONE) return;
     for (int kind = 0; p->kinds && kind < FAULT_COUNT; kind++)
         o->every_us[kind] = p->kinds >> kind & 1 ? 2 * SECOND : 0;
@@ -164,7 +178,24 @@ static const struct profile *profile_of(enum mutant mutant)
     return NULL;
 }
 
-static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t processes,
+bool mutant_shared(enum mutant mutant)
+{
+    const struct profile *p = profile_of(mutant);
+    return p && p->shared;
+}
+
+/* Without faults it must survive: it is the fault that finds it. Returns whether it does. */
+static bool calm_one(struct campaign *c, uint64_t calm, struct verdict *v)
+{
+    c->level = FAULTS_NONE;
+    c->count = calm;
+    campaign_run(c, v);
+    printf("; without faults %s %" PRIu64 " (%.1f s)",
+           v->violations ? "IT DIES WITHIN" : "it survives", v->seeds, v->seconds);
+    return v->violations == 0;
+}
+
+static void hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t processes,
                      struct hunt *ret)
 {
     const struct profile *p = profile_of(mutant);
@@ -185,14 +216,9 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
                v->found[0].oracle);
     else
         printf(" %" PRIu64 " seeds", v->seeds);
-    double hunted_s = v->seconds;
-    c.level = FAULTS_NONE;
-    c.count = calm;
-    campaign_run(&c, v);
-    bool quiet = v->violations == 0;
-    printf("; without faults %s %" PRIu64 " (%.1f + %.1f s)  %s\n",
-           quiet ? "it survives" : "IT DIES WITHIN", v->seeds, hunted_s, v->seconds,
-           mutant_text(mutant));
+    printf(" (%.1f s)", v->seconds);
+    bool quiet = (p && p->plain) || calm_one(&c, calm, v);
+    printf("  %s\n", mutant_text(mutant));
     if (!quiet)
         printf("    SEED=%" PRIu64 " %s: %s\n", v->found[0].seed, v->found[0].oracle,
                v->found[0].text);
@@ -202,7 +228,6 @@ static bool hunt_one(enum mutant mutant, uint64_t count, uint64_t calm, uint32_t
     ret->all_killed &= killed;
     ret->all_calm &= quiet;
     free(v);
-    return killed;
 }
 
 struct hunt mutants_hunt(uint64_t count, uint64_t calm, uint32_t processes, const char *only)
@@ -210,6 +235,6 @@ struct hunt mutants_hunt(uint64_t count, uint64_t calm, uint32_t processes, cons
     struct hunt hunt = { .all_killed = true, .all_calm = true };
     for (int m = MUTANT_NONE + 1; m < MUTANT_COUNT; m++)
         if (!only || strcmp(only, mutant_name((enum mutant)m)) == 0)
-            (void)hunt_one((enum mutant)m, count, calm, processes, &hunt);
+            hunt_one((enum mutant)m, count, calm, processes, &hunt);
     return hunt;
 }

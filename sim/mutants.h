@@ -11,6 +11,8 @@
 /* Makes this one the bug that is there; returns the one before. */
 enum mutant mutant_set(enum mutant mutant);
 enum mutant mutant_get(void);
+/* Whether the judge has it as well as the judged. */
+bool mutant_shared(enum mutant mutant);
 const char *mutant_name(enum mutant mutant);
 const char *mutant_text(enum mutant mutant);
 /* By name; MUTANT_NONE: there is none of that name, or none at all in this build. */

@@ -81,7 +81,7 @@ struct options options_draw(uint64_t seed, enum fault_level level)
     o.load_fields_max = seed % 4 < 2 ? 8 : LOAD_FIELDS_MAX;
     o.inflight_max = prng_below(p, 3) ? 1000 : (uint32_t)prng_range(p, 1, 8);
     o.cache_bytes_max = prng_below(p, 2) ? 64 << 20 : prng_range(p, 0, 20000);
-    o.retention_bytes_max = 64 << 20;
+    o.retention_bytes_max = RETENTION_BYTES_AMPLE;
     o.lease_ms = (uint32_t)prng_range(p, 1000, 5000);
     o.session_timeout_ms = (uint32_t)prng_range(p, 1000, 4000);
     o.message_timeout_ms = (uint32_t)prng_range(p, 1000, 5000);
@@ -98,6 +98,12 @@ struct options options_draw(uint64_t seed, enum fault_level level)
      */
     if (!o.doubled_ppm && prng_below(p, 2)) o.retention_bytes_max = prng_range(p, 1000, 100000);
     if (level != FAULTS_NONE) draw_faults(p, &o);
-    if (o.every_us[FAULT_STANDSTILL]) o.doubled_ppm = 0; /* it outlasts the retention of runs */
+    /* A standstill outlasts the retention of most runs. */
+    if (o.every_us[FAULT_STANDSTILL] && o.doubled_ppm) o.lasting = prng_below(p, 2);
+    if (o.every_us[FAULT_STANDSTILL] && !o.lasting) o.doubled_ppm = 0;
+    o.lifecycle = prng_below(p, 2);
+    o.people_us = prng_range(p, 50, 800) * MS;
+    o.operator_percent = (uint32_t)prng_below(p, 4) * 10;
+    o.unruly_ppm = level == FAULTS_NONE ? 0 : swarm(p, 400000);
     return o;
 }

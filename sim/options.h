@@ -35,6 +35,9 @@ enum fault_kind {
 };
 const char *fault_name(enum fault_kind kind);
 
+#define RETENTION_BYTES_AMPLE (64ull << 20)            /* no run leaves because of it */
+#define LASTING_MS            (7ll * 24 * 3600 * 1000) /* a retention that outlasts everything */
+
 struct options {
     enum fault_level level;
     const struct sim_user *user; /* `tutti simulate`: the user's definition; NULL: our shapes */
@@ -58,6 +61,11 @@ struct options {
     uint32_t tool_fail_ppm, tool_slow_ppm, tool_hang_ppm;
     /* the work */
     uint32_t runs, cancels_ppm, keyed_ppm, doubled_ppm;
+    bool lifecycle;            /* states of runs are told */
+    bool lasting;              /* only workflows that are kept for longer than any standstill */
+    uint64_t people_us;        /* mean time between two things that people do */
+    uint32_t operator_percent; /* of them by those who run the installation */
+    uint32_t unruly_ppm;       /* doubled, late, or about what is not there */
 };
 
 /* All of it from the seed. */

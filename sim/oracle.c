@@ -9,6 +9,7 @@
 
 #include "common/base/hash.h"
 #include "common/proto/keys.h"
+#include "sim/generate.h"
 #include "sim/oracle_internal.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"
@@ -42,36 +43,11 @@ void oracle_definition(struct world *w, const struct definition *def)
 
 static bool is_topic(const struct log_part *part, const char *name)
 {
-    const char *at = part->topic->name + strlen(PREFIX) + 1;
-    return strcmp(at, name) == 0;
-}
-
-static bool is_tasks(const struct log_part *part)
-{
-    return strncmp(part->topic->name + strlen(PREFIX) + 1, "tasks.", 6) == 0;
+    const char *own = topic_own_name(part);
+    return own && strcmp(own, name) == 0;
 }
 
 /* --- records --- */
-
-static void judge_claimless(struct oracle *o, const struct proc *p, const struct output *out)
-{
-    const struct takeover *t = &o->parts[out->run->partition].takeover[p->index];
-    if (t->epoch < 0 || t->life != p->life) {
-        world_violation(o->world, "doubt", "%s sends %s without having taken the partition over",
-                        p->name, out->id);
-        return;
-    }
-    if (out->issued_off < t->from && !t->reissue_all)
-        world_violation(o->world, "doubt",
-                        "%s sends %s again, which was issued at %" PRId64
-                        ", below its doubtful range %" PRId64 "..%" PRId64,
-                        p->name, out->id, out->issued_off, t->from, t->epoch);
-    if (out->result || out->issued_off >= t->epoch) return;
-    if (out->asked[p->index].epoch != t->epoch || !out->asked[p->index].unclaimed)
-        world_violation(o->world, "leases at re-emission",
-                        "%s sends task %s again without having seen that nobody has it", p->name,
-                        out->id);
-}
 
 static void judge_timer(struct oracle *o, const struct proc *p, const struct record *r)
 {
@@ -83,26 +59,14 @@ static void judge_timer(struct oracle *o, const struct proc *p, const struct rec
                         p->name, (int)ev.run_id.len, ev.run_id.data, ev.due_ms - wall);
 }
 
-static struct output *output_of(struct oracle *o, const struct log_part *part,
-                                const struct record *r)
-{
-    if (is_tasks(part)) return map_get(&o->outputs, r->message.header[HEADER_TASK_ID]);
-    return is_topic(part, "results") ? map_get(&o->outputs, r->message.key) : NULL;
-}
-
 void oracle_sent(struct world *w, const struct proc *p, const struct log_part *part,
                  const struct record *r)
 {
     struct oracle *o = w->oracle;
     if (p->kind != PROC_ORCHESTRATOR) return;
-    if (is_topic(part, "events")) {
-        judge_timer(o, p, r);
-        return;
-    }
+    if (is_topic(part, "events")) judge_timer(o, p, r);
     struct output *out = output_of(o, part, r);
-    if (!out) return;
-    out->under_way++;
-    judge_claimless(o, p, out);
+    if (out) output_sent(o, p, out);
 }
 
 void oracle_dropped(struct world *w, const struct proc *p, const struct log_part *part,
@@ -113,36 +77,6 @@ void oracle_dropped(struct world *w, const struct proc *p, const struct log_part
     if (!out) return;
     out->under_way--;
     judge_outputs(o, p, &o->parts[out->run->partition]);
-}
-
-static void close_output(struct oracle *o, struct output *out)
-{
-    struct output **link = &o->parts[out->run->partition].open;
-    while (*link && *link != out) link = &(*link)->next_open;
-    if (*link) *link = out->next_open;
-}
-
-static void judge_output(struct oracle *o, struct bytes id, const struct record *r, bool task,
-                         const struct proc *by)
-{
-    struct output *out = map_get(&o->outputs, id);
-    if (!out || out->result == task) {
-        world_violation(o->world, "no output without a cause",
-                        "%s is sent by %s, but no run issued it", r->message.key.data,
-                        by ? by->name : "?");
-        return;
-    }
-    uint64_t hash =
-        task ? record_hash(r->message.key, r->message.value, r->message.header, NULL, 0)
-             : record_hash(r->message.key, r->message.value, NULL, r->extra, r->extra_count);
-    if (hash != out->hash)
-        world_violation(o->world, "same bytes", "%s is sent with other content than the fold says",
-                        out->id);
-    out->under_way--;
-    if (out->appended++ == 0)
-        close_output(o, out);
-    else if (!task)
-        o->world->counters.results_doubled++;
 }
 
 static void note_floor(struct shadow_part *part, const struct record *r)
@@ -189,6 +123,13 @@ void oracle_killed(struct world *w, const struct proc *p)
         }
 }
 
+static bool malformed(const struct shadow_part *part, int64_t offset)
+{
+    for (size_t i = 0; i < part->malformed_count; i++)
+        if (part->malformed[i] == offset) return true;
+    return false;
+}
+
 /* No event of ours crashes anybody. If one is quarantined, its owners must have been killed while
  * it was marked, so often that nobody could tell it from one that does. */
 static void judge_dead_letter(struct oracle *o, const struct record *r, const struct proc *by)
@@ -204,7 +145,7 @@ static void judge_dead_letter(struct oracle *o, const struct record *r, const st
     uint32_t deaths = offset >= 0 && p < o->part_count ? trial_of(&o->parts[p], offset)->deaths : 0;
     if (deaths >= 2)
         o->world->quarantined = true; /* its run is paused now, and the fold does not know */
-    else if (++o->dlq_seen > o->dlq_expected)
+    else if (offset < 0 || p >= o->part_count || !malformed(&o->parts[p], offset))
         world_violation(o->world, "no innocent event is quarantined",
                         "%s dead-letters the event at offset %" PRId64
                         " of partition %zu, under whose mark %u owners died",
@@ -221,12 +162,11 @@ void oracle_appended(struct world *w, const struct log_part *part, const struct 
           (int)h[HEADER_RUN_ID].len, h[HEADER_RUN_ID].data, (int)h[HEADER_PATH].len,
           h[HEADER_PATH].data, (int)h[HEADER_ATTEMPT].len, h[HEADER_ATTEMPT].data,
           (int)h[HEADER_GEN].len, h[HEADER_GEN].data);
+    if (by && by->kind == PROC_ORCHESTRATOR) output_appended(o, part, r, by);
     if (is_topic(part, "events")) {
         shadow_fold(o, &o->parts[part->id], r);
-    } else if (is_tasks(part)) {
-        judge_output(o, h[HEADER_TASK_ID], r, true, by);
-    } else if (is_topic(part, "results") && !record_is_claim(r)) {
-        judge_output(o, r->message.key, r, false, by);
+    } else if (strcmp(part->topic->name, EMIT_TOPIC) == 0) {
+        emitted_judge(o, r);
     } else if (is_topic(part, "snapshots")) {
         note_floor(&o->parts[part->id], r);
     } else if (is_topic(part, "dlq")) {
@@ -292,6 +232,13 @@ static void takeover_note(struct oracle *o, const struct proc *p, struct shadow_
           part->takeover[p->index].reissue_all ? ", everything pending is in doubt" : "");
 }
 
+static bool resumed(const struct shadow_run *run, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < run->resume_count; i++)
+        if (run->resumes[i] >= from && run->resumes[i] < to) return true;
+    return false;
+}
+
 static void marks_note(struct oracle *o, const struct proc *p, struct shadow_part *part,
                        const struct bytes *argv, size_t key_count, const struct store_reply *reply)
 {
@@ -301,8 +248,8 @@ static void marks_note(struct oracle *o, const struct proc *p, struct shadow_par
         if (!out) continue;
         struct bytes mark = store_string(store_at(reply, 1 + i));
         out->asked[p->index].epoch = t->epoch;
-        out->asked[p->index].unclaimed =
-            mark.len == 0 || (t->reissue_all && !bytes_is(mark, "done"));
+        bool anew = t->reissue_all || resumed(out->run, t->from, t->epoch);
+        out->asked[p->index].unclaimed = mark.len == 0 || (anew && !bytes_is(mark, "done"));
     }
 }
 
@@ -358,6 +305,30 @@ bool oracle_at_rest(const struct world *w)
     return true;
 }
 
+/* What is still open, for the reader of a violation. */
+struct open_steps {
+    const char *run_id;
+    struct buf text;
+};
+
+static void name_open(void *user, const struct look *look)
+{
+    struct open_steps *open = user;
+    if (strcmp(look->run_id, open->run_id) != 0 || open->text.len > 300) return;
+    if (look->sight == SIGHT_PAUSED) buf_add_text(&open->text, " paused");
+    if (look->sight != SIGHT_STEP) return;
+    buf_addf(&open->text, " %.*s", (int)look->path.len, look->path.data);
+}
+
+static void run_stuck(struct world *w, const struct shadow_run *run)
+{
+    struct open_steps open = { .run_id = run->id };
+    oracle_look(w, name_open, &open);
+    world_violation(w, "liveness", "run %s of partition %d does not end; open:%s", run->id,
+                    run->partition, open.text.len ? open.text.data : " nothing");
+    buf_done(&open.text);
+}
+
 void oracle_stuck(struct world *w)
 {
     struct oracle *o = w->oracle;
@@ -366,15 +337,14 @@ void oracle_stuck(struct world *w)
         size_t pos = 0;
         for (struct shadow_run *run; (run = map_next(&part->runs, &pos));)
             if (!run->ended) {
-                world_violation(w, "liveness", "run %s of partition %d does not end", run->id,
-                                part->id);
+                run_stuck(w, run);
                 return;
             }
         const struct output *out = first_open(part);
         if (out) {
-            world_violation(
-                w, "liveness", "%s %s, issued at %" PRId64 " of partition %d, never left",
-                out->result ? "the result of" : "task", out->id, out->issued_off, part->id);
+            world_violation(w, "liveness",
+                            "%s %s, issued at %" PRId64 " of partition %d, never left",
+                            output_kind_name(out->kind), out->id, out->issued_off, part->id);
             return;
         }
     }
@@ -385,8 +355,6 @@ void oracle_end(struct world *w)
 {
     struct oracle *o = w->oracle;
     for (size_t i = 0; i < o->part_count && !w->violated; i++) place_compare(o, &o->parts[i]);
-    size_t pos = 0;
-    for (struct output *out; (out = map_next(&o->outputs, &pos)) && !w->violated;)
-        if (out->result && out->appended == 0)
-            world_violation(w, "results", "run %s has ended without a result", out->id);
+    outputs_end(o);
+    language_end(o);
 }

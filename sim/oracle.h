@@ -45,4 +45,25 @@ void oracle_stuck(struct world *w);
 /* The last word: everything is compared. */
 void oracle_end(struct world *w);
 
+/* --- oracle_look.c: what people can see of the runs, as far as the log goes --- */
+
+enum sight {
+    SIGHT_RUN,    /* a run that has not ended: once each */
+    SIGHT_PAUSED, /* it is paused */
+    SIGHT_ASKS,   /* a step asks people; an escalated one with `escalated` */
+    SIGHT_SIGNAL, /* a step waits for a signal */
+    SIGHT_STEP,   /* a step that is neither PENDING nor over */
+};
+struct look {
+    enum sight sight;
+    bool escalated;
+    const char *run_id;
+    const struct definition *def;
+    const struct step_def *step; /* of ASKS, SIGNAL, STEP */
+    struct bytes path;           /* of the step; it and `asked` live during the call */
+    struct bytes asked;          /* of ASKS: the question, JSON (orchestrator/engine/people.c) */
+};
+/* Calls fn for everything that is to be seen, in an order that the seed alone decides. */
+void oracle_look(struct world *w, void (*fn)(void *user, const struct look *look), void *user);
+
 #endif

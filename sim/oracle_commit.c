@@ -203,22 +203,6 @@ static void judge_place(struct oracle *o, const struct proc *p, struct shadow_pa
                             p->name, part->id, part->claims[i].offset, epoch);
 }
 
-bool output_pending(const struct output *out)
-{
-    if (out->result) return true;
-    if (!out->run->run) return false;
-    struct fold_context cx = { .topic = PREFIX ".events",
-                               .partition = out->run->partition,
-                               .gen = "" };
-    struct effects fx = { 0 };
-    engine_reissue(out->run->run, 0, &cx, &fx);
-    bool found = false;
-    for (size_t i = 0; i < fx.count; i++)
-        found |= fx.list[i].kind == EFFECT_TASK && strcmp(fx.list[i].task_id, out->id) == 0;
-    effects_done(&fx);
-    return found;
-}
-
 /* Below the doubt that Redis knows of nobody sends anything again: what is in no log then, and not
  * on its way, is lost. */
 void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *part)
@@ -234,8 +218,8 @@ void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *p
             world_violation(o->world, "no lost task",
                             "partition %d stands at %" PRId64 " (%s), but %s %s, issued at %" PRId64
                             ", is in no log",
-                            part->id, from, p ? p->name : "",
-                            out->result ? "the result of" : "task", out->id, out->issued_off);
+                            part->id, from, p ? p->name : "", output_kind_name(out->kind), out->id,
+                            out->issued_off);
             return;
         }
 }

@@ -16,17 +16,6 @@ static uint64_t mixed(uint64_t h, uint64_t v)
     return h * 0xff51afd7ed558ccd;
 }
 
-uint64_t record_hash(struct bytes key, struct bytes value, const struct bytes *header,
-                     const struct bus_extra_header *extra, size_t extra_count)
-{
-    uint64_t h = mixed(hash_bytes(key), hash_bytes(value));
-    for (int i = 0; header && i < HEADER_COUNT; i++)
-        if (header[i].data && i != HEADER_GEN) h = mixed(h, hash_bytes(header[i]) + (uint64_t)i);
-    for (size_t i = 0; i < extra_count; i++)
-        h = mixed(h, hash_bytes(bytes_of(extra[i].name)) ^ hash_bytes(extra[i].value));
-    return h;
-}
-
 /* --- runs --- */
 
 struct shadow_run *shadow_run_find(struct oracle *o, struct bytes id)
@@ -102,47 +91,6 @@ static void keep_field(struct shadow_run *run, const struct field *field)
     run->fields[i] = run->fields[--run->field_count];
 }
 
-/* --- outputs --- */
-
-static void add_output(struct oracle *o, struct shadow_run *run, const struct effect *fx,
-                       int64_t offset)
-{
-    struct output *out = xcalloc(1, sizeof *out);
-    out->run = run;
-    out->issued_off = offset;
-    out->result = fx->kind == EFFECT_RESULT;
-    snprintf(out->id, sizeof out->id, "%s", out->result ? run->id : fx->task_id);
-    if (out->result) {
-        AUTO_FREE struct bus_extra_header *extra = xcalloc(fx->ce_count + 1, sizeof *extra);
-        for (size_t i = 0; i < fx->ce_count; i++)
-            extra[i] =
-                (struct bus_extra_header){ .name = fx->ce[i].name, .value = fx->ce[i].value };
-        out->hash = record_hash(fx->key, fx->value, NULL, extra, fx->ce_count);
-        run->result = out;
-    } else {
-        struct bytes path = fx->header[HEADER_PATH];
-        out->hash = record_hash(fx->key, fx->value, fx->header, NULL, 0);
-        snprintf(out->path, sizeof out->path, "%.*s", (int)path.len, path.data);
-        AUTO_FREE char *attempt =
-            xstrndup(fx->header[HEADER_ATTEMPT].data, fx->header[HEADER_ATTEMPT].len);
-        out->attempt = (uint32_t)strtoul(attempt, NULL, 10);
-    }
-    struct shadow_part *part = &o->parts[run->partition];
-    out->next_open = part->open;
-    part->open = out;
-    if (map_put(&o->outputs, bytes_of(out->id), out))
-        world_violation(o->world, "one id, one output",
-                        "%s is issued twice, the second time at %lld", out->id, (long long)offset);
-}
-
-static void take_effects(struct oracle *o, struct shadow_run *run, int64_t offset)
-{
-    for (size_t i = 0; i < o->fx.count; i++)
-        if (o->fx.list[i].kind == EFFECT_TASK || o->fx.list[i].kind == EFFECT_RESULT)
-            add_output(o, run, &o->fx.list[i], offset);
-    effects_reset(&o->fx);
-}
-
 /* --- events --- */
 
 static struct key_of *key_find(struct shadow_part *part, struct bytes run_id)
@@ -186,6 +134,9 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
         memcpy(run->id, ev->run_id.data, RUN_ID_MAX - 1);
         run->partition = part->id;
         map_put(&part->runs, bytes_of(run->id), run);
+    } else if (ev->parent.data) {
+        world_violation(o->world, "children", "child %s is started again after it has left",
+                        run->id);
     }
     run->run = turn == TURN_WAIT ? engine_start_waiting(def, ev, cx, &o->fx)
                                  : engine_start(def, ev, cx, &o->fx);
@@ -194,10 +145,24 @@ static void start(struct oracle *o, struct shadow_part *part, const struct event
     o->world->counters.runs++;
 }
 
+static void forget_settled(struct shadow_run *run, struct bytes path)
+{
+    for (struct settled **link = &run->settled; *link;) {
+        struct settled *s = *link;
+        if (!bytes_is(path, s->path)) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        free(s);
+    }
+}
+
 static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run *run,
                   const struct event *ev, const struct fold_context *cx)
 {
     int64_t due_ms = run_due_ms(run->run);
+    language_before(o, run, ev);
     enum engine_verdict verdict = engine_apply(run->run, ev, cx, &o->fx);
     if (ev->type == EVENT_TIMER_FIRED && verdict == ENGINE_APPLIED && cx->record_ms < due_ms)
         world_violation(o->world, "timers", "run %s: a timer due at %lld took effect at %lld",
@@ -211,6 +176,12 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
         run->run = run_free(run->run);
         run->sum_count = 0;
     }
+    /* Who has a step that failed tried again knows that it is a new request. */
+    if (ev->type == EVENT_APPROVAL && verdict == ENGINE_APPLIED) forget_settled(run, ev->path);
+    if (ev->type == EVENT_RUN_RESUME) {
+        run->resumes = xrealloc(run->resumes, (run->resume_count + 1) * sizeof *run->resumes);
+        run->resumes[run->resume_count++] = cx->offset;
+    }
     if (ev->type == EVENT_TASK_COMPLETED && verdict == ENGINE_APPLIED) {
         struct settled *s = xcalloc(1, sizeof *s);
         snprintf(s->path, sizeof s->path, "%.*s", (int)ev->path.len, ev->path.data);
@@ -221,9 +192,9 @@ static void apply(struct oracle *o, struct shadow_part *part, struct shadow_run 
 }
 
 static void after(struct oracle *o, struct shadow_part *part, struct shadow_run *run,
-                  int64_t offset)
+                  const struct event *ev, int64_t offset)
 {
-    take_effects(o, run, offset);
+    outputs_take(o, run, ev->type, offset);
     bool ended = !run->run || run_state_terminal(run_state_of(run->run));
     if (run->ended && !ended)
         world_violation(o->world, "terminal states", "run %s goes on after its end", run->id);
@@ -232,16 +203,21 @@ static void after(struct oracle *o, struct shadow_part *part, struct shadow_run 
         run->ended_off = offset;
         o->live--;
         o->world->counters.runs_ended++;
+        if (run->run) judge_children(o, run);
         trace(o->world, NULL, "run %s has ended: %s", run->id,
               run->run ? run_state_name(run_state_of(run->run)) : "expired");
     }
-    if (run->run && !run_changed(run->run)) return;
     fields_reset(&o->fields);
+    if (run->run && !run_changed(run->run)) {
+        language_after(o, run, ev);
+        return;
+    }
     if (run->run) run_changes(run->run, &o->fields);
     for (size_t i = 0; i < o->fields.count; i++) {
         set_field(run, &o->fields.list[i]);
         if (o->keeps_fields) keep_field(run, &o->fields.list[i]);
     }
+    language_after(o, run, ev);
     note_moment(part, run, offset + 1);
 }
 
@@ -272,7 +248,9 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
     struct err e;
     o->world->counters.events++;
     if (event_decode(&r->message, &ev, &e) != EVENT_OK) {
-        o->dlq_expected++;
+        part->malformed =
+            xrealloc(part->malformed, (part->malformed_count + 1) * sizeof *part->malformed);
+        part->malformed[part->malformed_count++] = r->offset;
         return;
     }
     if (ev.type == EVENT_OWNER_CLAIM) {
@@ -283,8 +261,10 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
                                .offset = r->offset,
                                .topic = PREFIX ".events",
                                .partition = part->id,
-                               .gen = part->fold_gen };
-    enum mutant mutant = mutant_set(MUTANT_NONE); /* the judge has none */
+                               .gen = part->fold_gen,
+                               .lifecycle = o->world->options.lifecycle };
+    enum mutant mutant = mutant_get();
+    if (!mutant_shared(mutant)) mutant_set(MUTANT_NONE); /* the judge has none */
     struct shadow_run *run = map_get(&part->runs, ev.run_id);
     if (ev.type == EVENT_RUN_BEGIN) turns_begun(&part->ledger, ev.run_id);
     if (ev.type == EVENT_KEY_RELEASED) turns_released(&part->ledger, ev.run_id, &o->fx);
@@ -294,7 +274,7 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
     else if (run && run->run)
         apply(o, part, run, &ev, &cx);
     run = map_get(&part->runs, ev.run_id);
-    if (run) after(o, part, run, r->offset);
+    if (run) after(o, part, run, &ev, r->offset);
     forget_changes(&part->ledger);
     mutant_set(mutant);
 }
@@ -302,6 +282,7 @@ void shadow_fold(struct oracle *o, struct shadow_part *part, const struct record
 static void run_done(struct shadow_run *run)
 {
     run_free(run->run);
+    language_free(run);
     while (run->settled) {
         struct settled *s = run->settled;
         run->settled = s->next;
@@ -313,6 +294,7 @@ static void run_done(struct shadow_run *run)
     }
     free(run->fields);
     free(run->moments);
+    free(run->resumes);
     free(run->sums);
     free(run);
 }
@@ -343,12 +325,10 @@ void shadow_again_free(struct oracle *again)
 
 void shadow_free(struct oracle *o)
 {
-    size_t pos = 0;
-    for (struct output *out; (out = map_next(&o->outputs, &pos));) free(out);
-    map_done(&o->outputs);
+    outputs_free(o);
     for (size_t i = 0; i < o->part_count; i++) {
         struct shadow_part *part = &o->parts[i];
-        pos = 0;
+        size_t pos = 0;
         for (struct shadow_run *run; (run = map_next(&part->runs, &pos));) run_done(run);
         map_done(&part->runs);
         pos = 0;
@@ -357,6 +337,7 @@ void shadow_free(struct oracle *o)
         ledger_done(&part->ledger);
         free(part->claims);
         free(part->trials);
+        free(part->malformed);
         free(part->changes);
     }
     free(o->parts);

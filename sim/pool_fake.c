@@ -237,7 +237,10 @@ static void end(struct http_pool *p, struct call *c)
     struct world *w = p->world;
     tools_end(w->tools, c->entry, c->outcome == HTTP_DONE && c->status == 200);
     w->counters.steps++;
+    static const struct http_header json[] = { { "content-type", "application/json" } };
     struct http_response r = { .outcome = c->outcome,
+                               .headers = json,
+                               .header_count = c->status ? ARRAY_LEN(json) : 0,
                                .status = c->status,
                                .body = c->status ? buf_bytes(&c->body) : (struct bytes){ 0 },
                                .sent = c->outcome != HTTP_CONNECT,

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "orchestrator/shard.h"
 #include "sim/fakes.h"
+#include "sim/generate.h"
 #include "sim/oracle.h"
 #include "sim/workload.h"
 #include "sim/world.h"
@@ -70,6 +71,7 @@ static void start_orchestrator(struct proc *p, const struct log *log)
                                                    .cache_bytes_max = o->cache_bytes_max,
                                                    .retention_bytes_max = o->retention_bytes_max,
                                                    .commit_ms = o->commit_ms,
+                                                   .lifecycle = o->lifecycle,
                                                    .snapshot_ms = o->snapshot_ms,
                                                    .load_fields_max = o->load_fields_max,
                                                    .bus = bus_settings(p, log),
@@ -92,6 +94,7 @@ static void start_worker(struct proc *p, const struct log *log)
     p->pool = http_pool_open(p->loop, o->inflight_max + 64, &e);
     AUTO_JSON *handlers =
         json_parse(BYTES_LIT("{\"tool\":{\"http\":{\"url\":\"http://tool/\"}}}"), NULL);
+    AUTO_JSON *emit_topics = json_pack("[s]", EMIT_TOPIC);
     p->worker = worker_open(p->loop, p->bus, p->store, p->pool,
                             &(struct worker_options){ .prefix = PREFIX,
                                                       .name = p->name,
@@ -100,7 +103,8 @@ static void start_worker(struct proc *p, const struct log *log)
                                                       .inflight_max = o->inflight_max,
                                                       .lease_ms = o->lease_ms,
                                                       .log = log,
-                                                      .handlers = handlers },
+                                                      .handlers = handlers,
+                                                      .emit_topics = emit_topics },
                             &e);
     ASSERT(p->worker);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sim/mutants.h"
+#include "sim/shapes.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"
 

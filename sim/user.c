@@ -80,7 +80,8 @@ static bool mocks_file_read(struct sim_user *u, const char *path, struct err *e)
     AUTO_JSON *value = yaml_parse(buf_bytes(&text), &positions, &line, &column, e);
     if (!value) return err_prefix(e, "%s:%u:%u", path, line, column);
     struct mocks_place at = { path, positions };
-    return mocks_read(&u->mocks, u->def, value, "", 0, &at, e);
+    return answers_take(&u->answers, u->def, value, &at, e) &&
+           mocks_read(&u->mocks, u->def, value, "", 0, &at, e);
 }
 
 /* --- all of it --- */
@@ -102,7 +103,7 @@ static bool input_read(struct sim_user *u, const char *path, struct err *e)
 
 bool user_open(struct sim_user *u, const struct user_files *files, struct err *e)
 {
-    *u = (struct sim_user){ .runs = files->runs };
+    *u = (struct sim_user){ .runs = files->runs, .approve = files->approve };
     if (!definition_read(u, files->workflow, e) || !input_read(u, files->input, e)) return false;
     if ((uint64_t)u->runs * u->def->step_count > SEED_STEPS_MAX)
         return err_fail(e, ERR_LIMIT,
@@ -118,6 +119,7 @@ void user_done(struct sim_user *u)
     for (size_t i = 0; u->defaults && i < u->def->step_count; i++) json_decref(u->defaults[i]);
     free(u->defaults);
     mocks_done(&u->mocks);
+    answers_done(&u->answers);
     free(u->queues);
     buf_done(&u->input);
     u->def = definition_free(u->def);

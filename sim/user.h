@@ -7,6 +7,7 @@
 
 #include "common/definition/definition.h"
 #include "common/mocks/mocks.h"
+#include "sim/answers.h"
 #include "sim/endings.h"
 #include "sim/options.h"
 
@@ -18,8 +19,10 @@ struct sim_user {
     uint32_t runs; /* that each seed starts */
     bool triggers; /* the file has some */
     struct mocks mocks;
-    json_t **defaults;   /* by step: what it answers without a mock */
-    const char **queues; /* that its steps name, each once, and "default"; views of def */
+    struct answers answers; /* of people, by step */
+    bool approve;           /* people without one approve, and send any signal */
+    json_t **defaults;      /* by step: what it answers without a mock */
+    const char **queues;    /* that its steps name, each once, and "default"; views of def */
     size_t queue_count;
 };
 
@@ -27,6 +30,7 @@ struct sim_user {
 struct user_files {
     const char *workflow, *mocks, *input; /* paths; mocks and input may be NULL */
     uint32_t runs;
+    bool approve;
 };
 /* Reads and checks all files; e names the file and the place. Release with user_done, also after a
  * failure. */

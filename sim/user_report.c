@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "sim/mutants.h"
+#include "sim/shapes.h"
 #include "sim/workload.h"
 #include "tests/sim/redis.h"
 
@@ -61,7 +62,7 @@ static uint64_t faults_of(const struct counters *c)
 
 static uint64_t unfinished(const struct counters *c)
 {
-    return c->runs - MIN(c->runs, c->completed + c->failed + c->cancelled);
+    return c->runs - MIN(c->runs, c->completed + c->failed + c->cancelled + c->rolled_back);
 }
 
 static char *replay_of(const struct report *r, uint64_t seed)
@@ -74,14 +75,17 @@ static char *replay_of(const struct report *r, uint64_t seed)
 static void show_failures(const struct report *r)
 {
     const struct endings *e = &r->v->endings;
+    const char *before = "";
     bool hint = false;
     for (size_t i = 0; i < e->count; i++) {
         const struct ending *f = &e->list[i];
         hint |= strcmp(f->type, "expression") == 0 || strcmp(f->type, "invalid_output") == 0;
         if (i >= FAILURES_SHOWN) continue;
-        printf("  %s %5" PRIu64 "  %s%s%s: %s (seed %" PRIu64 ")\n",
-               i ? "            " : "failed      ", f->count, f->type, *f->step ? " at " : "",
+        const char *what = f->rolled_back ? "rolled back" : "failed";
+        printf("  %-12s %5" PRIu64 "  %s%s%s: %s (seed %" PRIu64 ")\n",
+               strcmp(what, before) == 0 ? "" : what, f->count, f->type, *f->step ? " at " : "",
                f->step, f->text, f->seed);
+        before = what;
     }
     if (e->count > FAILURES_SHOWN)
         printf("                      and %zu other kinds (--json names them all)\n",
@@ -124,6 +128,7 @@ static void show(const struct report *r)
            " cancelled%s",
            c->runs, c->completed, c->failed, c->cancelled,
            c->cancelled ? " (by the simulated client)" : "");
+    if (c->rolled_back) printf(", %" PRIu64 " rolled back", c->rolled_back);
     if (unfinished(c))
         printf(", %" PRIu64 " without an end (%" PRIu64 " seeds were left early)", unfinished(c),
                c->cut);
@@ -145,9 +150,11 @@ static json_t *failures_json(const struct endings *e)
     json_t *list = json_array();
     for (size_t i = 0; i < e->count; i++) {
         const struct ending *f = &e->list[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:I}", "type", f->type, "step",
-                                              f->step, "count", (json_int_t)f->count, "message",
-                                              f->text, "seed", (json_int_t)f->seed));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "status",
+                                        f->rolled_back ? "rolled_back" : "failed", "type", f->type,
+                                        "step", f->step, "count", (json_int_t)f->count, "message",
+                                        f->text, "seed", (json_int_t)f->seed));
     }
     return list;
 }
@@ -187,6 +194,7 @@ static void show_json(const struct report *r)
                                           { "completed", c->completed },
                                           { "failed", c->failed },
                                           { "cancelled", c->cancelled },
+                                          { "rolled_back", c->rolled_back },
                                           { "unfinished", unfinished(c) },
                                           { "calls", c->calls },
                                           { "retried_calls", c->again_failed },
@@ -232,6 +240,7 @@ static char *replay_command(const struct user_request *q)
         buf_addf(&b, "tutti-simulator --workflow %s", f->workflow);
         if (f->input) buf_addf(&b, " --input %s", f->input);
         if (f->mocks) buf_addf(&b, " --mocks %s", f->mocks);
+        if (f->approve) buf_add_text(&b, " --approve");
         buf_addf(&b, " --runs %" PRIu32 " --faults %s", f->runs, level_name(q->campaign.level));
     }
     if (q->campaign.mutant != MUTANT_NONE)
@@ -260,6 +269,18 @@ static void run(const struct user_request *q, const struct campaign *c, struct v
     endings_sort(&v->endings);
 }
 
+/* Steps that wait for people who have nothing to say. */
+static void note_silence(const struct sim_user *u)
+{
+    for (size_t i = 0; i < u->def->step_count && !u->approve; i++) {
+        const struct step_def *d = &u->def->steps[i];
+        bool asks = d->kind == STEP_APPROVAL || d->escalation || d->signal;
+        if (asks && !answers_find(&u->answers, d))
+            fprintf(stderr, "%s waits for people, and nobody answers: see --mocks and --approve\n",
+                    d->name);
+    }
+}
+
 int user_simulate(const struct user_request *q)
 {
     struct sim_user user;
@@ -275,6 +296,7 @@ int user_simulate(const struct user_request *q)
         r.replay = replay_command(q);
         if (user.triggers && !q->json)
             fprintf(stderr, "its triggers are left out: the simulated client starts the runs\n");
+        if (!q->json) note_silence(&user);
         run(q, &c, r.v);
         if (q->json)
             show_json(&r);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the steps of a user's workflow answer. The worker is cut off where it would hand a task to a
- * handler (worker/tool.h; the linker sends its call here): models, HTTP endpoints and programs
- * answer what the mocks say, after a while, fail or say nothing, as the seed has it. */
+ * What steps answer whose work is not done here. The worker is cut off where it would hand a task
+ * to a tool (worker/tool.h; the linker sends its call here): models, HTTP endpoints and programs
+ * answer what the mocks of a user's workflow say, or what the seed draws, after a while, fail or
+ * say nothing, as the seed has it. Handlers and emit steps of our own workflows go the whole way.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,7 +18,7 @@ struct user_call {
     struct proc *proc;
     struct loop_timer timer;
     struct tool_input in;
-    const struct step_def *step;
+    const struct step_def *step; /* of the user's workflow; NULL: of ours */
     struct tool_fate fate;
     size_t entry; /* of the ledger */
 };
@@ -62,10 +64,30 @@ static void answer(const struct sim_user *u, const struct step_def *step, const 
     o->ok = true;
 }
 
+/* A model gives a word, or one of a router's choices; the others what is usual. */
+static void answer_as_drawn(struct prng *random, const struct task *task, struct outcome *o)
+{
+    o->ok = true;
+    if (!bytes_is(task->kind, "llm")) {
+        buf_add_text(&o->text, "{\"status\":200,\"headers\":{},\"body\":{}}");
+        return;
+    }
+    AUTO_JSON *value = json_parse(task->value, NULL);
+    const json_t *schema = json_object_get(value, "output_schema"),
+                 *choice = json_object_get(json_object_get(schema, "properties"), "choice"),
+                 *names = json_object_get(choice, "enum");
+    if (!json_array_size(names)) {
+        buf_add_text(&o->text, "\"word\"");
+        return;
+    }
+    size_t at = prng_below(random, json_array_size(names));
+    buf_addf(&o->text, "{\"choice\":\"%s\"}", json_string_value(json_array_get(names, at)));
+}
+
 /* As where a provider reports none: four bytes are taken for a token. */
 static void count_tokens(const struct user_call *c, struct outcome *o)
 {
-    if (c->step->kind != STEP_LLM) return;
+    if (!bytes_is(c->in.task->kind, "llm")) return;
     o->used = true;
     o->usage = (struct usage){ .tokens_in = (int64_t)(c->in.task->value.len + 3) / 4,
                                .tokens_out = (int64_t)(o->text.len + 3) / 4 };
@@ -83,7 +105,10 @@ static void outcome_make(const struct user_call *c, struct outcome *o)
         outcome_fail(o, kinds[prng_below(tools_random(w->tools), ARRAY_LEN(kinds))],
                      "simulated fault: the call fails");
     } else {
-        answer(w->options.user, c->step, c->in.task, o);
+        if (c->step)
+            answer(w->options.user, c->step, c->in.task, o);
+        else
+            answer_as_drawn(tools_random(w->tools), c->in.task, o);
         count_tokens(c, o);
     }
 }
@@ -119,13 +144,14 @@ struct tool_call *__wrap_tools_start(struct tools *t, const struct tool_input *i
 {
     struct proc *p = proc_current();
     const struct sim_user *u = p->world->options.user;
-    if (!u) return __real_tools_start(t, in, ret_now);
+    bool whole = bytes_is(in->task->kind, "task") || bytes_is(in->task->kind, "emit");
+    if (!u && whole) return __real_tools_start(t, in, ret_now);
     struct user_call *c = xcalloc(1, sizeof *c);
     c->call.abort = on_abort;
     c->proc = p;
     c->in = *in;
-    c->step = mock_step(u->def, in->task->path);
-    ASSERT(c->step);
+    c->step = u ? mock_step(u->def, in->task->path) : NULL;
+    ASSERT(c->step || !u);
     c->fate = tool_fate_draw(p->world, (uint64_t)in->timeout_ms);
     c->timer = (struct loop_timer){ .on_due = on_due, .user = c };
     loop_arm(p->loop, &c->timer, (c->fate.end_us - p->world->now_us) / MS);

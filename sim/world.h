@@ -29,6 +29,7 @@ struct redis_dump;
 struct cluster;
 struct oracle;
 struct workload;
+struct people;
 struct tools_world;
 struct blobs_world;
 struct blob_store;
@@ -106,7 +107,7 @@ struct counters {
     uint64_t kinds[FAULT_COUNT]; /* faults of each kind; those in messages are the rest */
     uint64_t tools_failed, tools_slow, tools_hung;
     /* of a user's workflow (endings_of_world) */
-    uint64_t completed, failed, cancelled;
+    uint64_t completed, failed, cancelled, rolled_back;
     uint64_t again_failed;  /* calls of a step whose earlier calls had all failed */
     uint64_t again_unknown; /* calls of a step of which one call succeeded, or got no answer */
     uint64_t cut;           /* seeds that were left before their runs had ended */
@@ -136,6 +137,7 @@ struct world {
     int64_t slept_ms;       /* how long everything has stood still, by the wall clock */
     uint64_t retain_us;
     struct workload *workload;
+    struct people *people; /* of a user's workflow */
     struct oracle *oracle;
     struct tools_world *tools;
     struct blobs_world *blobs; /* the payload store */
@@ -184,6 +186,14 @@ void trace(const struct world *w, const struct proc *p, const char *fmt, ...) PR
 void faults_begin(struct world *w);
 /* Ends all faults: who is stopped goes on, who is down starts, Redis accepts. */
 void faults_heal(struct world *w);
+
+/* Some orchestrator stands still for longer than its session lasts. */
+void fault_freeze(struct world *w);
+
+/* --- people.c: those who are asked, and those who run the installation --- */
+void people_begin(struct world *w);
+void people_users_begin(struct world *w); /* people_users.c */
+void people_done(struct world *w);
 
 /* --- workload.c --- */
 void workload_begin(struct world *w);

@@ -32,7 +32,21 @@
     X(RULE_6, "a snapshot below the floor counts")                                     \
     X(RULE_7, "a doubt below the log start looks at the runs only that the log names") \
     X(RULE_8, "a commit of a running partition does not end the doubt")                \
-    X(RULE_9, "a failed delivery is a seek back under the old claim")
+    X(RULE_9, "a failed delivery is a seek back under the old claim")                  \
+    X(VOTE_TWICE, "a person's second vote counts")                                     \
+    X(UNDO_ORDER, "what can be undone is loaded the other way round")                  \
+    X(UNDO_UNSAVED, "what can be undone is not stored")                                \
+    X(SIGNAL_DROPPED, "signals that came early are not loaded")                        \
+    X(WAIT_UNTIMED, "a step that waits is loaded without its time")                    \
+    X(PAGE_UNSAVED, "a page of a map is stored once only")                             \
+    X(CHILD_START, "a recovery does not start a child again")                          \
+    X(CHILD_END, "a recovery does not tell the parent again that its child has ended") \
+    X(CHILD_CANCEL, "a recovery does not cancel a child again")                        \
+    X(CHILD_LEFT, "a run that ends leaves its children")                               \
+    X(RESUME_SILENT, "a resume does not issue again what was out")                     \
+    X(KEY_TAKEN, "a start begins although its key is taken")                           \
+    X(UNDO_OLDEST, "the oldest is undone first")                                       \
+    X(UNDO_SHORT, "the newest is not undone")
 
 enum mutant {
 #define X(name, text) MUTANT_##name,

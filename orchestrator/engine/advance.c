@@ -490,26 +490,26 @@ static bool needs_met(const struct fold *f, const struct step_def *d)
 }
 
 /* Steps stand in any order, so what one of them allows may stand before it: again until nothing
- * more begins. */
+ * moves any more. */
 static enum flow graph_run(struct fold *f, const struct block_def *b)
 {
-    bool begun, busy;
+    bool moved, busy;
     do {
-        begun = busy = false;
+        moved = busy = false;
         for (uint32_t i = 0; i < b->count; i++) {
             const struct step_def *d = &f->def->steps[b->steps[i]];
-            bool pending = step_at(f, d->index) == STEP_STATE_PENDING;
+            enum step_state before = step_at(f, d->index);
             enum flow flow = FLOW_BUSY;
-            if (!pending || needs_met(f, d)) flow = step_run(f, d->index);
+            if (before != STEP_STATE_PENDING || needs_met(f, d)) flow = step_run(f, d->index);
             if (f->stop) return FLOW_BUSY;
             if (flow == FLOW_FAILED) {
                 f->failed = d->index;
                 return flow;
             }
             busy |= flow == FLOW_BUSY;
-            begun |= pending && step_at(f, d->index) != STEP_STATE_PENDING;
+            moved |= step_at(f, d->index) != before;
         }
-    } while (begun && busy);
+    } while (moved && busy);
     return busy ? FLOW_BUSY : FLOW_DONE;
 }
 

@@ -15,6 +15,7 @@
 
 #include "common/base/id.h"
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 
 static void child_id(struct fold *f, uint32_t index, uint32_t attempt, char ret[RUN_ID_MAX])
 {
@@ -88,7 +89,7 @@ void child_issue(struct fold *f, uint32_t index)
 void child_reissue(struct fold *f, uint32_t index)
 {
     struct err e;
-    if (step_make_task(f, index, &e)) emit_start(f, index);
+    if (!MUTANT(CHILD_START) && step_make_task(f, index, &e)) emit_start(f, index);
 }
 
 static void emit_cancel(struct fold *f, const char *id)
@@ -102,7 +103,7 @@ static void emit_cancel(struct fold *f, const char *id)
 /* The step is given up while its child goes on. */
 void child_close(struct fold *f, uint32_t index)
 {
-    if (f->def->steps[index].child_abandoned) return;
+    if (f->def->steps[index].child_abandoned || MUTANT(CHILD_LEFT)) return;
     struct aside *a = run_aside(f->run);
     if (a->closed_count == a->closed_cap) {
         a->closed_cap = a->closed_cap ? 2 * a->closed_cap : 8;
@@ -119,7 +120,7 @@ void child_close(struct fold *f, uint32_t index)
 void closed_reissue(struct fold *f, int64_t doubt_off)
 {
     const struct aside *a = f->run->aside;
-    for (uint32_t i = 0; a && i < a->closed_count; i++)
+    for (uint32_t i = 0; a && i < a->closed_count && !MUTANT(CHILD_CANCEL); i++)
         if (a->closed[i].off >= doubt_off) emit_cancel(f, a->closed[i].id);
 }
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 
 static void undo_changed(struct fold *f)
 {
@@ -80,7 +81,7 @@ bool undo_load(struct run *run, struct bytes text, struct err *e)
         if (!json_is_integer(index) || n < 0 || n >= run->def->step_count ||
             run->def->steps[n].compensate_block == NO_INDEX)
             return err_fail(e, ERR_INVALID, "field u is damaged");
-        a->undo[i] = (uint32_t)n;
+        a->undo[MUTANT(UNDO_ORDER) ? a->undo_count - 1 - i : i] = (uint32_t)n;
     }
     return true;
 }
@@ -90,8 +91,10 @@ bool undo_load(struct run *run, struct bytes text, struct err *e)
 static bool undo_run(struct fold *f, uint32_t from)
 {
     struct aside *a = run_aside(f->run);
-    for (uint32_t i = a->undo_count; i > from; i--) {
-        uint32_t block = f->def->steps[a->undo[i - 1]].compensate_block;
+    uint32_t left = MUTANT(UNDO_SHORT) && a->undo_count > from;
+    for (uint32_t i = a->undo_count - left; i > from; i--) {
+        uint32_t at = MUTANT(UNDO_OLDEST) ? a->undo_count - i + from : i - 1;
+        uint32_t block = f->def->steps[a->undo[at]].compensate_block;
         enum flow flow = block_run(f, block);
         if (flow == FLOW_BUSY) return false;
         if (flow == FLOW_FAILED) block_sweep(f, block);
@@ -163,6 +166,20 @@ void rollback_continue(struct fold *f, uint32_t index)
 
 /* --- a run that rolls back --- */
 
+/* Compensations that are out were issued before the rollback began, be it in the same
+ * millisecond (step_deadline_ms). */
+static void keep_deadlines(struct fold *f, void *unused)
+{
+    (void)unused;
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    for (uint32_t i = 0; i < def->count; i++) {
+        struct step *s = f->scope->steps[i];
+        if (!s || s->state != STEP_STATE_ISSUED || s->at_ms < f->run->finished_ms) continue;
+        s->at_ms = f->run->finished_ms - 1;
+        step_touch(f, def->steps[i]);
+    }
+}
+
 /* Compensations have the time that a whole run has, from now on. */
 void run_roll_back(struct fold *f, enum undo_level level, struct bytes error)
 {
@@ -173,6 +190,7 @@ void run_roll_back(struct fold *f, enum undo_level level, struct bytes error)
     run_set_result(f, buf_bytes(&copy));
     f->run->fallback = f->run->more = false;
     f->run->finished_ms = f->now_ms;
+    scopes_each(f, keep_deadlines, NULL);
     run_aside(f->run)->undo_level = level;
     undo_changed(f);
     scope_mark(f->run->root);

@@ -32,6 +32,7 @@ void run_cancel(struct fold *f, const struct event *ev)
         run_finish(f, RUN_CANCELLED, buf_bytes(&error));
         return;
     }
+    if (run_rolls(f->run)) return; /* it does so already, and in the time that it has for that */
     run_roll_back(f, UNDO_CANCEL, buf_bytes(&error));
     if (f->run->state != RUN_PAUSED) run_advance(f);
 }

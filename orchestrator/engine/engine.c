@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 #include "orchestrator/engine/state.h"
 
 static bool input_valid(const struct definition *def, struct bytes input, struct err *e)
@@ -156,14 +157,27 @@ static void reissue_scope(struct fold *f, void *doubt_off)
     }
 }
 
+/* A recovery has left them alone; who has them already drops them. From now on they are out because
+ * of this event: a later recovery looks for them here, not where they were issued first. */
+static void resume_scope(struct fold *f, void *unused)
+{
+    (void)unused;
+    const struct scope_def *def = &f->def->scopes[f->scope->id];
+    for (uint32_t i = 0; i < def->count; i++) {
+        struct step *s = f->scope->steps[i];
+        if (!s || s->state != STEP_STATE_ISSUED) continue;
+        s->issued_off = f->cx->offset;
+        step_touch(f, def->steps[i]);
+        if (!MUTANT(RESUME_SILENT)) step_reissue(f, def->steps[i]);
+    }
+}
+
 static void resume(struct fold *f)
 {
     if (f->run->state != RUN_PAUSED) return;
     run_move(f, RUN_RUNNING, NULL);
     if (!run_rolls(f->run)) run_set_result(f, (struct bytes){ 0 });
-    /* A recovery has left them alone; who has them already drops them. */
-    scopes_each(f, reissue_scope, &(int64_t){ 0 });
-    if (f->run->waits_signals) scopes_each(f, signals_resume, NULL);
+    scopes_each(f, resume_scope, NULL);
     timed_mark_due(f->run, f->now_ms); /* what became due meanwhile */
     f->timer = true;
     run_advance(f);
@@ -248,7 +262,7 @@ void engine_reissue(const struct run *run, int64_t doubt_off, const struct fold_
     if (run_state_terminal((enum run_state)run->state)) {
         if (run->finished_off >= doubt_off) {
             effect_result(&f);
-            parent_tell_end(&f);
+            if (!MUTANT(CHILD_END)) parent_tell_end(&f);
         }
     } else if (run->state != RUN_PAUSED) {
         scopes_each(&f, reissue_scope, &doubt_off);

@@ -23,6 +23,8 @@
  * end. States are numbers of RUN_STATES and STEP_STATES: those lists may only grow at their end. */
 #include "orchestrator/engine/state.h"
 
+#include "common/base/mutant.h"
+
 #include <stdlib.h>
 
 void fields_append(struct fields *f, struct bytes name, struct bytes value)
@@ -203,7 +205,7 @@ static void output_changes(const struct run *run, struct body *body, struct fiel
 {
     AUTO_BUF struct buf name = { 0 };
     for (size_t k = 0; k < body->changed_count; k++) {
-        struct item *item = &body->items[body->changed[k]];
+        struct map_item *item = &body->items[body->changed[k]];
         if (!item->changed) continue;
         item_field_name(&name, "o:", run, body, body->changed[k]);
         add_copy(ret, arena_copy(&ret->arena, buf_bytes(&name)), item->output, item->output_len);
@@ -218,6 +220,7 @@ static void body_changes(const struct run *run, struct body *body, struct fields
     AUTO_BUF struct buf name = { 0 }, text = { 0 };
     for (uint32_t p = 0; p * PAGE_ITEMS < body->begun; p++) {
         if (!(body->pages[p] & PAGE_CHANGED)) continue;
+        if (MUTANT(PAGE_UNSAVED) && body->pages[p] & PAGE_STORED) continue;
         page_field_name(&name, run, body, p);
         buf_reset(&text);
         encode_page(run, body, p, &text);
@@ -332,7 +335,7 @@ bool run_changed(const struct run *run)
 static void aside_changes(const struct run *run, struct fields *ret)
 {
     AUTO_BUF struct buf b = { 0 };
-    if (run->changed & RUN_UNDO) {
+    if (run->changed & RUN_UNDO && !MUTANT(UNDO_UNSAVED)) {
         undo_encode(run, &b);
         fields_append(ret, BYTES_LIT("u"), arena_copy(&ret->arena, buf_bytes(&b)));
     }

@@ -9,6 +9,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/map.h"
+#include "common/base/mutant.h"
 
 #define SKELETON_VERSION 1
 #define SKELETON_STEPS   10          /* where the list of steps stands */
@@ -180,7 +181,8 @@ static bool load_step(struct loader *l, struct scope *scope, const json_t *entry
         !(s->flags & STEP_ASKING))
         run_aside(run)->undoing++;
     if (step_queued(d, s)) note_waiting(l, scope, d->index, s);
-    timed_update(run, scope, d->index, s);
+    if (!MUTANT(WAIT_UNTIMED) || s->state != STEP_STATE_WAITING)
+        timed_update(run, scope, d->index, s);
     return true;
 }
 
@@ -443,7 +445,8 @@ static bool load_parts(struct loader *l, const json_t *skeleton, const struct fi
     const struct field *undo = field_find(fields, count, "u");
     const struct field *seeds = field_find(fields, count, "k");
     if (undo && !undo_load(run, undo->value, l->e)) return false;
-    if (signals) load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
+    if (signals && !MUTANT(SIGNAL_DROPPED))
+        load_bytes(signals, &run_aside(run)->signals, &run_aside(run)->signals_len);
     if (seeds) load_bytes(seeds, &run_aside(run)->seeds, &run_aside(run)->seeds_len);
     load_bytes(field_find(fields, count, "i"), &run->input, &run->input_len);
     if (!run->input) return err_fail(l->e, ERR_INVALID, "field i is missing");

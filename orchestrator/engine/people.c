@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/mutant.h"
 
 #define COMMENT_BYTES_MAX 4000
 
@@ -236,6 +237,7 @@ static void try_again(struct fold *f, uint32_t index)
 {
     struct step *s = step_get(f, index);
     if (!step_kind_is_task(f->def->steps[index].kind) || s->attempt >= ATTEMPTS_MAX) return;
+    if (s->choice) return; /* a router's answer was good, and the steps of its choice are over */
     s->base = s->attempt;
     /* Who decides so knows that it is a new request. */
     if (s->definite < UINT8_MAX) s->definite++;
@@ -251,7 +253,7 @@ static void answer_apply(struct fold *f, uint32_t index, const char *who, const 
     AUTO_JSON *state = state_of(f, index);
     const char *decision = json_text(answer, "decision");
     bool escalated = step_get(f, index)->flags & STEP_ESCALATED;
-    if (!state || !decision || has_voted(state, who) ||
+    if (!state || !decision || (has_voted(state, who) && !MUTANT(VOTE_TWICE)) ||
         !may_answer(json_object_get(state, "approvers"), who, json_object_get(answer, "roles")))
         return;
     AUTO_JSON *vote = vote_of(who, answer);

@@ -222,7 +222,7 @@ void map_results(const struct body *body, struct buf *ret)
     buf_reserve(ret, body->output_bytes + 2);
     buf_add_char(ret, '[');
     for (uint32_t i = 0; i < body->count; i++) {
-        const struct item *item = &body->items[i];
+        const struct map_item *item = &body->items[i];
         bool failed = item->state == ITEM_FAILED;
         if (i) buf_add_char(ret, ',');
         if (failed) buf_add_text(ret, "{\"error\":");

@@ -77,7 +77,7 @@ static bool take_segment(struct bytes *path, struct bytes *ret_name, uint32_t *r
 static struct scope *body_find(const struct body *body, uint32_t item)
 {
     if (body->items) {
-        const struct item *i = item < body->begun ? &body->items[item] : NULL;
+        const struct map_item *i = item < body->begun ? &body->items[item] : NULL;
         return i && i->state == ITEM_LIVE ? i->live : NULL;
     }
     return body->first && body->first->item == item ? body->first : NULL;
@@ -289,7 +289,7 @@ static size_t body_fixed_bytes(const struct body *b)
     return sizeof *b + b->count * sizeof *b->items + body_pages(b) + 3 * ALLOCATION_BYTES;
 }
 
-static size_t item_output_bytes(const struct item *i)
+static size_t item_output_bytes(const struct map_item *i)
 {
     return (i->state == ITEM_COMPLETED || i->state == ITEM_FAILED) && i->output
                ? i->output_len + ALLOCATION_BYTES
@@ -388,7 +388,7 @@ void body_page_changed(struct run *run, struct body *body, uint32_t item)
 static void item_set(struct run *run, struct body *body, uint32_t item, enum item_state state,
                      struct bytes output)
 {
-    struct item *i = &body->items[item];
+    struct map_item *i = &body->items[item];
     i->state = (uint8_t)state;
     i->output = bytes_dup(output);
     i->output_len = (uint32_t)output.len;

@@ -123,7 +123,7 @@ static void take_items(struct fold *f, const struct step_def *d, const struct bo
     struct bytes path = step_path(f, d->index);
     AUTO_FREE char *owner = xstrndup(path.data, path.len);
     for (uint32_t i = 0; i < body->begun; i++) {
-        const struct item *item = &body->items[i];
+        const struct map_item *item = &body->items[i];
         AUTO_FREE char *name = xasprintf("%s[%u]", owner, i);
         if (item->state == ITEM_COMPLETED)
             json_object_set_new(t->outputs, name, json_of(item->output, item->output_len));

@@ -241,15 +241,3 @@ void signal_apply(struct fold *f, const struct event *ev)
     scopes_each(f, offer, &a); /* of a paused run too, as any other answer */
     if (!a.taken && ev->value.len <= KEPT_BYTES_MAX) keep(f, &a);
 }
-
-/* What came while the run was paused. */
-void signals_resume(struct fold *f, void *none)
-{
-    const struct scope_def *def = &f->def->scopes[f->scope->id];
-    struct err e;
-    (void)none;
-    for (uint32_t i = 0; i < def->count; i++) {
-        if (!waits_for_signal(&f->def->steps[def->steps[i]], f->scope->steps[i])) continue;
-        if (take_kept(f, def->steps[i], &e)) scope_mark(f->scope);
-    }
-}

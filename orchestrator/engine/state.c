@@ -555,9 +555,12 @@ int64_t run_deadline_ms(const struct run *run)
     return (rolls ? run->finished_ms : since) + run->def->timeout_ms;
 }
 
+/* A compensation that a step has begun keeps its time when the run as a whole rolls back: what is
+ * out says so already. */
 int64_t step_deadline_ms(const struct run *run, const struct step_def *d, const struct step *s)
 {
     int64_t limit = run_deadline_ms(run);
+    if (s->at_ms < run->finished_ms) limit = run->started_ms + run->def->timeout_ms;
     return d->queue_timeout_ms ? MIN(s->at_ms + d->queue_timeout_ms, limit) : limit;
 }
 

@@ -86,7 +86,7 @@ struct scope {
 
 enum item_state { ITEM_PENDING, ITEM_LIVE, ITEM_COMPLETED, ITEM_FAILED };
 /* An item of a map. */
-struct item {
+struct map_item {
     union {
         struct scope *live;
         char *output; /* COMPLETED (NULL: null); FAILED: its error */
@@ -108,7 +108,7 @@ struct body {
     struct scope **dirty;       /* of them, in the order in which they became dirty */
     size_t dirty_count, dirty_cap;
     /* of a map */
-    struct item *items;
+    struct map_item *items;
     uint8_t *pages;    /* bits by page */
     char *list;        /* JSON; NULL once no item needs it */
     uint32_t *offsets; /* where each value of the list begins; and its end */
@@ -538,8 +538,6 @@ void approval_apply(struct fold *f, const struct event *ev);
 void wait_start(struct fold *f, uint32_t index);
 void wait_ended(struct fold *f, uint32_t index);
 void signal_apply(struct fold *f, const struct event *ev);
-/* For scopes_each, when a run goes on that was paused: waits take what was kept meanwhile. */
-void signals_resume(struct fold *f, void *none);
 /* What `signal` stands for: a new reference. false: the run waits for none. */
 MUST_CHECK bool signal_value(struct fold *f, json_t **ret, struct err *e);
 

@@ -29,6 +29,7 @@ BRANCHING = {
 BROKEN = sorted((ROOT / "tests/data/broken").glob("*.yaml"))
 INPUT = json.dumps({"name": "Ada", "text": "a b c", "item": "tea", "ticket": 3, "document": "a report",
                     "order_id": "o-1", "amount": 2000, "source": "/partners/x"})
+ENDS = ("completed", "failed", "cancelled", "rolled_back", "unfinished")
 ANSWERS = {"exec_tool": {"count": {"output": {"words": 312}}}}
 
 
@@ -58,7 +59,7 @@ def test_an_example_survives_many_faults(path, tmp_path):
     assert said["violations"] == 0 and said["found"] == []
     assert said["seeds"] == 40 and said["runs"] <= 200 and said["faults"] > 200
     assert said["completed"] > 150, said["failures"]
-    assert said["completed"] + said["failed"] + said["cancelled"] + said["unfinished"] == said["runs"]
+    assert sum(said[end] for end in ENDS) == said["runs"]
     assert all("simulated fault" in f["message"] for f in said["failures"]), said["failures"]
 
 
@@ -72,7 +73,7 @@ def test_an_example_that_branches_keeps_every_promise(name):
     said = numbers(ROOT / f"examples/{name}.yaml", "--input", json.dumps(BRANCHING[name]), "--faults", "many", "--seeds", "40")
     assert said["violations"] == 0 and said["found"] == []
     assert said["seeds"] == 40 and said["runs"] <= 200 and said["faults"] > 200
-    assert said["completed"] + said["failed"] + said["cancelled"] + said["unfinished"] == said["runs"]
+    assert sum(said[end] for end in ENDS) == said["runs"]
 
 
 @pytest.mark.parametrize("path", PLAIN, ids=lambda p: p.stem)
@@ -111,7 +112,7 @@ def test_a_step_that_fails_as_mocked_fails_the_runs_and_says_why(tmp_path):
     mocks = write(tmp_path / "m.yaml", {"ask": {"error": {"type": "refused", "message": "not today"}}})
     said = numbers(path, "--mocks", mocks, "--seeds", "10", "--faults", "none")
     assert (said["runs"], said["failed"], said["violations"]) == (50, 50, 0)
-    assert said["failures"] == [{"type": "refused", "step": "ask", "count": 50, "message": "not today", "seed": 1}]
+    assert said["failures"] == [{"status": "failed", "type": "refused", "step": "ask", "count": 50, "message": "not today", "seed": 1}]
     words = simulate(path, "--mocks", mocks, "--seeds", "10", "--faults", "none")
     assert words.code == 0 and re.search(r"failed +50  refused at ask: not today", words.out), words
 
@@ -237,3 +238,50 @@ def test_a_missing_simulator_is_said_clearly(tmp_path):
     env = {"PATH": os.defpath}
     done = run_program(copy, "simulate", ROOT / "examples/hello.yaml", "--input", INPUT, env=env)
     assert done.code == 3 and "tutti-simulator" in done.err and "PATH" in done.err and "build" in done.err, done
+
+
+def asking(tmp_path):
+    return workflow(tmp_path, {"name": "book", "type": "task", "uses": "x",
+                               "compensate": [{"name": "unbook", "type": "task", "uses": "x"}]},
+                    {"name": "review", "type": "human_approval", "approvers": ["ann", "role:lead"], "quorum": 2},
+                    {"name": "paid", "type": "wait", "signal": "payment", "match": "signal.amount > 10"},
+                    {"name": "sent", "type": "task", "uses": "x", "if": "signal.amount == 20"}, on_error="rollback")
+
+
+def test_people_say_what_the_mocks_have_for_them(tmp_path):
+    mocks = write(tmp_path / "m.yaml", {"review": {"approve": True, "comment": "fine", "after": "2s"},
+                                        "paid": {"signal": {"amount": 20}}})
+    said = numbers(asking(tmp_path), "--mocks", mocks, "--faults", "none", "--seeds", "20")
+    assert (said["completed"], said["calls"]) == (100, 200), said["failures"]
+    said = numbers(asking(tmp_path), "--mocks", mocks, "--faults", "many", "--seeds", "40")
+    assert said["violations"] == 0 and said["completed"] > 180, said["failures"]
+
+
+def test_a_run_that_is_rolled_back_has_not_failed(tmp_path):
+    mocks = write(tmp_path / "m.yaml", {"review": {"reject": True, "by": "ann", "comment": "no"}})
+    said = numbers(asking(tmp_path), "--mocks", mocks, "--faults", "none", "--seeds", "20")
+    assert (said["rolled_back"], said["failed"], said["calls"]) == (100, 0, 200), "each booking is undone"
+    assert said["failures"] == [{"status": "rolled_back", "type": "rejected", "step": "review", "count": 100,
+                                 "message": "no", "seed": 1}]
+    words = simulate(asking(tmp_path), "--mocks", mocks, "--faults", "none", "--seeds", "20")
+    assert "100 rolled back\n  rolled back    100  rejected at review: no (seed 1)\n" in words.out
+    assert words.err == "paid waits for people, and nobody answers: see --mocks and --approve\n"
+
+
+def test_everybody_approves_if_told_so(tmp_path):
+    path = workflow(tmp_path, {"name": "review", "type": "human_approval", "quorum": 3},
+                    {"name": "go", "type": "wait", "signal": "go"},
+                    {"name": "ask", "type": "task", "uses": "x", "on_error": {"escalate": ["ann"]}})
+    mocks = write(tmp_path / "m.yaml", {"ask": {"error": {"type": "refused", "message": "no"}}})
+    said = numbers(path, "--mocks", mocks, "--approve", "--faults", "none", "--seeds", "20")
+    assert said["completed"] == 100, said["failures"]
+
+
+@pytest.mark.parametrize("answer, what", [
+    ({"approve": True, "bye": "ann"}, ":3:1: 'bye' is not known here"),
+    ({"approved": True}, ":1:1: review asks people: approve: true or reject: true is needed"),
+    ({"approve": True, "after": "soon"}, ":2:10: after is a duration")])
+def test_an_answer_that_cannot_be_is_refused(answer, what, tmp_path):
+    mocks = write(tmp_path / "m.yaml", {"review": answer})
+    done = simulate(asking(tmp_path), "--mocks", mocks)
+    assert done.code == 2 and "m.yaml:" in done.err and what.split(": ", 1)[1] in done.err, done.err

@@ -97,6 +97,20 @@ Test(engine_pause, its_tasks_are_not_issued_again_by_a_recovery)
     bench_done(&b);
 }
 
+/* A recovery amid the pause has kept them back, and the next one has to look no further than the
+ * resume. */
+Test(engine_pause, a_recovery_behind_the_resume_issues_again_what_was_out_before_it)
+{
+    AUTO_DEFINITION *def = parse_definition(TWO_BRANCHES);
+    struct bench b = started(def);
+    pause_run(&b);
+    apply(&b, (struct event){ .type = EVENT_RUN_RESUME });
+    effects_reset(&b.fx);
+    engine_reissue(b.run, b.cx.offset, &b.cx, &b.fx);
+    check_tasks(&b, "a c");
+    bench_done(&b);
+}
+
 Test(engine_pause, backoffs_wait_and_are_over_when_it_goes_on)
 {
     AUTO_DEFINITION *def = parse_definition(TWO_BRANCHES);

@@ -144,6 +144,13 @@ SCENARIO(a_signal_that_comes_early_is_kept,
          "completed\nstate v waiting\n"
          "signal go 2 -> result completed\nresult 2\n")
 
+SCENARIO(a_signal_leaves_alone_what_else_the_run_keeps,
+         "workflow: w\nversion: 1.0.0\non_error: rollback\nsteps:\n"
+         "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n"
+         "- {name: w, type: wait, signal: go}\n- {name: x, type: fail, error: no}\n",
+         "parent attached {}\nok a/1\nsignal go 1 -> task ua/1\n"
+         "ok ua/1 -> result rolled_back, child.finished\n")
+
 SCENARIO(no_signal_in_time_is_a_timeout,
          WORKFLOW "steps:\n- {name: v, type: wait, signal: go, timeout: 5s, catch: [{on: "
                   "[timeout], steps: [{name: c, type: task, input: '${error.type}'}]}]}\n",
@@ -156,3 +163,12 @@ SCENARIO(one_signal_goes_to_one_step,
          "start {} -> nothing\nsignal go {\"for\":2} -> nothing\nsignal go {\"for\":0} -> result "
          "completed\n"
          "result [{\"for\":0},{\"for\":2}]\n")
+
+SCENARIO(a_router_whose_choice_has_failed_is_not_asked_again,
+         WORKFLOW
+         "steps:\n- {name: r, type: router, model: m, prompt: p, choices: {x: {description: "
+         "d, steps: [{name: a, type: task, retry: {max_attempts: 1}}]}, y: {description: e, steps: "
+         "[{name: b, type: task}]}}, on_error: "
+         "{escalate: [ann, bob]}}\n",
+         "start {}\nok r/1 {\"choice\":\"x\"} -> task a/1\nfail a/1 auth -> nothing\n"
+         "retry r ann -> ignored\napprove r bob \"output\":1 -> result completed\nresult 1\n")

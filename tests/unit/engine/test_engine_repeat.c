@@ -259,3 +259,9 @@ SCENARIO(fail_is_a_failure_like_any_other,
                   "- {name: g, type: fail, error: 'enough of ${steps.f.error.message}'}\n",
          "start {\"who\":\"ann\"} -> result failed\n"
          "error {\"type\":\"rejected\",\"message\":\"enough of no ann\",\"step\":\"g\"}\n")
+
+SCENARIO(a_map_of_a_graph_that_ends_last_lets_begin_what_stands_before_it,
+         WORKFLOW "steps:\n- {name: d, type: task, needs: [b, c]}\n- {name: b, type: task}\n"
+                  "- {name: c, type: map, over: [1, 2], steps: [{name: x, type: task}]}\n",
+         "start {} -> task b/1, task c[0]/x/1, task c[1]/x/1\nok b/1\nok c[0]/x/1\n"
+         "ok c[1]/x/1 -> task d/1\nok d/1 -> result completed\n")

@@ -95,3 +95,17 @@ SCENARIO(a_cancel_may_ask_for_compensation, WORKFLOW SAGA,
 SCENARIO(a_cancel_while_it_rolls_back_ends_it, WORKFLOW "on_error: rollback\n" SAGA,
          "start {}\nok a/1 {\"id\":1}\nfail n/1 auth -> task ua/1\ncancel -> cancel ua/1, result "
          "cancelled\nstate ua cancelled\n")
+
+SCENARIO(a_cancel_that_comes_again_leaves_a_rollback_its_time,
+         "workflow: w\nversion: 1.0.0\nlimits: {timeout: 60s}\nsteps:\n"
+         "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n- {name: b, type: task}\n",
+         "start {}\nok a/1\nafter 1000\ncancel {\"compensate\":true} -> cancel b/1, task ua/1\n"
+         "due 61000\nafter 5000\ncancel {\"compensate\":true} -> ignored\ndue 61000\n"
+         "ok ua/1 -> result cancelled\n")
+
+SCENARIO(a_compensation_that_is_out_keeps_its_deadline_when_the_whole_run_rolls_back,
+         "workflow: w\nversion: 1.0.0\nlimits: {timeout: 60s}\nsteps:\n"
+         "- {name: a, type: task, compensate: [{name: ua, type: task}]}\n"
+         "- {name: r, type: rollback}\n- {name: b, type: task}\n",
+         "start {}\nafter 1000\nok a/1 -> task ua/1\n"
+         "cancel {\"compensate\":true} -> nothing\nok ua/1 -> result cancelled\n")
