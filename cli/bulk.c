@@ -118,14 +118,13 @@ static bool find_runs(struct cli *cli, const struct where *w, json_t *ret, bool 
         asking.config = &config;
         /* One more than is wanted tells whether there are others. */
         config.limit = (uint32_t)MIN(limit + 1 - json_array_size(ret), (size_t)PAGE);
-        json_t *page = NULL;
+        AUTO_JSON *page = NULL;
         if (config.index_url) {
             if (!search_runs(&asking, &page, e)) return false;
         } else {
             config.limit = (uint32_t)MIN(limit + 1, (size_t)UINT32_MAX);
             if (search_needed(&config, e) || !list_runs(&asking, &page, e)) return false;
         }
-        AUTO_JSON *owned = page;
         json_array_extend(ret, json_object_get(page, "runs"));
         free(cursor);
         const char *next = json_text(page, "next");

@@ -100,10 +100,9 @@ static int print_started(const struct cli *cli, const struct definition *def, co
     return cli_print(&text) ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Members of an object that an option gives are put into one of the fork's. */
+/* Members of an object that an option gives are put into one of the fork's; more may be NULL. */
 static bool change(json_t *fork, const char *member, json_t *more, struct err *e)
 {
-    AUTO_JSON *owned = more;
     if (more && !json_is_object(more))
         return err_fail(e, ERR_INVALID, "--outputs: wants an object {\"STEP\": OUTPUT}");
     if (more) json_object_update(json_object_get(fork, member), more);
@@ -112,7 +111,7 @@ static bool change(json_t *fork, const char *member, json_t *more, struct err *e
 
 static bool change_fork(const struct cli *cli, json_t *fork, struct err *e)
 {
-    json_t *vars = NULL, *outputs = NULL;
+    AUTO_JSON *vars = NULL, *outputs = NULL;
     const struct cli_config *o = cli->config;
     if (!control_vars(cli, 1, &vars, e) || !change(fork, "vars", vars, e)) return false;
     if (o->outputs && !(outputs = json_parse(bytes_of(o->outputs), e)))

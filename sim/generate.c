@@ -49,8 +49,8 @@ static void approvers(struct gen *g)
                                         ", approvers: [ann, 'role:lead'], quorum: 2",
                                         ", approvers: [bob]" };
     static const char *const times[] = { "", ", timeout: 2s", ", timeout: 3s, on_timeout: approve",
-                                         ", timeout: 1500ms, on_timeout: escalate, "
-                                         "escalate_to: [cid, dan]" };
+                                         (", timeout: 1500ms, on_timeout: escalate, "
+                                          "escalate_to: [cid, dan]") };
     put("%s%s", some[pick(g, ARRAY_LEN(some))], times[pick(g, ARRAY_LEN(times))]);
 }
 

@@ -40,8 +40,8 @@ static const char *const texts[] = {
          "WHERE off < ?6 OR (off = ?6 AND finished = 0)"),
     /* Others are passed by the engine as well. */
     [SQL_REVIVE] =
-        "UPDATE runs SET state = 'running', finished = 0, off = ?2 WHERE id = ?1 AND off "
-        "< ?2 AND state <> 'rolled_back' AND (?3 OR state <> 'completed')",
+        ("UPDATE runs SET state = 'running', finished = 0, off = ?2 WHERE id = ?1 AND off "
+         "< ?2 AND state <> 'rolled_back' AND (?3 OR state <> 'completed')"),
     [SQL_ATTRIBUTE] = "INSERT OR IGNORE INTO attributes VALUES (?1, ?2, ?3, ?4)",
     [SQL_OLD] = "SELECT n FROM runs WHERE finished > 0 AND finished < ?1 LIMIT ?2",
     [SQL_FIND] = "SELECT n FROM runs WHERE id = ?1",
