@@ -17,8 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUGS = {
     "cel": ("common/cel/lex.c", "two quotes end the text that three began",
             "at(l, 1) == quote && at(l, 2) == quote))", "at(l, 1) == quote))"),
-    "config": ("common/io/config.c", "the table of edits holds 64 letters, of one of the two names",
-               "n > MAX_LEN || m > MAX_LEN", "n > MAX_LEN && m > MAX_LEN"),
+    "config": ("common/io/config.c", "a flag that ends the command line has its value behind the end",
+               "if (*i + 1 >= argc)", "if (*i >= argc)"),
     "definition": ("common/yaml/yaml.c", "the line of an error is read beyond the end of the file",
                    "while (p < end && *p == ' ') p++;", "while (*p == ' ') p++;"),
     "http": ("worker/http_retry.c", "a date that has passed is a wait below zero",
