@@ -107,12 +107,10 @@ int cli_fail(const struct cli *cli, const char *what, const struct err *e)
 void cli_note(const struct cli *cli, const char *fmt, ...)
 {
     if (cli->config->json) return;
-    AUTO_FREE char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    int n = vasprintf(&text, fmt, ap);
+    AUTO_FREE char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    ASSERT(n >= 0);
     AUTO_BUF struct buf line = { 0 };
     term_text(&line, bytes_of(text), true);
     buf_add_char(&line, '\n');
@@ -161,12 +159,10 @@ static bool has_flag(int argc, char **argv, const char *flag)
 static int usage(bool json, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static int usage(bool json, const char *fmt, ...)
 {
-    AUTO_FREE char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    int n = vasprintf(&text, fmt, ap);
+    AUTO_FREE char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    ASSERT(n >= 0);
     struct err e;
     err_fail(&e, ERR_INVALID, "%s", text);
     return cli_fail_early(json, "", &e);

@@ -209,7 +209,7 @@ static void seal_run(struct batch *b, struct entry *entry)
     size_t deletions = 0;
     for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
     /* What lies elsewhere is not read again to be counted. */
-    bool sized = payloads_outside(b, entry, fields) && entry->stored_bytes;
+    bool sized = entry->stored_bytes && payloads_outside(b, entry, fields);
     args_add_int(values, (int64_t)(fields->count - deletions) + sized);
     args_add_int(values, (int64_t)deletions);
     for (size_t i = 0; i < fields->count; i++) {

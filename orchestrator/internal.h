@@ -94,7 +94,7 @@ struct entry {
     struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
     char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
     struct map known;      /* sha256 of what the payload store is known to hold of it */
-    bool outside;          /* the payload store holds some of it */
+    bool outside;          /* it was read with claim checks in it */
     bool partial;          /* it has ended, and of its claim checks only the result's was read */
     bool whole;            /* all of them are to be read: it is to go on */
     char id[RUN_ID_MAX];
@@ -518,7 +518,8 @@ int64_t payloads_counted(const struct run *run, const struct field *fields, size
 /* --- payloads.c: payloads on their way out --- */
 
 /* Whether some of the run lies in the payload store, or will with these fields. */
-bool payloads_outside(struct batch *b, struct entry *entry, const struct fields *fields);
+bool payloads_outside(const struct batch *b, const struct entry *entry,
+                      const struct fields *fields);
 /* Appends the value of a field that changed to the batch's, as it is to be stored. */
 void payloads_add_field(struct batch *b, struct entry *entry, const struct field *field);
 /* Whether its payload belongs into the payload store: then it is put there, and sent. */

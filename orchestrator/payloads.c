@@ -108,12 +108,13 @@ static void put(struct held *h, struct bytes content)
 
 /* --- fields --- */
 
-bool payloads_outside(struct batch *b, struct entry *entry, const struct fields *fields)
+bool payloads_outside(const struct batch *b, const struct entry *entry, const struct fields *fields)
 {
-    for (size_t i = 0; i < fields->count && !entry->outside; i++)
-        entry->outside = field_is_payload(fields->list[i].name) &&
-                         payload_store_takes(b->shard->payloads, fields->list[i].value.len);
-    return entry->outside;
+    bool outside = entry->outside || entry->known.count > 0;
+    for (size_t i = 0; i < fields->count && !outside; i++)
+        outside = field_is_payload(fields->list[i].name) &&
+                  payload_store_takes(b->shard->payloads, fields->list[i].value.len);
+    return outside;
 }
 
 void payloads_add_field(struct batch *b, struct entry *entry, const struct field *field)

@@ -107,6 +107,16 @@ static struct partition *back(struct round *r, enum store_status status,
     return NULL;
 }
 
+/* The same of a reply that begins with the epoch, which must be ours. */
+static struct partition *back_ours(struct round *r, enum store_status status,
+                                   const struct store_reply *reply)
+{
+    struct partition *part = back(r, status, reply);
+    if (!part || store_integer(store_at(reply, 0)) == part->epoch) return part;
+    give_up(r, "another owner has taken over");
+    return NULL;
+}
+
 static void ask(struct round *r, enum script_id script, size_t keys, struct args *args,
                 store_fn done)
 {
@@ -195,12 +205,8 @@ static void write_run(struct round *r, struct dirty *d, int64_t off, const struc
 static void on_slice(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct round *r = user;
-    struct partition *part = back(r, status, reply);
+    struct partition *part = back_ours(r, status, reply);
     if (!part) return;
-    if (store_integer(store_at(reply, 0)) != part->epoch) {
-        give_up(r, "another owner has taken over");
-        return;
-    }
     int64_t off = store_integer(store_at(reply, 1));
     for (size_t i = 0; i < r->slice && !r->failed; i++)
         write_run(r, &r->page[r->next + i], off, store_at(reply, 2 + i));
@@ -336,12 +342,7 @@ static void on_survey(void *user, enum store_status status, const struct store_r
 static void on_ledger(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct round *r = user;
-    struct partition *part = back(r, status, reply);
-    if (!part) return;
-    if (store_integer(store_at(reply, 0)) != part->epoch) {
-        give_up(r, "another owner has taken over");
-        return;
-    }
+    if (!back_ours(r, status, reply)) return;
     r->floor = store_integer(store_at(reply, 1));
     const struct store_reply *list = store_at(reply, 2);
     for (size_t i = 0; i + 1 < store_count(list); i += 2) {

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/base/limits.h"
+#include "common/definition/start.h"
 
 /* --- the record as an event --- */
 
@@ -69,17 +70,6 @@ json_t *trigger_event(const struct bus_record *r, struct err *e)
     return event;
 }
 
-static bool resolve_event(void *user, const char *const *names, size_t count, size_t *ret_used,
-                          json_t **ret, struct err *e)
-{
-    (void)count;
-    if (strcmp(names[0], "event") != 0)
-        return err_fail(e, ERR_INVALID, "unknown name '%s': a trigger sees only 'event'", names[0]);
-    *ret_used = 1;
-    *ret = json_incref(user);
-    return true;
-}
-
 /* --- one start --- */
 
 void trigger_start_done(struct trigger_start *s)
@@ -124,7 +114,7 @@ bool trigger_start_make(const struct definition *def, const struct trigger_def *
                         json_t *event, const struct bus_record *r, struct trigger_start *ret,
                         struct err *e)
 {
-    struct template_env env = { .cel = { .resolve = resolve_event, .user = event } };
+    struct template_env env = event_env(event);
     if (trigger->filter) {
         AUTO_JSON *holds = NULL;
         if (!cel_eval(trigger->filter, &env.cel, &holds, e))
@@ -147,15 +137,8 @@ bool trigger_start_make(const struct definition *def, const struct trigger_def *
 void trigger_start_headers(const struct definition *def, const struct trigger_start *s,
                            struct bytes ret[HEADER_COUNT])
 {
-    memset(ret, 0, HEADER_COUNT * sizeof *ret);
-    ret[HEADER_V] = BYTES_LIT(MESSAGE_VERSION);
-    ret[HEADER_TYPE] = bytes_of(event_type_name(EVENT_RUN_START));
-    ret[HEADER_RUN_ID] = bytes_of(s->run_id);
-    ret[HEADER_DEFINITION] = bytes_of(def->sha256);
-    ret[HEADER_WORKFLOW] = bytes_of(def->name);
-    ret[HEADER_VERSION] = bytes_of(def->version);
+    start_headers(def, s->run_id, "trigger", ret);
     if (s->key.len) ret[HEADER_KEY] = buf_bytes(&s->key);
     if (s->key.len && s->policy != START_REJECT)
         ret[HEADER_POLICY] = bytes_of(start_policy_name(s->policy));
-    ret[HEADER_ACTOR] = BYTES_LIT("trigger");
 }

@@ -8,8 +8,9 @@
  *   a start   takes a place: it RUNS or WAITS. What it replaces is told to end (run.cancel). A run
  *             that the key stands for without a policy may be over or not: it is ASKED (key.asked)
  *   a run that has a place and turns out to be over, by whatever event, says so: key.released
- *   key.released   frees the place; the first of the line, if it WAITS, is told to begin
- * (run.begin) run.begin      it RUNS
+ *   key.released frees the place; the first of the line, if it WAITS, is told to begin (run.begin)
+ *
+ *   run.begin: it RUNS
  *
  * An answer that is missing behind a recovery is asked for again (turns_resend); all of these
  * events may come twice. */

@@ -12,12 +12,10 @@
 
 void trial_problem_add(struct trial_problems *p, uint32_t line, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list args;
     va_start(args, fmt);
-    int n = vasprintf(&text, fmt, args);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
-    ASSERT(n >= 0);
     p->list = xrealloc(p->list, (p->count + 1) * sizeof *p->list);
     p->list[p->count++] = (struct trial_problem){ .line = line, .text = text };
 }

@@ -49,12 +49,18 @@ char *xstrdup(const char *s)
     return xstrndup(s, strlen(s));
 }
 
-char *xasprintf(const char *fmt, ...)
+char *xvasprintf(const char *fmt, va_list args)
 {
     char *text = NULL;
+    int n = vasprintf(&text, fmt, args);
+    return checked(n < 0 ? NULL : text);
+}
+
+char *xasprintf(const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    int n = vasprintf(&text, fmt, args);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
-    return checked(n < 0 ? NULL : text);
+    return text;
 }

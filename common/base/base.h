@@ -6,6 +6,7 @@
 #ifndef TUTTI_BASE_H
 #define TUTTI_BASE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,7 @@ char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t len);
 /* A new string formatted as by printf; release with free(). */
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+char *xvasprintf(const char *fmt, va_list args) PRINTF_LIKE(1, 0);
 
 /* CLEANUP(free_p): frees the pointer variable it stands on. */
 static inline void free_p(void *p)

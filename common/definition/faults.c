@@ -33,12 +33,10 @@ void memory_done(struct memory *m)
 
 const char *scratch_text(struct compiler *c, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list args;
     va_start(args, fmt);
-    int len = vasprintf(&text, fmt, args);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
-    ASSERT(len >= 0);
     return memory_own(&c->scratch, text, free);
 }
 
@@ -110,21 +108,13 @@ static bool advance(struct node n, size_t offset, uint32_t line, uint32_t *colum
     return true;
 }
 
-PRINTF_LIKE(1, 0) static char *format(const char *fmt, va_list args)
-{
-    char *text = NULL;
-    int len = vasprintf(&text, fmt, args);
-    ASSERT(len >= 0);
-    return text;
-}
-
 void fault(struct node n, const char *fmt, ...)
 {
     uint32_t line, column;
     va_list args;
     va_start(args, fmt);
     positions_find(n.c->positions, n.pointer, &line, &column);
-    fault_add(n.c->faults, line, column, n.pointer, format(fmt, args));
+    fault_add(n.c->faults, line, column, n.pointer, xvasprintf(fmt, args));
     va_end(args);
 }
 
@@ -134,7 +124,7 @@ void fault_key(struct node n, const char *fmt, ...)
     va_list args;
     va_start(args, fmt);
     positions_find_key(n.c->positions, n.pointer, &line, &column);
-    fault_add(n.c->faults, line, column, n.pointer, format(fmt, args));
+    fault_add(n.c->faults, line, column, n.pointer, xvasprintf(fmt, args));
     va_end(args);
 }
 
@@ -145,7 +135,7 @@ void fault_in(struct node n, size_t offset, const char *fmt, ...)
     va_start(args, fmt);
     positions_find(n.c->positions, n.pointer, &line, &column);
     (void)advance(n, offset, line, &column);
-    fault_add(n.c->faults, line, column, n.pointer, format(fmt, args));
+    fault_add(n.c->faults, line, column, n.pointer, xvasprintf(fmt, args));
     va_end(args);
 }
 

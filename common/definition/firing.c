@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
+#include "common/definition/start.h"
 
 void schedule_id(const struct definition *def, const struct trigger_def *trigger,
                  char ret[SCHEDULE_ID_MAX])
@@ -70,17 +71,6 @@ void firing_done(struct firing *f)
     buf_done(&f->input);
 }
 
-static bool resolve_event(void *user, const char *const *names, size_t count, size_t *ret_used,
-                          json_t **ret, struct err *e)
-{
-    (void)count;
-    if (strcmp(names[0], "event") != 0)
-        return err_fail(e, ERR_INVALID, "unknown name '%s': a trigger sees only 'event'", names[0]);
-    *ret_used = 1;
-    *ret = json_incref(user);
-    return true;
-}
-
 bool firing_make(const struct definition *def, const struct trigger_def *trigger,
                  int64_t planned_ms, struct firing *ret, struct err *e)
 {
@@ -95,7 +85,7 @@ bool firing_make(const struct definition *def, const struct trigger_def *trigger
         return true;
     }
     AUTO_JSON *event = json_pack("{s:s, s:s}", "schedule", id, "time", time);
-    struct template_env env = { .cel = { .resolve = resolve_event, .user = event } };
+    struct template_env env = event_env(event);
     if (!template_eval(trigger->input, &env, PAYLOAD_BYTES_MAX, &ret->input, e))
         return err_prefix(e, "input of schedule %s", id);
     return json_check(buf_bytes(&ret->input)) ||
@@ -106,14 +96,7 @@ bool firing_make(const struct definition *def, const struct trigger_def *trigger
 void firing_headers(const struct definition *def, enum start_policy policy, const struct firing *f,
                     struct bytes ret[HEADER_COUNT])
 {
-    memset(ret, 0, HEADER_COUNT * sizeof *ret);
-    ret[HEADER_V] = BYTES_LIT(MESSAGE_VERSION);
-    ret[HEADER_TYPE] = bytes_of(event_type_name(EVENT_RUN_START));
-    ret[HEADER_RUN_ID] = bytes_of(f->run_id);
-    ret[HEADER_DEFINITION] = bytes_of(def->sha256);
-    ret[HEADER_WORKFLOW] = bytes_of(def->name);
-    ret[HEADER_VERSION] = bytes_of(def->version);
+    start_headers(def, f->run_id, "schedule", ret);
     ret[HEADER_KEY] = bytes_of(f->key);
     ret[HEADER_POLICY] = bytes_of(start_policy_name(policy));
-    ret[HEADER_ACTOR] = BYTES_LIT("schedule");
 }

@@ -24,12 +24,10 @@ static void warn(struct node n, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void warn(struct node n, const char *fmt, ...)
 {
     uint32_t line, column;
-    char *text = NULL;
     va_list args;
     va_start(args, fmt);
-    int len = vasprintf(&text, fmt, args);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
-    ASSERT(len >= 0);
     positions_find(n.c->positions, n.pointer, &line, &column);
     fault_add(n.c->warnings, line, column, n.pointer, text);
 }

@@ -161,17 +161,6 @@ static bool load_member(const struct loader *l, const json_t *object, const char
     return fail_in_file(l, pointer, true, text.data, e);
 }
 
-static void add_pointer_segment(struct buf *b, const char *key)
-{
-    buf_add_char(b, '/');
-    for (; *key; key++) {
-        if (*key == '~' || *key == '/')
-            buf_add_text(b, *key == '~' ? "~0" : "~1");
-        else
-            buf_add_char(b, *key);
-    }
-}
-
 static bool load_mapping(const struct loader *l, const json_t *object, const char *name,
                          const char *pointer, struct err *e)
 {
@@ -182,7 +171,7 @@ static bool load_mapping(const struct loader *l, const json_t *object, const cha
         AUTO_BUF struct buf path = { 0 };
         buf_addf(&below, "%s%s%s", name, *name ? "." : "", key);
         buf_add_text(&path, pointer);
-        add_pointer_segment(&path, key);
+        json_pointer_add(&path, key);
         if (!load_member(l, object, below.data, path.data, value, e)) return false;
     }
     return true;

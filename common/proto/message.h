@@ -4,52 +4,63 @@
  * payload stays opaque bytes; only the headers are looked at to route it. Every header is a UTF-8
  * string, numbers in decimal. schemas/{task,result,event}.schema.json describe the same as
  * {"headers": {...}, "value": ...}.
- *
- * clang-format off
- *
+ */
+/* clang-format off */
+/*
  * events (key: the routing part of the run id; partition: murmur2 of it)
- *   type               value                                  headers besides v, type, run-id
- *   run.start          the input, JSON                        definition, workflow, version, [key],
- * [policy: with a key], [schedule and due-ms: a firing], [refused: why it fails at once],
- * [namespace], [actor], [traceparent]; of a child run: parent, path, attempt; of a fork:
- * forked-from, and the value is {"input", "vars", "outputs"} run.begin null: its turn has come -
- * run.skipped        null: its start has made no run        -
- *   schedule.paused    null (run-id: that of a run it could have) schedule, [actor]
- *   schedule.resumed   null                                   the same
- *   key.asked          null: is the run over?                 -
- *   key.released       null: the run is over, or is none      -
- *   run.cancel
- * {"reason", "compensate"} or null       [actor] run.terminate      {"reason"} or null [actor]
- *   run.pause          {"reason"} or null                     [actor]
- *   run.resume         null                                   [actor]
- *   run.retry          null: again from what failed           [actor]
- *   run.rerun          null                                   path: the step from which on all is
- * done again; [actor] step.skip          its output, JSON                       path, [actor]
- *   run.set_variables  {name: value}                          [actor]
- *   signal             the payload, JSON                      signal: its name; [actor]
- *   approval           {"decision": "approve" | "reject" | "retry", "comment", "values", "output"}
- *                                                             path, actor
- *   child.started      null                                   path, attempt (of the parent's step),
- * child: its run id child.finished     {"status", "output" or "error"}        the same run.expired
- * null                                   - timer.fired        null due-ms task.completed     the
- * output, JSON                       path, attempt, task-id, gen, [usage], [worker], [cached]
- * task.failed
- * {"type", "message", "retryable", "retry_after_ms", "details"} the same task.lost          null
- * the same owner.claim        null (key: "claim")                    claim (token of the
- * assignment), gen, logic, worker, [payload-max]
+ *   type               value                              headers besides v, type, run-id
+ *   run.start          the input, JSON; of a fork         definition, workflow, version, [key],
+ *                      {"input", "vars", "outputs"}       [policy: with a key], [schedule, due-ms:
+ *                                                         a firing], [refused: why it fails at
+ *                                                         once], [namespace], [actor],
+ *                                                         [traceparent]; of a child: parent, path,
+ *                                                         attempt, child; of a fork: forked-from
+ *   run.begin          null: its turn has come            -
+ *   run.skipped        null: its start has made no run    -
+ *   schedule.paused    null (run-id: that of a run it     schedule, [actor]
+ *                      could have)
+ *   schedule.resumed   null                               the same
+ *   key.asked          null: is the run over?             -
+ *   key.released       null: the run is over, or is none  -
+ *   run.cancel         {"reason", "compensate"} or null   [actor]
+ *   run.terminate      {"reason"} or null                 [actor]
+ *   run.pause          {"reason"} or null                 [actor]
+ *   run.resume         null                               [actor]
+ *   run.retry          null: again from what failed       [actor]
+ *   run.rerun          null                               path: the step from which on all is done
+ *                                                         again; [actor]
+ *   step.skip          its output, JSON                   path, [actor]
+ *   run.set_variables  {name: value}                      [actor]
+ *   signal             the payload, JSON                  signal: its name; [actor]
+ *   approval           {"decision": "approve" | "reject"  path, actor
+ *                      | "retry", "comment", "values",
+ *                      "output"}
+ *   child.started      null                               path, attempt (of the parent's step),
+ *                                                         child: its run id
+ *   child.finished     {"status", "output" or "error"}    the same
+ *   run.expired        null                               [due-ms: when the end it is about was
+ *                                                         due]
+ *   timer.fired        null                               due-ms
+ *   task.completed     the output, JSON                   path, attempt, task-id, gen, [usage],
+ *                                                         [worker], [cached]
+ *   task.failed        {"type", "message", "retryable",   the same
+ *                      "retry_after_ms", "details"}
+ *   task.lost          null                               the same
+ *   owner.claim        null (key: "claim")                claim (token of the assignment), gen,
+ *                                                         logic, worker, [payload-max]
  *
  * Any value of a task or an event may be a claim check instead (blob_ref.h).
  *
  * tasks.<queue> (key: task id)
- *   task               the task's input, JSON (kind says of what shape)
- *                                                             path, attempt, task-id, kind, uses,
- * reply-to, gen, deadline-ms, timeout-ms, idempotency-key, [secrets], [namespace], [actor],
- *                                                             [traceparent], [cache-ttl-ms],
- *                                                             [cache-key]
- * results: one CloudEvent in binary mode a finished run (message_result_headers).
+ *   task               the task's input, JSON (kind says  path, attempt, task-id, kind, uses,
+ *                      of what shape)                     reply-to, gen, deadline-ms, marks,
+ *                                                         timeout-ms, idempotency-key, [secrets],
+ *                                                         [namespace], [actor], [traceparent],
+ *                                                         [cache-ttl-ms], [cache-key]
  *
- * clang-format on
+ * results: one CloudEvent in binary mode a finished run (docs/clients.md).
  */
+/* clang-format on */
 #ifndef TUTTI_MESSAGE_H
 #define TUTTI_MESSAGE_H
 

@@ -21,7 +21,7 @@ class S3:
     def __init__(self, program):
         self.program = program
         self.dir = tempfile.mkdtemp(prefix="ts3-", dir="/tmp")
-        for name in ("root/payloads", "meta"):
+        for name in ("served/payloads", "meta"):
             os.makedirs(f"{self.dir}/{name}")
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
@@ -31,7 +31,7 @@ class S3:
     def start(self):
         self.popen = subprocess.Popen(
             [self.program, "--access", "key", "--secret", "right/secret+", "--port", self.address,
-             "--quiet", "posix", "--sidecar", f"{self.dir}/meta", f"{self.dir}/root"],
+             "--quiet", "posix", "--sidecar", f"{self.dir}/meta", f"{self.dir}/served"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self.answers, 20, "the S3 server answers")
 
@@ -98,7 +98,7 @@ def test_large_payloads_go_by_way_of_s3_and_wait_for_it_while_it_is_away(install
     value = result.json()
     name = value["output"]["$blob"]
     assert value["payload_url"] == f"s3://payloads/here/run/{run}/{name}"
-    with open(f"{s3.dir}/root/payloads/here/run/{run}/{name}", "rb") as f:
+    with open(f"{s3.dir}/served/payloads/here/run/{run}/{name}", "rb") as f:
         assert json.load(f) == [2 * MB, {"text": "x" * 2 * MB}, 7]
     assert len(calls) == 1
     one.check_once(run)

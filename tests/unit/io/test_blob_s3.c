@@ -40,8 +40,8 @@ static void start_server(void)
 {
     snprintf(dir, sizeof dir, "%s", "/tmp/tutti-s3-XXXXXX");
     cr_assert(mkdtemp(dir));
-    AUTO_FREE char *root = xasprintf("%s/root", dir), *meta = xasprintf("%s/meta", dir),
-                   *bucket = xasprintf("%s/root/payloads", dir), *log = xasprintf("%s/log", dir);
+    AUTO_FREE char *root = xasprintf("%s/served", dir), *meta = xasprintf("%s/meta", dir),
+                   *bucket = xasprintf("%s/served/payloads", dir), *log = xasprintf("%s/log", dir);
     cr_assert(mkdir(root, 0700) == 0 && mkdir(meta, 0700) == 0 && mkdir(bucket, 0700) == 0);
     snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", free_port());
     server = fork();
@@ -114,7 +114,7 @@ BLOB_CASES(blob_s3)
 
 static char *path_of(struct bytes content)
 {
-    return xasprintf("%s/root/payloads/tutti/test/run/" RUN "/%s", dir,
+    return xasprintf("%s/served/payloads/tutti/test/run/" RUN "/%s", dir,
                      blob_ref_of(content).sha256);
 }
 
