@@ -116,9 +116,9 @@ class Bench:
     def count(self, topic):
         return int(self.tool(self.bin / "bench-steps", self.brokers, "tutti", "--count", topic))
 
-    def drive(self, level, seconds):
-        """Keeps `level` runs of five steps in flight for that long; the driver's figures."""
-        return json.loads(self.tool(self.bin / "bench-steps", self.brokers, "tutti", ROOT / "bench/steps.yaml", str(level), str(seconds)))
+    def drive(self, level, seconds, workflow="steps.yaml", *more):
+        """Keeps `level` runs in flight for that long; the driver's figures."""
+        return json.loads(self.tool(self.bin / "bench-steps", self.brokers, "tutti", ROOT / "bench" / workflow, str(level), str(seconds), *more))
 
     def start_waiting(self, runs):
         """Runs whose task nobody takes."""

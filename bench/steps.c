@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Drives runs through a real installation: keeps IN_FLIGHT runs of a deployed workflow under way
- * for SECONDS and reads their results.
+ * for SECONDS and reads their results. Their input is a string of 512 bytes, or the JSON of a file.
  *
- *   steps BROKERS PREFIX WORKFLOW.yaml IN_FLIGHT SECONDS    prints
- * {"runs_per_s":..,"run_p50_ms":..,"runs":..} steps BROKERS PREFIX WORKFLOW.yaml --start COUNT
- * starts runs and waits for nothing but the log steps BROKERS PREFIX --count TOPIC prints the
- * number of records of a topic */
+ *   steps BROKERS PREFIX WORKFLOW.yaml IN_FLIGHT SECONDS [INPUT.json]
+ *                      prints {"runs_per_s":..,"run_p50_ms":..,"run_p99_ms":..,"runs":..}
+ *   steps BROKERS PREFIX WORKFLOW.yaml --start COUNT
+ *                      starts runs and waits for nothing but the log
+ *   steps BROKERS PREFIX --count TOPIC
+ *                      prints the number of records of a topic */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/measure.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/hash.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
@@ -51,7 +54,7 @@ struct driver {
     struct loop_timer refill_timer;
     uint32_t owed; /* runs to start with the next refill */
     bool gathers;
-    char input[INPUT_SIZE + 1];
+    struct buf input;
 };
 
 struct flight {
@@ -103,7 +106,7 @@ static void start_one(struct driver *d)
                   &(struct bus_message){ .topic = d->events,
                                          .partition = partition_of(route, PARTITIONS),
                                          .key = route,
-                                         .value = bytes_of(d->input),
+                                         .value = buf_bytes(&d->input),
                                          .header = header },
                   &d->waiter, &e))
         die("start", &e);
@@ -225,15 +228,27 @@ static void open_readers(struct driver *d)
 static void load_definition(struct driver *d, const char *path)
 {
     struct faults faults = { 0 };
-    FILE *file = fopen(path, "rb");
-    static char text[65536];
-    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
-    if (file) fclose(file);
-    d->def = definition_parse((struct bytes){ text, len }, &faults);
+    AUTO_BUF struct buf text = { 0 };
+    struct err e;
+    if (!file_read(path, MIB, &text, &e)) die("workflow", &e);
+    d->def = definition_parse(buf_bytes(&text), &faults);
     if (!d->def) {
         fprintf(stderr, "steps: %s is no definition\n", path);
         exit(1);
     }
+}
+
+static void load_input(struct driver *d, const char *path)
+{
+    struct err e;
+    if (path) {
+        if (!file_read(path, MIB, &d->input, &e)) die("input", &e);
+        return;
+    }
+    char text[INPUT_SIZE];
+    memset(text, 'x', sizeof text);
+    text[0] = text[INPUT_SIZE - 1] = '"';
+    buf_add(&d->input, text, sizeof text);
 }
 
 static void drive(struct driver *d, uint32_t in_flight, uint32_t seconds)
@@ -277,8 +292,8 @@ static void count_records(struct driver *d, const char *topic)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fputs("usage: steps BROKERS PREFIX WORKFLOW.yaml IN_FLIGHT SECONDS | ... WORKFLOW.yaml "
-              "--start COUNT | ... --count TOPIC\n",
+        fputs("usage: steps BROKERS PREFIX WORKFLOW.yaml IN_FLIGHT SECONDS [INPUT.json] | "
+              "... WORKFLOW.yaml --start COUNT | ... --count TOPIC\n",
               stderr);
         return 2;
     }
@@ -294,8 +309,7 @@ int main(int argc, char **argv)
     if (!d.bus) die("kafka", &e);
     d.events = xasprintf("%s.events", d.prefix);
     d.results = xasprintf("%s.results", d.prefix);
-    memset(d.input, 'x', INPUT_SIZE);
-    d.input[0] = d.input[INPUT_SIZE - 1] = '"'; /* a JSON string of 512 bytes */
+    load_input(&d, argc > 6 ? argv[6] : NULL);
     if (strcmp(argv[3], "--count") == 0) {
         count_records(&d, argv[4]);
     } else {
