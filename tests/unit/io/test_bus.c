@@ -4,6 +4,8 @@
 #include "bus_fixture.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* --- a reader that keeps what it saw --- */
 
@@ -246,14 +248,26 @@ Test(bus, closing_fails_every_pending_send_exactly_once)
     fixture_close(&f);
 }
 
+/* Whether the log, a file, has an event of that name. */
+static bool logged(int fd, const char *event)
+{
+    char text[8192];
+    ssize_t len = pread(fd, text, sizeof text, 0);
+    return len > 0 && memmem(text, (size_t)len, event, strlen(event));
+}
+
 Test(bus, a_purge_fails_what_was_not_sent_and_leaves_the_producer_working)
 {
     struct fixture f = fixture_open(1);
     struct counter c = new_counter();
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    f.bus = bus_close(f.bus);
+    f.log = log_new("test", LOG_WARN, fd);
+    f.bus = open_bus(&f, 5000);
     send_numbers(&f, &c, 0, 0, 1);
     AWAIT(&f, c.done == 1);
     bus_mock_down(f.mock, true);
-    idle(&f, 50);
+    AWAIT(&f, logged(fd, "kafka.down")); /* until then it would send them */
     send_numbers(&f, &c, 0, 1, 100);
     bus_purge(f.bus);
     AWAIT_WITHIN(&f, 3000, c.done == 101);
@@ -263,6 +277,7 @@ Test(bus, a_purge_fails_what_was_not_sent_and_leaves_the_producer_working)
     AWAIT(&f, c.done == 106);
     cr_assert_eq(c.failed, 100);
     fixture_close(&f);
+    close(fd);
 }
 
 Test(bus, a_fatal_producer_error_fails_what_is_pending_and_a_new_producer_goes_on)
