@@ -60,7 +60,6 @@ static const struct rewrite {
     const char *script, *from, *to;
 } rewrites[] = {
     { MUTANT_NO_REPLAY_FROM, "takeover", "tonumber(h[3] or h[2] or -1)", "tonumber(h[2] or -1)" },
-    { MUTANT_SHORT_MARKS, "lease", "'PEXPIRE', key, longest", "'PEXPIRE', key, 600000" },
     { MUTANT_RULE_3, "takeover", "if off < start or h[6] then",
       "if h[6] then redis.call('HDEL', KEYS[1], 'rebuild') end if off < start then" },
 };

@@ -107,7 +107,6 @@ static const char *const workers[] = { "w1", "w2", "w3" };
     X(script_installation, make_installation) \
     X(worker_script_lease, make_lease)        \
     X(worker_script_renew, make_renew)        \
-    X(worker_script_done, make_done)          \
     X(worker_script_release, make_release)    \
     X(worker_script_breaker, make_breaker)
 
@@ -215,9 +214,15 @@ static size_t make_installation(struct maker *m)
     return 1;
 }
 
-static void add_ttls(struct maker *m, size_t n)
+/* Of each hash of marks: how many tasks it has, its TTL, and they. */
+static void add_hashes(struct maker *m, size_t hashes)
 {
-    for (size_t i = 0; i < n; i++) add_int(m, 500 + (int64_t)below(m, 60000));
+    for (size_t i = 0; i < hashes; i++) {
+        size_t count = 1 + below(m, 3);
+        add_int(m, (int64_t)count);
+        add_int(m, 500 + (int64_t)below(m, 60000));
+        add_tasks(m, count);
+    }
 }
 
 static size_t make_lease(struct maker *m)
@@ -231,8 +236,7 @@ static size_t make_lease(struct maker *m)
         add(m, PICK(m, workers));
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
-    add_tasks(m, n);
-    add_ttls(m, n);
+    add_hashes(m, n);
     return n + 1;
 }
 
@@ -241,18 +245,7 @@ static size_t make_renew(struct maker *m)
     size_t n = add_marks(m);
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
-    add_tasks(m, n);
-    add_ttls(m, n);
-    return n;
-}
-
-static size_t make_done(struct maker *m)
-{
-    static const char *const said[] = { "D", "F|7", "F|31" };
-    size_t n = add_marks(m);
-    add_tasks(m, n);
-    add_ttls(m, n);
-    for (size_t i = below(m, 2) ? n : 0; i; i--) add(m, PICK(m, said));
+    add_hashes(m, n);
     return n;
 }
 
@@ -405,6 +398,8 @@ static const char *const shapes[] = {
     "EXPIRE k i",
     "PEXPIRE k t x",
     "PEXPIRE k t x x",
+    "PEXPIRE h t NX",
+    "PEXPIRE h t GT",
     "PERSIST k",
     "MGET k k",
     "HGET k f",
@@ -416,6 +411,7 @@ static const char *const shapes[] = {
     "HSCAN k 0",
     "HSET k f v",
     "HSET k f v f v",
+    "HSET h a d a d",
     "HMSET k f v",
     "HSETNX k f v",
     "HDEL k f",
@@ -462,8 +458,12 @@ static void add_class(struct maker *m, char class)
                                                "PXAT", "EXAT", "nx",  "1000",    "5" };
     static const char *const add_options[] = { "NX", "XX", "GT", "LT", "CH", "INCR" };
     static const char *const expire_options[] = { "NX", "XX", "GT", "LT", "ZZ" };
+    static const char *const done[] = { "D", "F|7", "F|31" };
     switch (class) {
     case 'k': add_key(m, PICK(m, keys)); break;
+    case 'h': add_key(m, PICK(m, marks)); break;
+    case 'a': add(m, PICK(m, tasks)); break;
+    case 'd': add(m, PICK(m, done)); break;
     case 'f': add(m, PICK(m, fields)); break;
     case 'm': add(m, PICK(m, runs)); break;
     case 'i': add_int(m, (int64_t)below(m, 8) - 2); break;

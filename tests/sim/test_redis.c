@@ -18,7 +18,7 @@
 
 #define SEQUENCES         100000
 #define SEQUENCES_REFUSED 4000
-#define SEQUENCES_BROKEN  4000
+#define SEQUENCES_BROKEN  40000 /* at the most: the first difference ends them */
 #define WAIT_MS           20000
 #define WORDS_MAX         16
 
