@@ -33,7 +33,6 @@
 #define REPLAY_PIPELINE_MAX 2     /* the same of a replay, whose batches are large */
 #define LOAD_PAGE           64    /* runs read by one script */
 #define COMMITS_MAX         4     /* of a shard under way at once */
-#define SPARE_MAX           64    /* batches kept for reuse */
 #define WAVE_MS             50    /* a wave that takes longer does not hold the next one back */
 #define HALT_MS             10000 /* before a halted partition is looked at again */
 #define RETRY_MS            200   /* before Redis or Kafka is asked again after a refusal */
@@ -267,7 +266,7 @@ struct batch {
     bool failed;    /* an output was not delivered */
     size_t acks_missing;     /* of all its folds */
     struct outputs *outputs; /* of the fold that is going on; NULL between two */
-    struct entry **touched;  /* kept like the arguments, for the next batch */
+    struct entry **touched;
     struct start_key **keys;
     size_t touched_count, touched_cap, key_count, key_cap;
     size_t folded_bytes; /* values of the events in it */
@@ -280,7 +279,6 @@ struct batch {
 };
 struct batch *batch_new(struct partition *part, int64_t from);
 void batch_free(struct batch *b);
-void batches_free_spare(struct shard *shard);
 void batch_mark(struct batch *b, const struct effect *effect);
 bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many as it may */
 bool batch_touch_key(struct batch *b, struct start_key *key);
@@ -691,10 +689,6 @@ struct shard {
     struct partition **partitions; /* by id; NULL where not assigned */
     struct partition *buried;      /* revoked, waiting for acknowledgements */
     struct cache cache;
-    struct batch *spare; /* batches to use again, with their memory */
-    size_t spare_count;
-    struct args values[2]; /* the same of their largest part */
-    size_t values_count;
     struct effects effects; /* of the fold that is going on */
     struct fields fields;
     size_t waves;     /* under way */
