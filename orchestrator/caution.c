@@ -111,7 +111,7 @@ bool caution_quarantines(const struct partition *part, int64_t offset)
 static void announce(struct batch *b, const struct item *item, const char *why)
 {
     struct partition *part = b->part;
-    if (dlq_send(part->shard, &item->record, "quarantined", why, &b->outputs->waiter))
+    if (dlq_send_item(part->shard, item, "quarantined", why, &b->outputs->waiter))
         outputs_await(b, 1);
     else
         b->failed = true;

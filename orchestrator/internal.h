@@ -294,12 +294,12 @@ void batches_abandon(struct partition *part);
 
 struct item { /* a record that waits for the fold */
     struct bus_held *held;
-    struct event ev;
+    struct event ev; /* views under held */
     enum event_verdict verdict;
+    uint32_t value_len; /* of the record */
     int64_t offset, record_ms;
-    struct bus_record record; /* views under held */
-    char reason[200];         /* of a verdict that is not OK */
-    struct payload *payload;  /* of a value that is a claim check, once it was asked for */
+    char *reason;            /* of a verdict that is not OK */
+    struct payload *payload; /* of a value that is a claim check, once it was asked for */
 };
 
 /* An event that is not folded, and what its run says about it. */
@@ -354,7 +354,7 @@ struct partition {
     uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
     bool checking;
 
-    struct item *inbox; /* ring */
+    struct item **inbox; /* ring */
     size_t inbox_first, inbox_count, inbox_cap;
     size_t credit_extra;   /* of a recovery, not to be given back */
     size_t prepared;       /* items at the front whose states were asked for */
@@ -617,6 +617,9 @@ void catalogue_tick(struct catalogue *c); /* asks again for what is not known ye
 /* Sends a record to the dead-letter topic; w is told as by bus_send. false: the queue is full. */
 bool dlq_send(struct shard *shard, const struct bus_record *r, const char *reason,
               const char *error, struct bus_waiter *w);
+/* The same of a queued one. */
+bool dlq_send_item(struct shard *shard, const struct item *item, const char *reason,
+                   const char *error, struct bus_waiter *w);
 
 /* --- triggers.c --- */
 

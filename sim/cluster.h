@@ -11,6 +11,7 @@
 /* A record in a log: one piece of memory, shared by everybody who holds it. */
 struct record {
     uint32_t refs;
+    const struct log_part *part; /* that it stands in */
     int64_t offset, timestamp_ms;
     uint64_t at_us;
     struct message message;

@@ -71,6 +71,21 @@ static void read_headers(const struct bus *bus, const rd_kafka_message_t *m, str
     r->extra = *ret_extra;
 }
 
+static struct bus_record view_of(const struct bus *bus, struct bus_held *c)
+{
+    const rd_kafka_message_t *m = c->message;
+    struct bus_record r = {
+        .topic = rd_kafka_topic_name(m->rkt), /* lives as long as the message */
+        .partition = m->partition,
+        .offset = m->offset,
+        .timestamp_ms = rd_kafka_message_timestamp(m, NULL),
+        .message.key = { .data = m->key, .len = m->key_len },
+        .message.value = { .data = m->payload, .len = m->len },
+    };
+    read_headers(bus, m, &r, &c->extra);
+    return r;
+}
+
 static void content_done(struct bus_held *c)
 {
     rd_kafka_message_destroy(c->message);
@@ -81,16 +96,8 @@ void bus_record_deliver(struct bus *bus, rd_kafka_message_t *m,
                         void (*on_record)(void *user, const struct bus_record *r), void *user)
 {
     struct delivery d = { .content = { .message = m } };
-    struct bus_record r = {
-        .topic = rd_kafka_topic_name(m->rkt), /* lives as long as the message */
-        .partition = m->partition,
-        .offset = m->offset,
-        .timestamp_ms = rd_kafka_message_timestamp(m, NULL),
-        .message.key = { .data = m->key, .len = m->key_len },
-        .message.value = { .data = m->payload, .len = m->len },
-        .owner = &d,
-    };
-    read_headers(bus, m, &r, &d.content.extra);
+    struct bus_record r = view_of(bus, &d.content);
+    r.owner = &d;
     on_record(user, &r);
     if (!d.held) content_done(&d.content);
 }
@@ -103,6 +110,11 @@ struct bus_held *bus_record_hold(const struct bus_record *r)
     struct bus_held *held = xmalloc(sizeof *held);
     *held = d->content;
     return held;
+}
+
+void bus_record_view(const struct bus *bus, struct bus_held *held, struct bus_record *ret)
+{
+    *ret = view_of(bus, held);
 }
 
 void bus_record_release(struct bus_held *held)
