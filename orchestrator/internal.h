@@ -80,22 +80,22 @@ struct entry {
     struct partition *part;
     struct entry *older, *newer; /* by last use, over all partitions of the shard */
     size_t memory;
-    uint32_t pins; /* uncommitted batches and recoveries that hold it (cache_pin) */
-    bool loading;
-    bool large;            /* it is being read in pieces */
-    uint32_t asked;        /* in which load_round */
-    uint32_t batch_events; /* of it in the batch that is being folded */
-    bool in_batch;         /* touched by the batch that is being folded */
-    bool deleted;          /* by the batch that is being folded */
-    bool retime;           /* its timer fired: the index is to be corrected */
     int64_t watched_ms;    /* its due time as the timers have it; 0: none */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
     struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
     char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
     struct map known;      /* sha256 of what the payload store is known to hold of it */
-    bool outside;          /* it was read with claim checks in it */
-    bool partial;          /* it has ended, and of its claim checks only the result's was read */
-    bool whole;            /* all of them are to be read: it is to go on */
+    uint32_t pins;         /* uncommitted batches and recoveries that hold it (cache_pin) */
+    uint32_t asked;        /* in which load_round */
+    uint32_t batch_events; /* of it in the batch that is being folded */
+    bool loading;
+    bool large;    /* it is being read in pieces */
+    bool in_batch; /* touched by the batch that is being folded */
+    bool deleted;  /* by the batch that is being folded */
+    bool retime;   /* its timer fired: the index is to be corrected */
+    bool outside;  /* it was read with claim checks in it */
+    bool partial;  /* it has ended, and of its claim checks only the result's was read */
+    bool whole;    /* all of them are to be read: it is to go on */
     char id[RUN_ID_MAX];
 };
 struct start_key {
