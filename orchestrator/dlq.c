@@ -36,11 +36,3 @@ bool dlq_send(struct shard *shard, const struct bus_record *r, const char *reaso
     struct err e;
     return bus_send(shard->bus, &m, w, &e);
 }
-
-bool dlq_send_item(struct shard *shard, const struct item *item, const char *reason,
-                   const char *error, struct bus_waiter *w)
-{
-    struct bus_record r;
-    bus_record_view(shard->bus, item->held, &r);
-    return dlq_send(shard, &r, reason, error, w);
-}

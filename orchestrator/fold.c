@@ -250,7 +250,8 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
 /* What is no event of ours goes to the dead-letter topic. */
 static void dead_letter(struct batch *b, const struct item *item, const char *why)
 {
-    if (dlq_send_item(b->part->shard, item, "malformed", why, &b->outputs->waiter))
+    struct bus_record record = bus_held_record(item->held);
+    if (dlq_send(b->part->shard, &record, "malformed", why, &b->outputs->waiter))
         outputs_await(b, 1);
     else
         b->failed = true;
@@ -434,7 +435,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         }
         if (silent) keep_of_replay(b, fx, item->offset);
         b->to = item->offset + 1;
-        b->folded_bytes += MAX(item->value_len, item->ev.value.len);
+        b->folded_bytes += MAX(item->bytes, item->ev.value.len);
     }
     return n;
 }

@@ -296,7 +296,7 @@ struct item { /* a record that waits for the fold */
     struct bus_held *held;
     struct event ev; /* views under held */
     enum event_verdict verdict;
-    uint32_t value_len; /* of the record */
+    uint32_t bytes; /* of the record's value */
     int64_t offset, record_ms;
     char *reason;            /* of a verdict that is not OK */
     struct payload *payload; /* of a value that is a claim check, once it was asked for */
@@ -617,9 +617,6 @@ void catalogue_tick(struct catalogue *c); /* asks again for what is not known ye
 /* Sends a record to the dead-letter topic; w is told as by bus_send. false: the queue is full. */
 bool dlq_send(struct shard *shard, const struct bus_record *r, const char *reason,
               const char *error, struct bus_waiter *w);
-/* The same of a queued one. */
-bool dlq_send_item(struct shard *shard, const struct item *item, const char *reason,
-                   const char *error, struct bus_waiter *w);
 
 /* --- triggers.c --- */
 

@@ -125,7 +125,7 @@ void partition_record(struct partition *part, const struct bus_record *r)
     item->held = bus_record_hold(r);
     item->offset = r->offset;
     item->record_ms = r->timestamp_ms;
-    item->value_len = (uint32_t)r->message.value.len;
+    item->bytes = (uint32_t)r->message.value.len;
     item->verdict = event_decode(&r->message, &item->ev, &e);
     part->claim_checks += item->ev.claim_check;
     if (item->verdict != EVENT_OK) item->reason = xstrdup(e.text);

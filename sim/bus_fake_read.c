@@ -146,10 +146,9 @@ struct bus_held *bus_record_hold(const struct bus_record *r)
     return r->owner;
 }
 
-void bus_record_view(const struct bus *bus, struct bus_held *h, struct bus_record *ret)
+struct bus_record bus_held_record(struct bus_held *h)
 {
-    (void)bus;
-    *ret = view_of((struct record *)(void *)h);
+    return view_of((struct record *)(void *)h);
 }
 
 void bus_record_release(struct bus_held *h)

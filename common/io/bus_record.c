@@ -8,6 +8,7 @@
 #include "common/io/bus_internal.h"
 
 struct bus_held {
+    const struct bus *bus;
     rd_kafka_message_t *message;
     struct bus_extra_header *extra;
 };
@@ -71,7 +72,7 @@ static void read_headers(const struct bus *bus, const rd_kafka_message_t *m, str
     r->extra = *ret_extra;
 }
 
-static struct bus_record view_of(const struct bus *bus, struct bus_held *c)
+static struct bus_record record_of(struct bus_held *c)
 {
     const rd_kafka_message_t *m = c->message;
     struct bus_record r = {
@@ -82,7 +83,7 @@ static struct bus_record view_of(const struct bus *bus, struct bus_held *c)
         .message.key = { .data = m->key, .len = m->key_len },
         .message.value = { .data = m->payload, .len = m->len },
     };
-    read_headers(bus, m, &r, &c->extra);
+    read_headers(c->bus, m, &r, &c->extra);
     return r;
 }
 
@@ -95,8 +96,8 @@ static void content_done(struct bus_held *c)
 void bus_record_deliver(struct bus *bus, rd_kafka_message_t *m,
                         void (*on_record)(void *user, const struct bus_record *r), void *user)
 {
-    struct delivery d = { .content = { .message = m } };
-    struct bus_record r = view_of(bus, &d.content);
+    struct delivery d = { .content = { .bus = bus, .message = m } };
+    struct bus_record r = record_of(&d.content);
     r.owner = &d;
     on_record(user, &r);
     if (!d.held) content_done(&d.content);
@@ -112,9 +113,9 @@ struct bus_held *bus_record_hold(const struct bus_record *r)
     return held;
 }
 
-void bus_record_view(const struct bus *bus, struct bus_held *held, struct bus_record *ret)
+struct bus_record bus_held_record(struct bus_held *held)
 {
-    *ret = view_of(bus, held);
+    return record_of(held);
 }
 
 void bus_record_release(struct bus_held *held)

@@ -366,15 +366,13 @@ Test(bus, a_held_record_outlives_its_callback_and_its_bus)
     cr_assert_str_eq(s.kept.topic, TOPIC);
     cr_assert_str_eq(s.kept.extra[0].name, "ce_id");
     cr_assert(bytes_is(s.kept.extra[0].value, "42"));
-    struct bus_record again;
-    bus_record_view(f.bus, s.held, &again);
+    struct bus_record again = bus_held_record(s.held);
+    cr_assert(bytes_is(again.message.value, "kept"));
+    cr_assert(bytes_is(again.message.header[HEADER_TYPE], "run.start"));
     cr_assert_str_eq(again.topic, TOPIC);
     cr_assert_eq(again.offset, s.kept.offset);
     cr_assert_eq(again.timestamp_ms, s.kept.timestamp_ms);
-    cr_assert(bytes_is(again.message.value, "kept"));
-    cr_assert(bytes_is(again.message.header[HEADER_TYPE], "run.start"));
     cr_assert_eq(again.extra_count, 1);
-    cr_assert_str_eq(again.extra[0].name, "ce_id");
     cr_assert(bytes_is(again.extra[0].value, "42"));
     bus_record_release(s.held);
     fixture_close(&f);
