@@ -56,6 +56,12 @@ void args_append(struct args *a, const struct args *more)
     a->count += more->count;
 }
 
+struct bytes args_at(const struct args *a, size_t i)
+{
+    size_t start = i ? a->ends[i - 1] : 0;
+    return (struct bytes){ .data = a->text.data + start, .len = a->ends[i] - start };
+}
+
 size_t args_view(const struct args *a, struct bytes *ret)
 {
     size_t start = 0;

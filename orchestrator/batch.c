@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A batch: what one commit writes. It stays open over several folds (fold.c), is encoded when it is
- * sealed, and committed when all of its outputs are acknowledged: nothing is persisted before they
- * are durable, and commits of a partition go out in the order of the log. A batch whose partition
- * was reloaded lives on, without a partition, until its acknowledgements are in. */
+ * sealed, and committed (commit.c) when all of its outputs are acknowledged: nothing is persisted
+ * before they are durable, and commits of a partition go out in the order of the log. A batch whose
+ * partition was reloaded lives on, without a partition, until its acknowledgements are in. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -24,13 +24,15 @@ struct batch *batch_new(struct partition *part, int64_t from)
 
 void batch_free(struct batch *b)
 {
-    struct args *const all[] = { &b->fixed_keys, &b->mark_keys, &b->start_keys,   &b->run_keys,
-                                 &b->head,       &b->marks,     &b->start_values, &b->tm_adds,
-                                 &b->tm_dels,    &b->fin_adds,  &b->fin_dels,     &b->run_values };
+    struct args *const all[] = { &b->fixed_keys,   &b->mark_keys,  &b->start_keys, &b->run_keys,
+                                 &b->place,        &b->mark_count, &b->fin_delta,  &b->marks,
+                                 &b->start_values, &b->tm_adds,    &b->tm_dels,    &b->fin_adds,
+                                 &b->fin_dels,     &b->run_values };
     outputs_close(b);
     for (size_t i = 0; i < ARRAY_LEN(all); i++) args_done(all[i]);
     free(b->touched);
     free(b->keys);
+    free(b->writes);
     free(b);
 }
 
@@ -74,7 +76,18 @@ void batch_mark(struct batch *b, const struct effect *effect)
                  MAX(effect->until_ms - loop_wall_ms(shard->loop), (int64_t)60 * SECOND_MS));
 }
 
-/* --- the script's arguments --- */
+/* --- what it writes --- */
+
+/* The next of run_keys. */
+static void seal_key(struct batch *b, struct bytes key, struct run_write write)
+{
+    if (b->run_keys.count == b->write_cap) {
+        b->write_cap = b->write_cap ? 2 * b->write_cap : 64;
+        b->writes = xrealloc(b->writes, b->write_cap * sizeof *b->writes);
+    }
+    b->writes[b->run_keys.count] = write;
+    args_add(&b->run_keys, key);
+}
 
 /* Index entries of a run after the fold: tm names live runs with a due time that is never late, fin
  * the finished ones. */
@@ -117,7 +130,7 @@ static void seal_timers(struct batch *b, struct entry *entry)
 /* One run: its key, and what changed. */
 static void seal_run(struct batch *b, struct entry *entry)
 {
-    struct args *keys = &b->run_keys, *values = &b->run_values;
+    struct args *values = &b->run_values;
     struct shard *shard = b->part->shard;
     bool changed = entry->deleted || (entry->run && run_changed(entry->run));
     if (!changed) {
@@ -126,11 +139,9 @@ static void seal_run(struct batch *b, struct entry *entry)
     }
     AUTO_BUF struct buf key = { 0 };
     key_run(&key, shard->prefix, b->part->id, bytes_of(entry->id));
-    args_add(keys, buf_bytes(&key));
     if (entry->deleted) {
         seal_timers(b, entry);
-        args_add_int(values, -1);
-        args_add_int(values, 0);
+        seal_key(b, buf_bytes(&key), (struct run_write){ .gone = true });
         return;
     }
     struct fields *fields = &shard->fields;
@@ -141,8 +152,8 @@ static void seal_run(struct batch *b, struct entry *entry)
     for (size_t i = 0; i < fields->count; i++) deletions += !fields->list[i].value.data;
     /* What lies elsewhere is not read again to be counted. */
     bool sized = entry->stored_bytes && payloads_outside(b, entry, fields);
-    args_add_int(values, (int64_t)(fields->count - deletions) + sized);
-    args_add_int(values, (int64_t)deletions);
+    seal_key(b, buf_bytes(&key),
+             (struct run_write){ .sets = fields->count - deletions + sized, .deletes = deletions });
     for (size_t i = 0; i < fields->count; i++) {
         if (!fields->list[i].value.data) continue;
         args_add(values, fields->list[i].name);
@@ -161,9 +172,10 @@ static void seal_ledger(struct batch *b)
     if (!part->ledger.changed) return;
     struct args sets = { 0 }, deletes = { 0 };
     ledger_changes(&part->ledger, &sets, &deletes);
-    args_add_key(&b->run_keys, part, key_ledger);
-    args_add_int(&b->run_values, (int64_t)sets.count / 2);
-    args_add_int(&b->run_values, (int64_t)deletes.count);
+    AUTO_BUF struct buf key = { 0 };
+    key_ledger(&key, part->shard->prefix, part->id);
+    seal_key(b, buf_bytes(&key),
+             (struct run_write){ .sets = sets.count / 2, .deletes = deletes.count });
     args_append(&b->run_values, &sets);
     args_append(&b->run_values, &deletes);
     args_done(&sets);
@@ -185,25 +197,28 @@ static void seal_keys(struct batch *b)
     }
 }
 
-static void seal_head(struct batch *b)
+/* The place that it moves the partition to. */
+static void seal_place(struct batch *b)
 {
     struct partition *part = b->part;
-    struct args *head = &b->head;
-    args_add_int(head, part->epoch);
-    args_add_int(head, b->from);
-    args_add_int(head, b->to);
-    args_add_int(head, b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8)));
+    struct args *place = &b->place;
+    args_add(place, BYTES_LIT("epoch"));
+    args_add_int(place, part->epoch);
+    args_add(place, BYTES_LIT("off"));
+    args_add_int(place, b->to);
     char mark[FOLD_MARK_MAX] = "";
     if (b->has_claim) fold_mark_make(part, mark);
-    args_add(head, bytes_of(mark));
-    args_add(head, bytes_of(b->recovered ? part->gen : b->strange ? "none" : ""));
-    args_add_int(head, b->fin_bytes);
-    args_add_int(head, (int64_t)b->mark_keys.count);
-    args_add_int(head, (int64_t)b->key_count);
-    args_add_int(head, (int64_t)b->tm_adds.count / 2);
-    args_add_int(head, (int64_t)b->tm_dels.count);
-    args_add_int(head, (int64_t)b->fin_adds.count / 2);
-    args_add_int(head, (int64_t)b->fin_dels.count);
+    if (mark[0]) {
+        args_add(place, BYTES_LIT("fold_gen"));
+        args_add(place, bytes_of(mark));
+    }
+    if (b->recovered || b->strange) {
+        args_add(place, BYTES_LIT("gen_seen"));
+        args_add(place, b->recovered ? bytes_of(part->gen) : BYTES_LIT("none"));
+    }
+    b->ends_replay = b->recovered || (part->state == PARTITION_RUNNING && !MUTANT(RULE_8));
+    args_add_int(&b->fin_delta, b->fin_bytes);
+    args_add_int(&b->mark_count, (int64_t)b->mark_keys.count);
 }
 
 void batch_seal(struct batch *b)
@@ -217,111 +232,12 @@ void batch_seal(struct batch *b)
     }
     seal_ledger(b);
     seal_keys(b);
-    seal_head(b);
+    seal_place(b);
     for (size_t i = 0; i < b->key_count; i++) b->keys[i]->in_batch = false;
     b->sealed = true;
 }
 
-struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count)
-{
-    const struct args *const keys[] = { &b->fixed_keys, &b->mark_keys, &b->start_keys,
-                                        &b->run_keys };
-    const struct args *const values[] = { &b->head,     &b->marks,     &b->start_values,
-                                          &b->tm_adds,  &b->tm_dels,   &b->fin_adds,
-                                          &b->fin_dels, &b->run_values };
-    *ret_keys = 0;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) *ret_keys += keys[i]->count;
-    *ret_count = *ret_keys;
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) *ret_count += values[i]->count;
-    struct bytes *views = xcalloc(*ret_count, sizeof *views), *at = views;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) at += args_view(keys[i], at);
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) at += args_view(values[i], at);
-    return views;
-}
-
 /* --- commits --- */
-
-/* The batch is in Redis: what it touched may leave the cache. */
-static void batch_release(struct batch *b)
-{
-    struct partition *part = b->part;
-    for (size_t i = 0; i < b->touched_count; i++) {
-        struct entry *entry = b->touched[i];
-        cache_unpin(entry);
-        /* A finished run is of little use in memory, and what does not exist is of none. */
-        if (entry->pins == 0 && !entry->loading &&
-            (!entry->run || entry->lost || run_state_terminal(run_state_of(entry->run))))
-            cache_drop(entry);
-    }
-    for (size_t i = 0; i < b->key_count; i++) {
-        struct start_key *key = b->keys[i];
-        if (--key->pins == 0 && !key->loading) {
-            map_remove(&part->keys, bytes_of(key->route));
-            free(key);
-        }
-    }
-    cache_trim(&part->shard->cache);
-}
-
-static void on_commit(void *user, enum store_status status, const struct store_reply *reply)
-{
-    struct batch *b = user;
-    struct partition *part = b->part;
-    b->sent = false;
-    if (!part) {
-        if (b->acks_missing == 0) batch_free(b);
-        return;
-    }
-    if (status != STORE_OK) {
-        if (status == STORE_ERROR) shard_refused(part->shard, store_string(reply));
-        part->commits_fail = true;
-        partition_resume_in(part, RETRY_MS); /* the same (epoch, from, to): asking again is safe */
-        return;
-    }
-    struct bytes verdict = store_string(store_at(reply, 0));
-    if (!bytes_is(verdict, "FENCED") && part->batches != b) {
-        /* The one before it was refused, or its answer was: both are asked again, in order. */
-        partition_resume_in(part, RETRY_MS);
-        return;
-    }
-    if (!bytes_is(verdict, "OK") && !bytes_is(verdict, "DUP")) {
-        partition_displaced(part, store_integer(store_at(reply, 1)),
-                            bytes_is(verdict, "FENCED") ? "another owner has taken over"
-                                                        : "Redis stands at another place");
-        return;
-    }
-    ASSERT(part->batches == b);
-    part->commits_fail = false;
-    shard_accepted(part->shard);
-    part->batches = b->next;
-    if (!part->batches) part->batches_last = NULL;
-    part->batch_count--;
-    part->off = b->to;
-    part->results_next = MAX(part->results_next, b->results_next > 0 ? b->results_next : -1);
-    part->shard->commits++;
-    caution_committed(part);
-    batch_release(b);
-    bool recovered = b->recovered;
-    if (MUTANT(EARLY_COMMIT) && b->acks_missing > 0)
-        b->part = NULL; /* its acknowledgements free it */
-    else
-        batch_free(b);
-    if (recovered) {
-        recovery_free(part);
-        partition_set_state(part, PARTITION_RUNNING);
-    }
-}
-
-static void batch_commit(struct batch *b)
-{
-    struct partition *part = b->part;
-    size_t keys, count;
-    AUTO_FREE struct bytes *argv = batch_script(b, &keys, &count);
-    b->sent = true;
-    part->sent_off = b->to;
-    store_script(part->shard->store, shard_script(part->shard, SCRIPT_COMMIT), keys, argv, count,
-                 on_commit, b);
-}
 
 void batch_link(struct batch *b)
 {

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/io/bus.h"
+#include "common/io/guard.h"
 #include "common/io/loop.h"
 #include "common/io/payload_store.h"
 #include "common/io/store.h"
@@ -152,6 +153,8 @@ void args_add_int(struct args *a, int64_t value);
 void args_add_key(struct args *a, const struct partition *part,
                   void (*key)(struct buf *, const char *, int32_t));
 void args_append(struct args *a, const struct args *more);
+/* A view, good until the next is added. */
+struct bytes args_at(const struct args *a, size_t i);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);
 /* The same into an array with room for them; returns how many. */
@@ -250,7 +253,18 @@ void batch_lifecycle(struct batch *b, const struct effect *effect);
  * (results_next is behind it), readers see everything that was written there before. */
 void batch_claim_results(struct batch *b);
 
-/* --- batch.c: what is committed by one script --- */
+/* --- batch.c: what one commit writes --- */
+
+struct run_write { /* of a key in run_keys */
+    size_t sets, deletes;
+    bool gone; /* the key itself */
+};
+enum commit_verdict {
+    COMMIT_OK,
+    COMMIT_DUP,    /* it was done already */
+    COMMIT_RELOAD, /* Redis stands somewhere else */
+    COMMIT_FENCED, /* another owner has taken over */
+};
 
 struct batch {
     struct shard *shard;
@@ -270,10 +284,17 @@ struct batch {
     struct start_key **keys;
     size_t touched_count, touched_cap, key_count, key_cap;
     size_t folded_bytes; /* values of the events in it */
-    /* The script's keys and arguments, in parts: collected while folding, completed by
-     * batch_seal, and never joined, because they are copied often enough on their way. */
+    /* What is written, in parts: collected while folding, completed by batch_seal, and never
+     * joined, because it is copied often enough on its way. */
     struct args fixed_keys, mark_keys, start_keys, run_keys;
-    struct args head, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
+    struct args place, marks, start_values, tm_adds, tm_dels, fin_adds, fin_dels, run_values;
+    struct args mark_count, fin_delta; /* numbers, as words */
+    struct run_write *writes;          /* one a key in run_keys */
+    size_t write_cap;
+    bool ends_replay; /* no doubt is left behind it */
+    bool torn;        /* a part of it was refused: Redis may stand behind it without it */
+    enum commit_verdict verdict; /* of the last time that it was asked for */
+    int64_t found_epoch;         /* likewise: what Redis held; -1: none */
     int64_t fin_bytes;
     int64_t results_next; /* offset behind its last CloudEvent; 0: it has none */
 };
@@ -284,11 +305,18 @@ bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many
 bool batch_touch_key(struct batch *b, struct start_key *key);
 /* Encodes the changes of what was touched; after it the batch can be committed. */
 void batch_seal(struct batch *b);
-/* Keys and arguments of the commit script of a sealed batch: views to free(), keys first. */
-struct bytes *batch_script(const struct batch *b, size_t *ret_keys, size_t *ret_count);
 /* Sends the commits that are due, in order. */
 void batches_advance(struct partition *part);
 void batches_abandon(struct partition *part);
+
+/* --- commit.c --- */
+
+/* Appends the commands of a sealed batch. counted: fin_bytes has it already. */
+void batch_commands(const struct batch *b, bool ends_replay, bool counted, struct command_list *l);
+/* Of a struct guarded: looks at epoch, off, replay_until and rebuild of p:{p}, and sets verdict. */
+bool batch_decide(void *batch, const struct bytes *values, struct command_list *commands);
+/* Sends a sealed one, whose outputs are acknowledged. */
+void batch_commit(struct batch *b);
 
 /* --- partition.c --- */
 
@@ -633,7 +661,7 @@ void triggers_update(struct triggers *t); /* the catalogue changed */
 #define SCRIPTS(X)                \
     X(GENERATION, generation)     \
     X(TAKEOVER, takeover)         \
-    X(COMMIT, commit)             \
+    X(MARK, mark)                 \
     X(LOAD, load)                 \
     X(FIELDS, fields)             \
     X(TIMERS, timers)             \
@@ -675,6 +703,7 @@ struct shard {
     struct loop *loop;
     struct bus *bus;
     struct store *store;
+    struct guards *guards;
     struct payload_store *payloads;
     struct sweep *sweep; /* NULL: none goes on */
     uint64_t sweep_due_ms;

@@ -615,6 +615,7 @@ struct shard *shard_open(struct loop *loop, const struct shard_options *options,
     store.user = shard;
     shard->store = store_open(loop, &store, e);
     if (!shard->store) return NULL;
+    shard->guards = guards_new(shard->store);
     struct payload_store_options payloads = options->payloads;
     payloads.log = &shard->log;
     shard->payloads = payload_store_open(loop, &payloads, e);
@@ -650,7 +651,8 @@ struct shard *shard_close(struct shard *shard)
     shard->stopping = true;
     payload_sweep_end(shard);
     store_close(shard->store); /* every reply comes, as lost */
-    bus_close(shard->bus);     /* every delivery comes, as failed, and every answer, as an error */
+    guards_free(shard->guards);
+    bus_close(shard->bus); /* every delivery comes, as failed, and every answer, as an error */
     payload_store_close(shard->payloads); /* likewise */
     triggers_close(shard->triggers);
     schedules_close(shard);

@@ -59,13 +59,7 @@ static const struct rewrite {
     enum mutant mutant;
     const char *script, *from, *to;
 } rewrites[] = {
-    { MUTANT_NO_FENCE, "commit", "if e > me then return", "if false then return" },
-    { MUTANT_NO_FENCE, "commit", "if e ~= me or o ~= from", "if o ~= from" },
-    { MUTANT_NO_OFFSET_CHECK, "commit", "if e == me and o == to", "if false" },
-    { MUTANT_NO_OFFSET_CHECK, "commit", "if e ~= me or o ~= from", "if e ~= me" },
     { MUTANT_NO_REPLAY_FROM, "takeover", "tonumber(h[3] or h[2] or -1)", "tonumber(h[2] or -1)" },
-    { MUTANT_SHORT_MARKS, "lease", "'PEXPIRE', key, longest", "'PEXPIRE', key, 600000" },
-    { MUTANT_RULE_2, "commit", "if e ~= me or o ~= from", "if o ~= from" },
     { MUTANT_RULE_3, "takeover", "if off < start or h[6] then",
       "if h[6] then redis.call('HDEL', KEYS[1], 'rebuild') end if off < start then" },
 };

@@ -54,6 +54,7 @@ static void draw_faults(struct prng *p, struct options *o)
     o->send_landed_ppm = times * swarm(p, 10000);
     o->send_late_ppm = times * swarm(p, 10000);
     o->takeover_copy_ppm = swarm(p, 200000);
+    o->watch_lost_ppm = swarm(p, 50000);
     o->tool_fail_ppm = swarm(p, 300000);
     o->tool_slow_ppm = swarm(p, 300000);
     o->tool_hang_ppm = swarm(p, 50000);

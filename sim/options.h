@@ -57,6 +57,7 @@ struct options {
     uint32_t crash_output_ppm;               /* a crash right behind an output */
     uint32_t send_lost_ppm, send_landed_ppm; /* reported as failed: not in the log; in the log */
     uint32_t send_late_ppm;                  /* lands seconds later */
+    uint32_t watch_lost_ppm;    /* EXEC does nothing, as if what was watched had been written to */
     uint32_t takeover_copy_ppm; /* a takeover that comes a second time, by a way of its own */
     uint32_t tool_fail_ppm, tool_slow_ppm, tool_hang_ppm;
     /* the work */

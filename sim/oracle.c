@@ -105,7 +105,9 @@ static void trial_note(struct shadow_part *part, const struct proc *p, const str
     bool begins = bytes_is(argv[3], "trying");
     if (!begins && !bytes_is(argv[3], "survived")) return;
     struct trial *t = trial_of(part, strtoll(argv[2].data, NULL, 10));
-    if (begins)
+    if (begins && p->state == PROC_DOWN) /* the mark came behind its death */
+        t->deaths++;
+    else if (begins)
         t->life[p->index] = p->life;
     else
         memset(t->life, 0, sizeof t->life);
@@ -197,13 +199,41 @@ static struct shadow_part *part_of_key(struct oracle *o, struct bytes key)
     return p < o->part_count ? &o->parts[p] : NULL;
 }
 
+/* The next commit among the words of a MULTI, from *at on: each ends with HSET p:{p} epoch E off O
+ * ... NULL: there is none. *at is then where that begins. */
+static struct shadow_part *next_commit(struct oracle *o, const struct bytes *argv, size_t argc,
+                                       size_t *at)
+{
+    for (size_t i = *at; i + 4 < argc; i++) {
+        if (!bytes_is(argv[i], "HSET") || !bytes_is(argv[i + 2], "epoch")) continue;
+        struct shadow_part *part = part_of_key(o, argv[i + 1]);
+        *at = i;
+        if (part) return part;
+    }
+    return NULL;
+}
+
+static void commit_note(struct oracle *o, const struct proc *p, const struct bytes *argv,
+                        size_t argc, const struct store_reply *reply)
+{
+    struct shadow_part *part;
+    bool done = store_type(reply) == STORE_ARRAY;
+    for (size_t at = 0; (part = next_commit(o, argv, argc, &at)); at++) {
+        const struct bytes *place = argv + at;
+        trace(o->world, p, "commits %d to %s under epoch %s: %s", part->id, place[5].data,
+              place[3].data, done ? "done" : "p:{p} was written to meanwhile");
+        if (done) commit_judge(o, p, part, argv, place);
+    }
+}
+
 void oracle_before(struct world *w, const struct proc *p, const char *name,
                    const struct bytes *argv, size_t argc)
 {
     (void)p;
-    if (strcmp(name, "commit") != 0 || argc == 0) return;
-    struct shadow_part *part = part_of_key(w->oracle, argv[0]);
-    if (part) commit_before(w->oracle, part, argv[0]);
+    if (strcmp(name, "commit") != 0) return;
+    struct shadow_part *part;
+    for (size_t at = 0; (part = next_commit(w->oracle, argv, argc, &at)); at++)
+        commit_before(w->oracle, part);
 }
 
 static void takeover_note(struct oracle *o, const struct proc *p, struct shadow_part *part,
@@ -267,13 +297,7 @@ void oracle_executed(struct world *w, const struct proc *p, const char *name,
     if (part && strcmp(name, "trying") == 0 && bytes_is(store_string(store_at(reply, 0)), "OK"))
         trial_note(part, p, argv);
     if (part && strcmp(name, "marks") == 0) marks_note(o, p, part, argv, key_count, reply);
-    if (part && strcmp(name, "commit") == 0) {
-        struct bytes verdict = store_string(store_at(reply, 0));
-        trace(w, p, "commits %d: %s..%s epoch %s recovered %s: %.*s", part->id,
-              argv[key_count + 1].data, argv[key_count + 2].data, argv[key_count].data,
-              argv[key_count + 3].data, (int)verdict.len, verdict.data);
-        if (bytes_is(verdict, "OK")) commit_judge(o, p, part, argv, argc, key_count);
-    }
+    if (strcmp(name, "commit") == 0) commit_note(o, p, argv, argc, reply);
     lease_judge(o, p, name, argv, argc, key_count, reply);
 }
 

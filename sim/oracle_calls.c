@@ -11,14 +11,50 @@
 #include "tests/sim/redis.h"
 #include "worker/lease.h"
 
-/* Tasks of a script of leases: among its arguments behind the keys, one for each key of marks. */
-static const struct bytes *tasks_of(const char *name, const struct bytes *argv, size_t key_count)
+/* The tasks that a worker asks about, in the order of the verdicts. */
+struct asked {
+    const struct bytes *at, *end;
+    size_t left;  /* of the tasks of a hash */
+    bool hashes;  /* before the tasks of a hash stand their number and a TTL */
+    bool marks;   /* behind each task stands its mark */
+    size_t reply; /* of the first verdict; there are none for marks */
+};
+
+/* false: the call is about no tasks. */
+static bool asked_of(const char *name, const struct bytes *argv, size_t argc, size_t key_count,
+                     struct asked *ret)
 {
-    size_t before = strcmp(name, "lease") == 0     ? 3 - 1 /* the first key is the partition's */
-                    : strcmp(name, "renew") == 0   ? 2
-                    : strcmp(name, "release") == 0 ? 1
-                                                   : 0;
-    return argv + key_count + before;
+    *ret = (struct asked){ .end = argv + argc };
+    if (strcmp(name, "lease") == 0) {
+        ret->at = argv + key_count + 3;
+        ret->hashes = true;
+        ret->reply = 1;
+    } else if (strcmp(name, "renew") == 0) {
+        ret->at = argv + key_count + 2;
+        ret->hashes = true;
+    } else if (strcmp(name, "release") == 0) {
+        ret->at = argv + key_count + 1;
+    } else if (strcmp(name, "command") == 0 && bytes_is(argv[0], "HSET")) {
+        ret->at = argv + 2;
+        ret->marks = true;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* NULL behind the last. */
+static const struct bytes *next_asked(struct asked *a)
+{
+    if (a->at == a->end) return NULL;
+    if (a->hashes && a->left == 0) {
+        a->left = strtoul(a->at->data, NULL, 10);
+        a->at += 2;
+    }
+    a->left--;
+    const struct bytes *task = a->at;
+    a->at += a->marks ? 2 : 1;
+    return task;
 }
 
 static void grant(struct oracle *o, const struct proc *p, struct output *out)
@@ -40,41 +76,39 @@ static void negative(void *user, struct bytes field, struct bytes value)
 
 /* What workers ask of Redis, task by task. */
 static void trace_leases(const struct world *w, const struct proc *p, const char *name,
-                         const struct bytes *argv, size_t key_count,
+                         const struct bytes *argv, size_t argc, size_t key_count,
                          const struct store_reply *reply)
 {
-    if (!w->options.trace || p->kind != PROC_WORKER || strcmp(name, "breaker") == 0) return;
-    size_t first = strcmp(name, "lease") == 0;
-    if (key_count <= first) trace(w, p, "asks for the generation of %s", argv[0].data);
-    const struct bytes *task = tasks_of(name, argv, key_count);
-    for (size_t i = first; i < key_count; i++) {
-        const struct output *out = map_get(&w->oracle->outputs, task[i]);
+    struct asked a;
+    if (!w->options.trace || p->kind != PROC_WORKER || !asked_of(name, argv, argc, key_count, &a))
+        return;
+    if (a.at == a.end) trace(w, p, "asks for the generation of %s", argv[0].data);
+    size_t i = a.reply;
+    for (const struct bytes *task; (task = next_asked(&a)); i++) {
+        const struct output *out = map_get(&w->oracle->outputs, *task);
         struct bytes said = { 0 };
-        if (i < store_count(reply)) said = store_string(store_at(reply, i));
-        trace(w, p, "%s of %s %s attempt %u: %.*s", name, out ? out->run->id : "?",
-              out ? out->path : "?", out ? out->attempt : 0, (int)said.len,
-              said.data ? said.data : "");
+        if (a.marks)
+            said = task[1];
+        else if (i < store_count(reply))
+            said = store_string(store_at(reply, i));
+        trace(w, p, "%s of %s %s attempt %u: %.*s", a.marks ? "done" : name,
+              out ? out->run->id : "?", out ? out->path : "?", out ? out->attempt : 0,
+              (int)said.len, said.data ? said.data : "");
     }
 }
 
 void lease_judge(struct oracle *o, const struct proc *p, const char *name, const struct bytes *argv,
                  size_t argc, size_t key_count, const struct store_reply *reply)
 {
-    (void)argc;
-    trace_leases(o->world, p, name, argv, key_count, reply);
-    const struct bytes *task = tasks_of(name, argv, key_count);
-    if (strcmp(name, "lease") == 0) {
-        for (size_t i = 1; i < key_count && i < store_count(reply); i++) {
-            struct output *out = map_get(&o->outputs, task[i]);
-            if (out && bytes_is(store_string(store_at(reply, i)), "T")) grant(o, p, out);
-        }
-    } else if (strcmp(name, "renew") == 0) {
-        for (size_t i = 0; i < key_count && i < store_count(reply); i++) {
-            struct output *out = map_get(&o->outputs, task[i]);
-            if (out && bytes_is(store_string(store_at(reply, i)), "R")) grant(o, p, out);
-        }
-    } else if (strcmp(name, "breaker") == 0) {
-        redis_each_field(o->world->redis, argv[0], negative, o);
+    trace_leases(o->world, p, name, argv, argc, key_count, reply);
+    struct asked a;
+    if (strcmp(name, "breaker") == 0) redis_each_field(o->world->redis, argv[0], negative, o);
+    if (!asked_of(name, argv, argc, key_count, &a) || !a.hashes) return;
+    size_t i = a.reply; /* a lease under another generation has no verdicts */
+    for (const struct bytes *task; i < store_count(reply) && (task = next_asked(&a)); i++) {
+        struct output *out = map_get(&o->outputs, *task);
+        struct bytes said = store_string(store_at(reply, i));
+        if (out && (bytes_is(said, "T") || bytes_is(said, "R"))) grant(o, p, out);
     }
 }
 

@@ -35,9 +35,8 @@ bool redis_place(struct world *w, const struct shadow_part *part, int64_t *ret_e
            number_at(w->redis, buf_bytes(&key), "off", ret_off);
 }
 
-void commit_before(struct oracle *o, struct shadow_part *part, struct bytes key)
+void commit_before(struct oracle *o, struct shadow_part *part)
 {
-    (void)key;
     part->before_there = redis_place(o->world, part, &part->before_epoch, &part->before_off);
 }
 
@@ -183,18 +182,17 @@ static void compare_index(struct oracle *o, const struct shadow_run *run, int64_
 /* --- one commit --- */
 
 static void judge_place(struct oracle *o, const struct proc *p, struct shadow_part *part,
-                        int64_t epoch, int64_t from, int64_t to)
+                        int64_t epoch, int64_t to)
 {
     struct world *w = o->world;
     if (!part->before_there || part->before_epoch != epoch)
         world_violation(w, "fence",
                         "%s commits partition %d under epoch %" PRId64 ", Redis stood at %" PRId64,
                         p->name, part->id, epoch, part->before_epoch);
-    else if (part->before_off != from || from >= to)
+    else if (part->before_off >= to)
         world_violation(w, "compare and set",
-                        "%s commits partition %d from %" PRId64 " to %" PRId64
-                        ", Redis stood at %" PRId64,
-                        p->name, part->id, from, to, part->before_off);
+                        "%s commits partition %d to %" PRId64 ", Redis stood at %" PRId64, p->name,
+                        part->id, to, part->before_off);
     for (size_t i = part->claim_count; i-- > 0 && part->claims[i].offset > epoch;)
         if (part->claims[i].offset < to)
             world_violation(w, "foreign claims",
@@ -247,17 +245,16 @@ static void judge_doubt(struct oracle *o, const struct proc *p, struct shadow_pa
 }
 
 void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *part,
-                  const struct bytes *argv, size_t argc, size_t key_count)
+                  const struct bytes *argv, const struct bytes *place)
 {
-    (void)argc;
-    int64_t epoch = strtoll(argv[key_count].data, NULL, 10);
-    int64_t from = strtoll(argv[key_count + 1].data, NULL, 10);
-    int64_t to = strtoll(argv[key_count + 2].data, NULL, 10);
-    judge_place(o, p, part, epoch, from, to);
+    int64_t epoch = strtoll(place[3].data, NULL, 10), to = strtoll(place[5].data, NULL, 10);
+    /* HDEL p:{p} replay_from replay_until rebuild */
+    bool ends_replay = place - argv >= 5 && bytes_is(place[-3], "replay_from");
+    judge_place(o, p, part, epoch, to);
     judge_outputs(o, p, part);
-    judge_doubt(o, p, part, epoch, bytes_is(argv[key_count + 3], "1"));
+    judge_doubt(o, p, part, epoch, ends_replay);
     size_t i = part->change_count;
-    while (i > 0 && part->changes[i - 1].off > from) i--;
+    while (i > 0 && part->changes[i - 1].off > part->before_off) i--;
     for (; i < part->change_count && part->changes[i].off <= to && !o->world->violated; i++) {
         compare_run(o, part->changes[i].run, to);
         compare_index(o, part->changes[i].run, to);

@@ -192,9 +192,10 @@ void language_end(struct oracle *o);
 void language_free(struct shadow_run *run);
 
 /* --- oracle_commit.c: what stands in Redis --- */
-void commit_before(struct oracle *o, struct shadow_part *part, struct bytes key);
+void commit_before(struct oracle *o, struct shadow_part *part);
+/* argv: the words of all commands; place: those of the last one, which moves the place. */
 void commit_judge(struct oracle *o, const struct proc *p, struct shadow_part *part,
-                  const struct bytes *argv, size_t argc, size_t key_count);
+                  const struct bytes *argv, const struct bytes *place);
 void judge_outputs(struct oracle *o, const struct proc *p, struct shadow_part *part);
 void place_compare(struct oracle *o, struct shadow_part *part);
 struct bytes partition_key(struct buf *b, const struct shadow_part *part);

@@ -13,8 +13,21 @@
 #include "sim/oracle.h"
 #include "tests/sim/redis.h"
 
+#define WATCHED_MAX 16
+
+/* What Redis knows of a connection: the keys that it watches. */
+struct session {
+    unsigned refs;
+    size_t count;
+    struct watched {
+        struct buf key;
+        uint64_t content; /* of that key, when it began to watch */
+    } watched[WATCHED_MAX];
+};
+
 struct request {
     struct request *next;
+    struct session *session; /* of the connection that it was sent on */
     struct world *world;
     struct proc *proc;
     struct store *store;  /* NULL: nobody waits for the reply any more */
@@ -22,6 +35,8 @@ struct request {
     const char *name;
     size_t key_count, argc;
     struct bytes *argv; /* with the bytes behind it */
+    size_t *lengths;    /* of MULTI … EXEC: the words of each command; NULL: one command */
+    size_t command_count;
     store_fn done;
     void *user;
     uint64_t asked_us, wire_us, gone_us, reply_us;
@@ -44,6 +59,8 @@ struct store {
     uint64_t last_us;    /* arrival of what was sent last */
     uint64_t heard_us;   /* when the last reply came */
     uint64_t epoch;      /* of the server that it is connected to */
+    uint64_t connection; /* its number */
+    struct session *session;
     char run_id[41];
     struct request *first, *last; /* in order; those that were sent come first */
     size_t pending;
@@ -74,9 +91,18 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
     return s;
 }
 
+static void session_unref(struct session *session)
+{
+    if (!session || --session->refs > 0) return;
+    for (size_t i = 0; i < WATCHED_MAX; i++) buf_done(&session->watched[i].key);
+    free(session);
+}
+
 static void request_free(struct request *q)
 {
     arena_done(&q->arena);
+    session_unref(q->session);
+    free(q->lengths);
     free(q->argv);
     free(q);
 }
@@ -111,8 +137,14 @@ struct store *store_close(struct store *s)
         q = take_first(s);
         request_lost(q);
     }
+    session_unref(s->session);
     free(s);
     return NULL;
+}
+
+uint64_t store_connection(const struct store *s)
+{
+    return s->connected ? s->connection : 0;
 }
 
 bool store_connected(const struct store *s)
@@ -184,19 +216,92 @@ static struct request *request_make(struct world *w, struct proc *p, const struc
 
 /* --- a request's way --- */
 
-static void execute(struct request *q)
+static void add_content(void *user, struct bytes field, struct bytes value)
+{
+    uint64_t *sum = user;
+    *sum += (hash_bytes(field) | 1) * (hash_bytes(value) | 1);
+}
+
+static uint64_t content_of(const struct world *w, struct bytes key)
+{
+    uint64_t sum = 0;
+    redis_each_field(w->redis, key, add_content, &sum);
+    return sum;
+}
+
+static const struct store_reply *simple_reply(struct request *q, enum store_type type)
+{
+    struct store_reply *reply = arena_alloc(&q->arena, sizeof *reply);
+    *reply = (struct store_reply){ .type = type };
+    return reply;
+}
+
+/* WATCH and UNWATCH, which are about the connection and not the data; NULL: it is neither. */
+static const struct store_reply *watch(struct request *q)
+{
+    struct session *session = q->session;
+    if (bytes_is(q->argv[0], "WATCH")) {
+        for (size_t i = 1; i < q->argc; i++) {
+            ASSERT(session->count < WATCHED_MAX);
+            struct watched *watched = &session->watched[session->count++];
+            buf_reset(&watched->key);
+            buf_add(&watched->key, q->argv[i].data, q->argv[i].len);
+            watched->content = content_of(q->world, q->argv[i]);
+        }
+    } else if (bytes_is(q->argv[0], "UNWATCH")) {
+        session->count = 0;
+    } else {
+        return NULL;
+    }
+    return simple_reply(q, STORE_STRING);
+}
+
+/* Now and then the key counts as changed though it is as it was, as if somebody had written to it
+ * what it held. */
+static bool watched_changed(struct request *q)
+{
+    const struct session *session = q->session;
+    struct world *w = q->world;
+    if (mutant_get() == MUTANT_NO_WATCH || mutant_get() == MUTANT_NO_FENCE) return false;
+    for (size_t i = 0; i < session->count; i++)
+        if (content_of(w, buf_bytes(&session->watched[i].key)) != session->watched[i].content)
+            return true;
+    return session->count && world_faulty(w) && prng_chance(&w->faults, w->options.watch_lost_ppm);
+}
+
+static void execute_all(struct request *q)
 {
     struct world *w = q->world;
-    redis_set_time(w->redis, world_wall_ms(w));
-    oracle_before(w, q->proc, q->name, q->argv, q->argc);
+    struct store_commands commands = { q->argv, q->lengths, q->command_count };
+    if (watched_changed(q))
+        q->reply = simple_reply(q, STORE_NIL);
+    else
+        q->reply = redis_exec(w->redis, &commands, &q->arena);
+    q->session->count = 0;
+}
+
+static void execute_one(struct request *q)
+{
+    struct world *w = q->world;
     struct script rewritten;
     const struct script *script = &q->script;
     if (mutant_get() != MUTANT_NONE && script->source) script = mutant_script(script, &rewritten);
     if (script->source)
         q->reply = redis_script(w->redis, script->sha1, script->source, q->key_count, q->argv,
                                 q->argc, &q->arena);
-    else
+    else if (!(q->reply = watch(q)))
         q->reply = redis_call(w->redis, q->argv, q->argc, &q->arena);
+}
+
+static void execute(struct request *q)
+{
+    struct world *w = q->world;
+    redis_set_time(w->redis, world_wall_ms(w));
+    oracle_before(w, q->proc, q->name, q->argv, q->argc);
+    if (q->lengths)
+        execute_all(q);
+    else
+        execute_one(q);
     q->executed = true;
     if (!q->copy) oracle_executed(w, q->proc, q->name, q->argv, q->argc, q->key_count, q->reply);
 }
@@ -274,16 +379,16 @@ static void request_send(struct request *q)
         return;
     }
     q->epoch = s->epoch;
+    q->session = s->session;
+    q->session->refs++;
     q->wire_us = w->now_us + prng_below(&w->net, 200);
     s->last_us = MAX(s->last_us + 1, q->wire_us + world_delay(w));
     world_at(w, s->last_us, request_arrives, q);
     proc_output(s->proc);
 }
 
-static void request_new(struct store *s, const struct script *script, size_t key_count,
-                        const struct bytes *argv, size_t argc, store_fn done, void *user)
+static void request_new(struct store *s, struct request *q, store_fn done, void *user)
 {
-    struct request *q = request_make(s->world, s->proc, script, key_count, argv, argc);
     q->store = s;
     q->done = done;
     q->user = user;
@@ -304,13 +409,30 @@ static void request_new(struct store *s, const struct script *script, size_t key
 void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
                    void *user)
 {
-    if (s->proc->store == s) request_new(s, NULL, 0, argv, argc, done, user);
+    if (s->proc->store == s)
+        request_new(s, request_make(s->world, s->proc, NULL, 0, argv, argc), done, user);
 }
 
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user)
 {
-    if (s->proc->store == s) request_new(s, script, key_count, argv, argc, done, user);
+    if (s->proc->store == s)
+        request_new(s, request_make(s->world, s->proc, script, key_count, argv, argc), done, user);
+}
+
+void store_exec(struct store *s, uint64_t connection, const struct store_commands *commands,
+                store_fn done, void *user)
+{
+    if (s->proc->store != s) return;
+    ASSERT(connection && connection == store_connection(s)); /* it is asked for by a reply */
+    size_t words = 0;
+    for (size_t i = 0; i < commands->count; i++) words += commands->lengths[i];
+    struct request *q = request_make(s->world, s->proc, NULL, 0, commands->words, words);
+    q->name = "commit";
+    q->command_count = commands->count;
+    q->lengths = xmalloc(commands->count * sizeof *q->lengths);
+    memcpy(q->lengths, commands->lengths, commands->count * sizeof *q->lengths);
+    request_new(s, q, done, user);
 }
 
 /* --- what the process hears, in its turn --- */
@@ -336,6 +458,10 @@ static void try_connect(struct store *s)
         return;
     }
     s->connected = true;
+    s->connection++;
+    session_unref(s->session);
+    s->session = xcalloc(1, sizeof *s->session);
+    s->session->refs = 1;
     s->heard_us = w->now_us;
     s->epoch = w->redis_epoch;
     s->last_us = 0; /* order is kept within a connection only */

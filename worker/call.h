@@ -21,7 +21,7 @@ struct letter; /* publish.c */
 struct batch;  /* lease.c */
 
 #define CALLS_PER_CHUNK 64
-#define ASK_TASKS_MAX   256 /* of one script call: it holds Redis' only thread */
+#define ASK_TASKS_MAX   256 /* of one script call or command: it holds Redis' only thread */
 #define TICK_MS         100
 #define RENEW_CHECK_MS  1000
 #define SERVE_MS_MAX    10 /* a busy worker lets the work of a partition gather for so long */
@@ -34,7 +34,7 @@ enum call_state {
     CALL_PARKED,  /* waits for timer */
     CALL_RUNNING, /* the tool has it */
     CALL_SENDING, /* in part->results, or on its way to the log */
-    CALL_MARKING, /* in part->acked, or in a done script */
+    CALL_MARKING, /* in part->acked, or its done mark is on its way */
     CALL_LETTER,  /* in w->letters */
 };
 
@@ -148,7 +148,7 @@ struct worker {
     struct log log;
     char *prefix, *name, *lease_name, *dlq_topic, *group_name;
     uint32_t inflight_max, lease_ms, commit_ms, call_timeout_ms;
-    struct script scripts[5]; /* enum worker_script */
+    struct script scripts[4]; /* enum worker_script */
     struct bus_group *group;
     struct source *sources;
     struct part *parts;
@@ -173,7 +173,7 @@ struct worker {
     uint64_t complained_ms; /* last time that a line said what is wrong with Redis */
 };
 
-enum worker_script { SCRIPT_LEASE, SCRIPT_RENEW, SCRIPT_DONE, SCRIPT_RELEASE, SCRIPT_BREAKER };
+enum worker_script { SCRIPT_LEASE, SCRIPT_RENEW, SCRIPT_RELEASE, SCRIPT_BREAKER };
 
 /* table.c: the in-flight table */
 struct call *call_new(struct worker *w, struct source *source, uint64_t ticket);
@@ -201,7 +201,7 @@ MUST_CHECK bool intake_join(struct worker *w, const char *const *queues, size_t 
 void intake_credit(struct worker *w);
 void intake_commit(struct worker *w);
 
-/* lease.c: scripts, one per partition and turn */
+/* lease.c: scripts and done marks, one lot per partition and turn */
 void lease_ask(struct worker *w); /* for the parts that are due */
 void lease_mark_done(struct worker *w, struct part *p);
 void lease_renew(struct worker *w); /* every call whose lease is a third gone */

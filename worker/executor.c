@@ -13,8 +13,8 @@
 
 #define CALL_TIMEOUT_MS (600 * SECOND_MS)
 
-extern const char worker_script_lease[], worker_script_renew[], worker_script_done[],
-    worker_script_release[], worker_script_breaker[];
+extern const char worker_script_lease[], worker_script_renew[], worker_script_release[],
+    worker_script_breaker[];
 
 /* --- the life of a call --- */
 
@@ -397,7 +397,6 @@ static void scripts_make(struct worker *w)
 {
     w->scripts[SCRIPT_LEASE] = script_make("lease", worker_script_lease);
     w->scripts[SCRIPT_RENEW] = script_make("renew", worker_script_renew);
-    w->scripts[SCRIPT_DONE] = script_make("done", worker_script_done);
     w->scripts[SCRIPT_RELEASE] = script_make("release", worker_script_release);
     w->scripts[SCRIPT_BREAKER] = script_make("breaker", worker_script_breaker);
     store_use_scripts(w->store, w->scripts, ARRAY_LEN(w->scripts));

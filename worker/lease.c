@@ -4,6 +4,10 @@
  * asked for again, which is safe: a lease that is ours already is taken again, unless it has run
  * out, for then another worker may have said so.
  *
+ * What Redis pays for is words: those of a script become Lua strings. Tasks of a partition mostly
+ * share one or two hashes of marks, so a hash is named once for all of its tasks, and done marks,
+ * which nothing has to be decided for, are plain commands.
+ *
  * A generation is compared on both sides. The script leases nothing unless `gen` is the one that
  * the worker holds to be current, and the worker leases only tasks of that generation; tasks of
  * another one ask for the generation alone, because it may be the worker's knowledge that is old.
@@ -66,16 +70,26 @@ static void args_done(struct args *a)
     free(a->argv);
 }
 
-/* One script under way. */
+static void args_bytes(struct args *a, struct bytes value)
+{
+    buf_add(&a->text, value.data, value.len);
+    args_end(a);
+}
+
+/* One script under way, or the commands for one lot of done marks. */
 struct batch {
     struct worker *w;
     struct part *part;
-    bool learn; /* asks for the generation alone */
+    bool learn;  /* asks for the generation alone */
+    bool failed; /* done marks: of a command */
     uint64_t sent_ms;
+    size_t replies; /* done marks: that are still to come */
     size_t count;
+    struct batch_entry **order; /* by hash of marks; NULL before batch_sort */
     struct batch_entry {
         struct call *call;
         uint64_t serial;
+        size_t place; /* in order */
     } entry[];
 };
 
@@ -86,55 +100,75 @@ static struct batch *batch_new(struct worker *w, struct part *p, size_t max)
     return b;
 }
 
+static void batch_free(struct batch *b)
+{
+    free(b->order);
+    free(b);
+}
+
 static void batch_add(struct batch *b, struct call *c)
 {
     b->entry[b->count++] = (struct batch_entry){ .call = c, .serial = c->serial };
 }
 
-static void args_bytes(struct args *a, struct bytes value)
+static int by_marks(const void *a_, const void *b_)
 {
-    buf_add(&a->text, value.data, value.len);
+    const struct batch_entry *a = *(const struct batch_entry *const *)a_;
+    const struct batch_entry *b = *(const struct batch_entry *const *)b_;
+    struct bytes left = a->call->task.marks, right = b->call->task.marks;
+    if (left.len != right.len) return left.len < right.len ? -1 : 1;
+    int differ = left.len ? memcmp(left.data, right.data, left.len) : 0;
+    return differ ? differ : (a > b) - (a < b);
+}
+
+/* Tasks of one hash of marks come to stand beside each other in order. The entries stay: calls
+ * begin in the order in which they had their turn. */
+static void batch_sort(struct batch *b)
+{
+    b->order = xmalloc(b->count * sizeof *b->order);
+    for (size_t i = 0; i < b->count; i++) b->order[i] = &b->entry[i];
+    qsort(b->order, b->count, sizeof *b->order, by_marks);
+    for (size_t i = 0; i < b->count; i++) b->order[i]->place = i;
+}
+
+/* The end of the tasks in order that share the hash of this one. */
+static size_t hash_end(const struct batch *b, size_t first)
+{
+    struct bytes marks = b->order[first]->call->task.marks;
+    size_t end = first + 1;
+    while (end < b->count && bytes_equal(b->order[end]->call->task.marks, marks)) end++;
+    return end;
+}
+
+static void args_hash(struct args *a, const struct batch *b, size_t first)
+{
+    key_marks(&a->text, b->w->prefix, b->part->partition, b->order[first]->call->task.marks);
     args_end(a);
 }
 
-/* Where the marks are: the keys, and later the fields. */
-static void args_keys(struct args *a, const struct batch *b)
+/* How long a hash must live for these of its tasks: past each deadline, and past the lease. */
+static int64_t hash_ttl(const struct batch *b, size_t first, size_t end)
 {
-    for (size_t i = 0; i < b->count; i++) {
-        key_marks(&a->text, b->w->prefix, b->part->partition, b->entry[i].call->task.marks);
-        args_end(a);
-    }
+    int64_t left = MARK_TTL_MS, now = loop_wall_ms(b->w->loop);
+    for (size_t i = first; i < end && !MUTANT(SHORT_MARKS); i++)
+        left = MAX(left, b->order[i]->call->task.deadline_ms - now);
+    return MIN(left, (int64_t)DURATION_MS_MAX) + b->w->lease_ms;
 }
 
+/* Keys of a script: each hash once. */
+static void args_hashes(struct args *a, const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i = hash_end(b, i)) args_hash(a, b, i);
+}
+
+/* And its arguments: of each hash how many tasks it has, its TTL, and the tasks. */
 static void args_tasks(struct args *a, const struct batch *b)
 {
-    for (size_t i = 0; i < b->count; i++) args_bytes(a, b->entry[i].call->task.task_id);
-}
-
-/* What the done keys say. That of a failure names its place: it counts only if the fold comes to it
- * under its generation, and a recovery can tell by the place whether the fold was there. */
-static void args_marks(struct args *a, const struct batch *b)
-{
-    for (size_t i = 0; i < b->count; i++) {
-        const struct call *c = b->entry[i].call;
-        if (c->type == EVENT_TASK_COMPLETED) {
-            args_text(a, "D");
-        } else {
-            buf_add_text(&a->text, "F|");
-            args_int(a, c->result_off);
-        }
-    }
-}
-
-/* How long the marks must live: past the deadline, and past the lease. */
-static void args_ttls(struct args *a, const struct batch *b)
-{
-    int64_t now = loop_wall_ms(b->w->loop);
-    for (size_t i = 0; i < b->count; i++) {
-        int64_t left = b->entry[i].call->task.deadline_ms - now;
-        left = MAX(left, (int64_t)MARK_TTL_MS);
-        left = MIN(left, (int64_t)DURATION_MS_MAX);
-        args_int(a, left + b->w->lease_ms);
+    for (size_t i = 0, end; i < b->count; i = end) {
+        end = hash_end(b, i);
+        args_int(a, (int64_t)(end - i));
+        args_int(a, hash_ttl(b, i, end));
+        for (size_t k = i; k < end; k++) args_bytes(a, b->order[k]->call->task.task_id);
     }
 }
 
@@ -282,22 +316,23 @@ static void on_asked(void *user, enum store_status status, const struct store_re
     struct worker *w = b->w;
     w->asking -= b->count;
     if (w->phase == WORKER_LEFT) {
-        free(b);
+        batch_free(b);
         return;
     }
     if (status != STORE_OK || store_count(reply) == 0) {
         if (status != STORE_LOST) refused(w, b->part, "the lease", reply);
         for (size_t i = 0; i < b->count; i++) unanswered(b->entry[i].call);
-        free(b);
+        batch_free(b);
         return;
     }
     struct bytes gen = store_string(store_at(reply, 0));
     if (!b->learn && bytes_is(gen, b->part->gen) && store_count(reply) == b->count + 1)
         for (size_t i = 0; i < b->count; i++)
-            verdict(b->entry[i].call, b->sent_ms, store_string(store_at(reply, i + 1)));
+            verdict(b->entry[i].call, b->sent_ms,
+                    store_string(store_at(reply, 1 + b->entry[i].place)));
     else
         learned(b, gen);
-    free(b);
+    batch_free(b);
 }
 
 static void ask(struct batch *b)
@@ -306,13 +341,15 @@ static void ask(struct batch *b)
     struct args a = { 0 };
     key_partition(&a.text, b->w->prefix, b->part->partition);
     args_end(&a);
-    if (!b->learn) args_keys(&a, b);
+    if (!b->learn) {
+        batch_sort(b);
+        args_hashes(&a, b);
+    }
     size_t keys = a.count;
     args_text(&a, b->learn ? "" : b->part->gen);
     args_text(&a, b->w->lease_name);
     args_int(&a, b->w->lease_ms);
     if (!b->learn) args_tasks(&a, b);
-    if (!b->learn) args_ttls(&a, b);
     batch_send(b, SCRIPT_LEASE, keys, &a, on_asked);
 }
 
@@ -402,22 +439,80 @@ void lease_ask(struct worker *w)
 
 /* --- done --- */
 
+/* A task is done when all commands of its lot are answered. If one failed all are given again: a
+ * mark that stands there already is written over by itself. */
 static void on_marked(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct batch *b = user;
     struct worker *w = b->w;
     if (status == STORE_ERROR && w->phase != WORKER_LEFT)
         refused(w, b->part, "the done mark", reply);
+    b->failed |= status != STORE_OK;
+    if (--b->replies > 0) return;
     for (size_t i = 0; i < b->count && w->phase != WORKER_LEFT; i++) {
         struct call *c = b->entry[i].call;
-        if (status == STORE_OK)
+        if (!b->failed)
             call_finish(c);
         else if (w->phase == WORKER_OPEN)
             call_push(&b->part->acked, c);
         else
             call_forget(c); /* its lease runs out, and the lost of the next worker is too late */
     }
-    free(b);
+    batch_free(b);
+}
+
+static void mark_send(struct batch *b, struct args *a)
+{
+    b->replies++;
+    args_views(a);
+    store_command(b->w->store, a->argv, a->count, on_marked, b);
+    args_done(a);
+}
+
+/* The mark of a failure names its place: it counts only if the fold comes to it under its
+ * generation, and a recovery can tell by the place whether the fold was there. */
+static void args_mark(struct args *a, const struct call *c)
+{
+    args_bytes(a, c->task.task_id);
+    if (c->type == EVENT_TASK_COMPLETED) {
+        args_text(a, "D");
+    } else {
+        buf_add_text(&a->text, "F|");
+        args_int(a, c->result_off);
+    }
+}
+
+/* The lease has seen to it that the hash lives long enough, unless Redis has lost both since. Then
+ * the hash may be new (NX), or be another task's that needs it for a shorter time (GT, which takes
+ * one without an end for the longer). */
+static void hash_keep(struct batch *b, size_t first, size_t end, const char *condition)
+{
+    struct args a = { 0 };
+    args_text(&a, "PEXPIRE");
+    args_hash(&a, b, first);
+    args_int(&a, hash_ttl(b, first, end));
+    args_text(&a, condition);
+    mark_send(b, &a);
+}
+
+static void hash_mark(struct batch *b, size_t first, size_t end)
+{
+    struct args a = { 0 };
+    args_text(&a, "HSET");
+    args_hash(&a, b, first);
+    for (size_t i = first; i < end; i++) args_mark(&a, b->order[i]->call);
+    mark_send(b, &a);
+    hash_keep(b, first, end, "NX");
+    hash_keep(b, first, end, "GT");
+}
+
+static void batch_mark(struct batch *b)
+{
+    batch_sort(b);
+    for (size_t i = 0, end; i < b->count; i = end) {
+        end = hash_end(b, i);
+        hash_mark(b, i, end);
+    }
 }
 
 /* A failure counts only under the generation of its time. If Redis has another one by now, the task
@@ -464,7 +559,7 @@ static void on_learned(void *user, enum store_status status, const struct store_
         else
             call_forget(c);
     }
-    free(b);
+    batch_free(b);
 }
 
 /* Takes the failures out of what is acknowledged, and asks for the generation of today. */
@@ -514,12 +609,7 @@ void lease_mark_done(struct worker *w, struct part *p)
     for (struct call *c; (c = pop_sure(p));) {
         struct batch *b = batch_new(w, p, ASK_TASKS_MAX);
         for (; c; c = b->count < ASK_TASKS_MAX ? pop_sure(p) : NULL) batch_add(b, c);
-        struct args a = { 0 };
-        args_keys(&a, b);
-        args_tasks(&a, b);
-        args_ttls(&a, b);
-        args_marks(&a, b);
-        batch_send(b, SCRIPT_DONE, b->count, &a, on_marked);
+        batch_mark(b);
     }
 }
 
@@ -536,22 +626,24 @@ static void on_renewed(void *user, enum store_status status, const struct store_
         enum lease_verdict v;
         int64_t ms;
         if (c->state == CALL_FREE || c->serial != b->entry[i].serial) continue;
-        if (!lease_verdict_parse(store_string(store_at(reply, i)), &v, &ms)) continue;
+        if (!lease_verdict_parse(store_string(store_at(reply, b->entry[i].place)), &v, &ms))
+            continue;
         c->leased_ms = b->sent_ms;
         if (v == LEASE_CANCELLED) call_cancel(c);
     }
-    free(b);
+    batch_free(b);
 }
 
 static void renew_send(struct batch *b)
 {
     struct args a = { 0 };
-    args_keys(&a, b);
+    batch_sort(b);
+    args_hashes(&a, b);
+    size_t keys = a.count;
     args_text(&a, b->w->lease_name);
     args_int(&a, b->w->lease_ms);
     args_tasks(&a, b);
-    args_ttls(&a, b);
-    batch_send(b, SCRIPT_RENEW, b->count, &a, on_renewed);
+    batch_send(b, SCRIPT_RENEW, keys, &a, on_renewed);
 }
 
 static bool wants_renewal(const struct call *c, const struct part *p)

@@ -11,8 +11,9 @@
 /* X(enumerator, what the bug does) */
 #define MUTANTS(X)                                                                     \
     X(NONE, "nothing")                                                                 \
-    X(NO_FENCE, "commit.lua does not look at the epoch")                               \
-    X(NO_OFFSET_CHECK, "commit.lua does not look at the offset")                       \
+    X(NO_FENCE, "a commit looks at the epoch neither before EXEC nor in it")           \
+    X(NO_WATCH, "EXEC does not care whether what was looked at has changed")           \
+    X(NO_OFFSET_CHECK, "a commit does not look at the offset")                         \
     X(EARLY_COMMIT, "a batch is committed before its outputs are acknowledged")        \
     X(EARLY_NOTE, "Kafka is told of what is folded and not committed yet")             \
     X(REEMIT_ALL, "a recovery sends everything pending again")                         \
@@ -25,7 +26,6 @@
     X(NO_MARKS, "a recovery does not look who has a task")                             \
     X(SHORT_MARKS, "marks of tasks end before their deadlines")                        \
     X(RULE_1, "a read of state does not compare the place it stands for")              \
-    X(RULE_2, "commit.lua takes what comes from a newer epoch")                        \
     X(RULE_3, "takeover.lua forgets a rebuild that was not finished")                  \
     X(RULE_4, "an idle partition does not compare its place")                          \
     X(RULE_5, "a finished run has no snapshot")                                        \

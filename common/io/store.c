@@ -81,6 +81,7 @@ struct store {
 
     enum store_state state;
     struct link *link;         /* CONNECTING to READY */
+    uint64_t links;            /* how many there were */
     struct resolve *resolving; /* RESOLVING */
     struct resolved addresses; /* of the last lookup */
     size_t address_next;       /* the first of them that was not tried yet */
@@ -281,6 +282,13 @@ static void send_held(struct store *s)
         send_call(s, list_take(&s->held));
 }
 
+static void format(struct buf *ret, const struct bytes *words, size_t count)
+{
+    buf_reset(ret);
+    wire_head(ret, count);
+    wire_words(ret, words, count);
+}
+
 void store_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done,
                    void *user)
 {
@@ -290,9 +298,7 @@ void store_command(struct store *s, const struct bytes *argv, size_t argc, store
     s->pending++;
     bool ready = may_send(s);
     struct buf *bytes = ready ? &s->scratch : &call->bytes;
-    buf_reset(bytes);
-    wire_head(bytes, argc);
-    wire_words(bytes, argv, argc);
+    format(bytes, argv, argc);
     if (ready)
         send_bytes(s, call, bytes);
     else
@@ -318,15 +324,39 @@ void store_script(struct store *s, const struct script *script, size_t key_count
         send_later(s, call);
 }
 
+/* Not held back where the socket is behind: it was asked for by the reply before it, so there are
+ * few of them. The replies of all but the last command are a word each, and nobody asks for them.
+ */
+void store_exec(struct store *s, uint64_t connection, const struct store_commands *commands,
+                store_fn done, void *user)
+{
+    if (s->closing) return;
+    struct call *call = call_new(s, done, user);
+    s->pending++;
+    if (connection == 0 || connection != store_connection(s)) {
+        lose_later(s, call);
+        return;
+    }
+    redisAsyncContext *ac = s->link->ac;
+    ac->c.obuf = sdsMakeRoomFor(ac->c.obuf, wire_size(commands)); /* else it grows by and by */
+    const struct bytes multi = BYTES_LIT("MULTI"), exec = BYTES_LIT("EXEC"), *at = &multi;
+    for (size_t i = 0, words = 1; i <= commands->count; i++) {
+        format(&s->scratch, at, words);
+        (void)redisAsyncFormattedCommand(ac, NULL, NULL, s->scratch.data, s->scratch.len);
+        at = i ? at + words : commands->words;
+        words = i < commands->count ? commands->lengths[i] : 0;
+    }
+    format(&s->scratch, &exec, 1);
+    send_bytes(s, call, &s->scratch);
+}
+
 /* --- handshake: AUTH, SELECT, INFO, SCRIPT LOAD in one go --- */
 
 static void handshake_command(struct store *s, const struct bytes *argv, size_t argc, store_fn done)
 {
     struct call *call = call_new(s, done, s);
     call->internal = true;
-    buf_reset(&s->scratch);
-    wire_head(&s->scratch, argc);
-    wire_words(&s->scratch, argv, argc);
+    format(&s->scratch, argv, argc);
     send_bytes(s, call, &s->scratch);
 }
 
@@ -633,6 +663,7 @@ static void link_open(struct store *s, const char *address)
     link->ac = ac;
     link->watch = (struct loop_watch){ .on_ready = on_ready, .user = link, .fd = ac->c.fd };
     s->link = link;
+    s->links++;
     s->state = CONNECTING;
     s->heard_ms = loop_now_ms(s->loop);
     loop_arm(s->loop, &s->silence_timer, s->command_timeout_ms);
@@ -740,6 +771,11 @@ struct store *store_close(struct store *s)
 }
 
 /* --- what is known --- */
+
+uint64_t store_connection(const struct store *s)
+{
+    return s->state == READY ? s->links : 0;
+}
 
 bool store_connected(const struct store *s)
 {

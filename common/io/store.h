@@ -89,6 +89,21 @@ void store_use_scripts(struct store *s, const struct script *scripts, size_t cou
  * keys first (key_count of them), then arguments; copied. script must live until done. */
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user);
+/* --- what is done as one, and only where nothing has changed (guard.h uses these) --- */
+
+/* The present connection, another number for each; 0: there is none. */
+uint64_t store_connection(const struct store *s);
+/* Commands, one behind the other: all their words, and of each command how many. */
+struct store_commands {
+    struct bytes *words;
+    size_t *lengths;
+    size_t count;
+};
+/* MULTI, the commands, EXEC, on this connection and no other: if it is gone, LOST. The reply is
+ * EXEC's: those of the commands as an array, in which some may be errors; nil if something that the
+ * connection watches was changed, and then nothing was done. Everything is copied. */
+void store_exec(struct store *s, uint64_t connection, const struct store_commands *commands,
+                store_fn done, void *user);
 /* Writes what the socket takes now instead of at the end of the turn: for turns that are long. Not
  * from within a callback of this store; if the connection turns out to be lost, callbacks come. */
 void store_push(struct store *s);

@@ -50,6 +50,17 @@ void wire_words(struct buf *b, const struct bytes *words, size_t count)
     b->len = (size_t)(to - b->data);
 }
 
+size_t wire_size(const struct store_commands *commands)
+{
+    size_t bytes = 64, word = 0;
+    for (size_t i = 0; i < commands->count; i++) {
+        bytes += NUMBER_MAX;
+        for (size_t end = word + commands->lengths[i]; word < end; word++)
+            bytes += commands->words[word].len + NUMBER_MAX + 2;
+    }
+    return bytes;
+}
+
 /* --- replies: struct store_reply is hiredis' redisReply under another name --- */
 
 static const redisReply *raw(const struct store_reply *r)

@@ -11,5 +11,7 @@
 void wire_head(struct buf *b, size_t count);
 /* Words of a command. Binary-safe. */
 void wire_words(struct buf *b, const struct bytes *words, size_t count);
+/* More than the bytes of MULTI, these, and EXEC. */
+size_t wire_size(const struct store_commands *commands);
 
 #endif

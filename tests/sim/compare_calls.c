@@ -98,7 +98,7 @@ static const char *const workers[] = { "w1", "w2", "w3" };
 
 #define SCRIPTS(X)                            \
     X(script_takeover, make_takeover)         \
-    X(script_commit, make_commit)             \
+    X(script_mark, make_mark)                 \
     X(script_load, make_load)                 \
     X(script_marks, make_marks)               \
     X(script_place, make_place)               \
@@ -107,7 +107,6 @@ static const char *const workers[] = { "w1", "w2", "w3" };
     X(script_installation, make_installation) \
     X(worker_script_lease, make_lease)        \
     X(worker_script_renew, make_renew)        \
-    X(worker_script_done, make_done)          \
     X(worker_script_release, make_release)    \
     X(worker_script_breaker, make_breaker)
 
@@ -136,70 +135,16 @@ static size_t make_takeover(struct maker *m)
     return 1;
 }
 
-struct change {
-    size_t marks, keys, timers[2], finished[2], runs;
-};
-
-static void add_run_change(struct maker *m)
+static size_t make_mark(struct maker *m)
 {
-    size_t set = below(m, 4), del = below(m, 3);
-    if (below(m, 8) == 0) {
-        add_int(m, -1);
-        add_int(m, 0);
-        return;
-    }
-    add_int(m, (int64_t)set);
-    add_int(m, (int64_t)del);
-    for (size_t i = 0; i < set; i++) {
-        add(m, PICK(m, fields));
-        add(m, below(m, 4) ? PICK(m, workers) : PICK(m, hostile));
-    }
-    for (size_t i = 0; i < del; i++) add(m, PICK(m, fields));
-}
-
-static void add_scores(struct maker *m, const size_t n[2])
-{
-    for (size_t i = 0; i < n[0]; i++) {
-        add_int(m, (int64_t)below(m, 5) * 500);
-        add(m, PICK(m, runs));
-    }
-    for (size_t i = 0; i < n[1]; i++) add(m, PICK(m, runs));
-}
-
-static size_t make_commit(struct maker *m)
-{
-    struct change c = { .marks = below(m, 3),
-                        .keys = below(m, 3),
-                        .timers = { below(m, 3), below(m, 2) },
-                        .finished = { below(m, 2), below(m, 2) },
-                        .runs = below(m, 3) };
-    static const char *const place[] = { "p", "tm", "fin" };
-    static const char *const start_keys[] = { "k1", "k2" };
-    for (size_t i = 0; i < ARRAY_LEN(place); i++) add_key(m, place[i]);
-    for (size_t i = 0; i < c.marks; i++) add_key(m, PICK(m, marks));
-    for (size_t i = 0; i < c.keys; i++) add_key(m, start_keys[i]);
-    for (size_t i = 0; i < c.runs; i++) add_key(m, runs[i]);
-    size_t key_count = m->count;
-    add_place(m, "epoch");
-    add_place(m, "off");
-    add_int(m, (int64_t)below(m, 40));
-    add_int(m, (int64_t)below(m, 2));
-    add(m, below(m, 2) ? "" : PICK(m, workers));
-    add(m, below(m, 2) ? "" : PICK(m, workers));
-    add_int(m, (int64_t)below(m, 3) * 50 - 50);
-    const size_t counts[] = { c.marks,     c.keys,        c.timers[0],
-                              c.timers[1], c.finished[0], c.finished[1] };
-    for (size_t i = 0; i < ARRAY_LEN(counts); i++) add_int(m, (int64_t)counts[i]);
-    for (size_t i = 0; i < c.marks; i++) {
+    size_t n = 1 + below(m, 3);
+    for (size_t i = 0; i < n; i++) add_key(m, PICK(m, marks));
+    for (size_t i = 0; i < n; i++) {
         add(m, PICK(m, tasks));
         add(m, below(m, 2) ? "C" : "D");
         add_int(m, 500 + (int64_t)below(m, 60000));
     }
-    for (size_t i = 0; i < c.keys; i++) add(m, below(m, 2) ? "" : PICK(m, runs));
-    add_scores(m, c.timers);
-    add_scores(m, c.finished);
-    for (size_t i = 0; i < c.runs; i++) add_run_change(m);
-    return key_count;
+    return n;
 }
 
 static size_t make_load(struct maker *m)
@@ -269,9 +214,15 @@ static size_t make_installation(struct maker *m)
     return 1;
 }
 
-static void add_ttls(struct maker *m, size_t n)
+/* Of each hash of marks: how many tasks it has, its TTL, and they. */
+static void add_hashes(struct maker *m, size_t hashes)
 {
-    for (size_t i = 0; i < n; i++) add_int(m, 500 + (int64_t)below(m, 60000));
+    for (size_t i = 0; i < hashes; i++) {
+        size_t count = 1 + below(m, 3);
+        add_int(m, (int64_t)count);
+        add_int(m, 500 + (int64_t)below(m, 60000));
+        add_tasks(m, count);
+    }
 }
 
 static size_t make_lease(struct maker *m)
@@ -285,8 +236,7 @@ static size_t make_lease(struct maker *m)
         add(m, PICK(m, workers));
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
-    add_tasks(m, n);
-    add_ttls(m, n);
+    add_hashes(m, n);
     return n + 1;
 }
 
@@ -295,18 +245,7 @@ static size_t make_renew(struct maker *m)
     size_t n = add_marks(m);
     add(m, PICK(m, workers));
     add_int(m, 1 + (int64_t)below(m, 8) * 1000);
-    add_tasks(m, n);
-    add_ttls(m, n);
-    return n;
-}
-
-static size_t make_done(struct maker *m)
-{
-    static const char *const said[] = { "D", "F|7", "F|31" };
-    size_t n = add_marks(m);
-    add_tasks(m, n);
-    add_ttls(m, n);
-    for (size_t i = below(m, 2) ? n : 0; i; i--) add(m, PICK(m, said));
+    add_hashes(m, n);
     return n;
 }
 
@@ -459,6 +398,8 @@ static const char *const shapes[] = {
     "EXPIRE k i",
     "PEXPIRE k t x",
     "PEXPIRE k t x x",
+    "PEXPIRE h t NX",
+    "PEXPIRE h t GT",
     "PERSIST k",
     "MGET k k",
     "HGET k f",
@@ -470,6 +411,7 @@ static const char *const shapes[] = {
     "HSCAN k 0",
     "HSET k f v",
     "HSET k f v f v",
+    "HSET h a d a d",
     "HMSET k f v",
     "HSETNX k f v",
     "HDEL k f",
@@ -516,8 +458,12 @@ static void add_class(struct maker *m, char class)
                                                "PXAT", "EXAT", "nx",  "1000",    "5" };
     static const char *const add_options[] = { "NX", "XX", "GT", "LT", "CH", "INCR" };
     static const char *const expire_options[] = { "NX", "XX", "GT", "LT", "ZZ" };
+    static const char *const done[] = { "D", "F|7", "F|31" };
     switch (class) {
     case 'k': add_key(m, PICK(m, keys)); break;
+    case 'h': add_key(m, PICK(m, marks)); break;
+    case 'a': add(m, PICK(m, tasks)); break;
+    case 'd': add(m, PICK(m, done)); break;
     case 'f': add(m, PICK(m, fields)); break;
     case 'm': add(m, PICK(m, runs)); break;
     case 'i': add_int(m, (int64_t)below(m, 8) - 2); break;

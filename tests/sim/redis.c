@@ -172,25 +172,72 @@ static void unknown(struct call *c)
                 (int)MIN(c->argv[0].len, (size_t)128), c->argv[0].data, args.data ? args.data : "");
 }
 
+/* NULL: it may not run, and the reply says why. */
+static const struct redis_command *command_checked(struct call *c)
+{
+    const struct redis_command *command = redis_command_find(c->r, c->argv[0]);
+    const char *refusal = NULL;
+    if (!command) {
+        redis_not_implemented(c->r, c->argv[0]);
+        unknown(c);
+    } else if (!redis_arity_ok(command, c->argc)) {
+        wrong_arity(c, command->name);
+    } else if ((refusal = redis_refused(c->r, command))) {
+        reply_error(c, "%s", refusal);
+    } else {
+        return command;
+    }
+    return NULL;
+}
+
+static void call_into(struct redis *r, const struct bytes *argv, size_t argc, void **arena,
+                      struct store_reply *ret)
+{
+    struct call c = { .r = r, .argv = argv, .argc = argc, .arena = arena, .root = ret };
+    r->calls++;
+    const struct redis_command *command = command_checked(&c);
+    if (command) command->run(&c);
+}
+
 const struct store_reply *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                                      void **arena)
 {
     ASSERT(argc > 0 && !r->in_script);
     struct store_reply *root = arena_alloc(arena, sizeof *root);
-    struct call c = { .r = r, .argv = argv, .argc = argc, .arena = arena, .root = root };
-    const struct redis_command *command = redis_command_find(r, argv[0]);
-    r->calls++;
-    const char *refusal = NULL;
-    if (!command) {
-        redis_not_implemented(r, argv[0]);
-        unknown(&c);
-    } else if (!redis_arity_ok(command, argc)) {
-        wrong_arity(&c, command->name);
-    } else if ((refusal = redis_refused(r, command))) {
-        reply_error(&c, "%s", refusal);
-    } else {
-        command->run(&c);
+    call_into(r, argv, argc, arena, root);
+    return root;
+}
+
+/* Whether EXEC would abort: some are refused when they are queued; without memory all are, because
+ * a queue takes some. */
+static bool aborts(struct redis *r, const struct store_commands *commands, void **arena)
+{
+    if (r->refusing == REDIS_OOM && commands->count > 0) return true;
+    const struct bytes *at = commands->words;
+    for (size_t i = 0; i < commands->count; at += commands->lengths[i++]) {
+        struct store_reply thrown;
+        struct call c = {
+            .r = r, .argv = at, .argc = commands->lengths[i], .arena = arena, .root = &thrown
+        };
+        if (!command_checked(&c)) return true;
     }
+    return false;
+}
+
+const struct store_reply *redis_exec(struct redis *r, const struct store_commands *commands,
+                                     void **arena)
+{
+    struct store_reply *root = arena_alloc(arena, sizeof *root);
+    if (aborts(r, commands, arena)) {
+        struct call c = { .r = r, .arena = arena, .root = root };
+        reply_error(&c, "EXECABORT Transaction discarded because of previous errors.");
+        return root;
+    }
+    *root = (struct store_reply){ .type = STORE_ARRAY, .count = commands->count };
+    root->items = arena_alloc(arena, (commands->count + 1) * sizeof *root->items);
+    const struct bytes *at = commands->words;
+    for (size_t i = 0; i < commands->count; at += commands->lengths[i++])
+        call_into(r, at, commands->lengths[i], arena, &root->items[i]);
     return root;
 }
 

@@ -75,6 +75,9 @@ const struct store_reply *redis_call(struct redis *r, const struct bytes *argv, 
 const struct store_reply *redis_script(struct redis *r, const char *sha1, const char *source,
                                        size_t key_count, const struct bytes *argv, size_t argc,
                                        void **arena);
+/* MULTI, the commands, EXEC: if one of them is unknown or refused, an error and nothing is done. */
+const struct store_reply *redis_exec(struct redis *r, const struct store_commands *commands,
+                                     void **arena);
 /* Script calls and commands so far, those within scripts too. */
 uint64_t redis_calls(const struct redis *r);
 

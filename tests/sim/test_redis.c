@@ -18,7 +18,7 @@
 
 #define SEQUENCES         100000
 #define SEQUENCES_REFUSED 4000
-#define SEQUENCES_BROKEN  4000
+#define SEQUENCES_BROKEN  40000 /* at the most: the first difference ends them */
 #define WAIT_MS           20000
 #define WORDS_MAX         16
 
@@ -213,6 +213,59 @@ Test(fake_redis, refuses_what_a_real_one_does_that_cannot_save)
     };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) check_same(&b, lines[i]);
     rmdir(taken);
+    both_done(&b);
+}
+
+/* --- transactions --- */
+
+#define LINES_MAX 8
+
+static const struct store_reply *fake_executes(struct both *b, const char *const *lines)
+{
+    char copies[LINES_MAX][100];
+    struct bytes words[LINES_MAX * WORDS_MAX];
+    size_t lengths[LINES_MAX], count = 0, total = 0;
+    for (; lines[count]; count++) {
+        snprintf(copies[count], sizeof copies[count], "%s", lines[count]);
+        lengths[count] = split(copies[count], &words[total]);
+        total += lengths[count];
+    }
+    struct store_commands commands = { words, lengths, count };
+    return redis_exec(b->fake, &commands, &b->arena);
+}
+
+static const struct store_reply *real_executes(struct both *b, const char *const *lines)
+{
+    (void)real_says(b, "MULTI");
+    for (size_t i = 0; lines[i]; i++) (void)real_says(b, lines[i]);
+    return real_says(b, "EXEC");
+}
+
+static void check_executed(struct both *b, const char *const *lines)
+{
+    const struct store_reply *fake = fake_executes(b, lines), *real = real_executes(b, lines);
+    AUTO_BUF struct buf said = { 0 };
+    compare_print(&said, fake);
+    buf_add_text(&said, " is not ");
+    compare_print(&said, real);
+    cr_expect(compare_equal(fake, real, false), "%s ...: %s", lines[0], said.data);
+}
+
+Test(fake_redis, executes_as_one_what_a_real_one_does)
+{
+    struct both b = both_start(NULL);
+    static const char *const lists[][LINES_MAX] = {
+        { "HSET h f 1 g 2", "HDEL h f", "ZADD z 5 m 6 n", "HINCRBY h g 3", "SET k v" },
+        { "HGET h g", "EVAL return(redis.call('HGET',KEYS[1],'g')) 1 h", "DEL k", "UNLINK h" },
+        { "SET s v", "HSET s f 1", "HSET h f 1" }, /* one of them fails, the others are done */
+        { "SET t v", "HSET h" },                   /* and here nothing is done */
+        { "EXISTS t h s" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) check_executed(&b, lists[i]);
+    real_says(&b, "CONFIG SET maxmemory 1");
+    redis_set_refusing(b.fake, REDIS_OOM);
+    check_executed(&b, (const char *const[]){ "DEL s", "SET k v", NULL });
+    check_executed(&b, (const char *const[]){ "DEL s", "EXISTS s", NULL });
     both_done(&b);
 }
 

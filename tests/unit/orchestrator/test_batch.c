@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a sealed batch gives to the commit script. Runs themselves are the engine's matter: here
+ * What a sealed batch writes. Runs themselves are the engine's matter: here
  * they are deleted ones, which have no state. */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -22,6 +22,7 @@ static struct world *world_new(void)
     struct world *w = xcalloc(1, sizeof *w);
     struct err e;
     w->shard.prefix = "t";
+    w->shard.scripts[SCRIPT_MARK].source = "mark";
     w->shard.loop = loop_new(&e);
     cr_assert_not_null(w->shard.loop);
     w->part =
@@ -44,19 +45,22 @@ static void world_free(struct world *w)
     free(w);
 }
 
-/* All arguments joined by spaces, keys before a slash, a dash for an empty one. */
-static void check_script(const struct batch *b, const char *expected)
+#define END_OF_REPLAY "HDEL t:p:{3} replay_from replay_until rebuild | "
+
+/* All commands, a bar between them. */
+static void check_commands(const struct batch *b, const char *expected)
 {
     AUTO_BUF struct buf text = { 0 };
-    size_t keys, count;
-    AUTO_FREE struct bytes *views = batch_script(b, &keys, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (i) buf_add_char(&text, ' ');
-        if (i == keys) buf_add_text(&text, "/ ");
-        if (views[i].len == 0) buf_add_char(&text, '-');
-        buf_add(&text, views[i].data, views[i].len);
-    }
+    struct command_list list = { 0 };
+    batch_commands(b, b->ends_replay, false, &list);
+    const struct bytes *word = list.words;
+    for (size_t i = 0; i < list.count; i++)
+        for (size_t k = 0; k < list.lengths[i]; k++, word++) {
+            if (text.len) buf_add_text(&text, k ? " " : " | ");
+            buf_add(&text, word->data, word->len);
+        }
     cr_assert(bytes_is(buf_bytes(&text), expected), "%.*s", (int)text.len, text.data);
+    command_list_done(&list);
 }
 
 static struct entry *deleted_run(struct world *w, const char *id)
@@ -79,7 +83,7 @@ Test(batch, one_that_changes_nothing_moves_the_place)
 {
     struct world *w = world_new();
     batch_seal(w->batch);
-    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 1 - - 0 0 0 0 0 0 0");
+    check_commands(w->batch, END_OF_REPLAY "HSET t:p:{3} epoch 10 off 12");
     world_free(w);
 }
 
@@ -88,13 +92,14 @@ Test(batch, only_the_last_of_a_recovery_ends_the_replay_and_names_the_generation
     struct world *w = world_new();
     w->part.state = PARTITION_RECOVERING;
     batch_seal(w->batch);
-    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 11 12 0 - - 0 0 0 0 0 0 0");
+    check_commands(w->batch, "HSET t:p:{3} epoch 10 off 12");
     batch_free(w->batch);
     w->batch = batch_new(&w->part, 12);
     w->batch->to = 20;
     w->batch->recovered = w->batch->has_claim = true;
     batch_seal(w->batch);
-    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} / 10 12 20 1 folded gen 0 0 0 0 0 0 0");
+    check_commands(w->batch,
+                   END_OF_REPLAY "HSET t:p:{3} epoch 10 off 20 fold_gen folded gen_seen gen");
     world_free(w);
 }
 
@@ -104,15 +109,17 @@ Test(batch, a_deleted_run_leaves_the_indexes_and_gives_its_bytes_back)
     struct entry *entry = deleted_run(w, RUN);
     timers_set(&w->part.timers, entry->id, 500)->stored = true;
     batch_seal(w->batch);
-    check_script(w->batch, "t:p:{3} t:tm:{3} t:fin:{3} t:run:{3}:" RUN
-                           " / 10 11 12 1 - - -700 0 0 0 1 0 1 " RUN " " RUN " -1 0");
+    check_commands(w->batch,
+                   "ZREM t:tm:{3} " RUN " | ZREM t:fin:{3} " RUN " | UNLINK t:run:{3}:" RUN
+                   " | HINCRBY t:p:{3} fin_bytes -700 | " END_OF_REPLAY
+                   "HSET t:p:{3} epoch 10 off 12");
     cr_assert_null(timers_first(&w->part.timers));
     cr_assert_not(entry->deleted || entry->in_batch, "ready for the next batch");
     let_go(entry);
     world_free(w);
 }
 
-Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
+Test(batch, marks_and_start_keys_are_written_with_the_runs)
 {
     struct world *w = world_new();
     struct start_key set = { .route = "aaaaaaaaaaaaaaaa", .run_id = RUN };
@@ -126,10 +133,12 @@ Test(batch, marks_and_start_keys_come_before_runs_in_keys_and_arguments)
     batch_mark(w->batch, &mark);
     cr_assert(batch_touch_key(w->batch, &set) && batch_touch_key(w->batch, &gone));
     batch_seal(w->batch);
-    check_script(w->batch,
-                 "t:p:{3} t:tm:{3} t:fin:{3} t:tk:{3}:r1 t:tk:{3}:r2 t:key:{3}:aaaaaaaaaaaaaaaa "
-                 "t:key:{3}:bbbbbbbbbbbbbbbb t:run:{3}:" RUN
-                 " / 10 11 12 1 - - -700 2 2 0 0 0 1 c C 60000 s D 60000 " RUN " - " RUN " -1 0");
+    check_commands(w->batch,
+                   "EVAL mark 2 t:tk:{3}:r1 t:tk:{3}:r2 c C 60000 s D 60000 | "
+                   "SET t:key:{3}:aaaaaaaaaaaaaaaa " RUN " | DEL t:key:{3}:bbbbbbbbbbbbbbbb | "
+                   "ZREM t:fin:{3} " RUN " | UNLINK t:run:{3}:" RUN
+                   " | HINCRBY t:p:{3} fin_bytes -700 | " END_OF_REPLAY
+                   "HSET t:p:{3} epoch 10 off 12");
     let_go(entry);
     world_free(w);
 }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The orchestrator's scripts against a Redis of the test's own, on a unix socket: who owns a
- * partition, where its state stands, and what a commit writes. */
+ * partition, and where its state stands. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "commit_fixture.h"
 #include "common/base/limits.h"
-#include "tests/redis/ask.h"
 
-extern const char script_takeover[], script_commit[], script_load[], script_fields[],
-    script_marks[], script_place[], script_timers[], script_generation[], script_installation[],
-    script_purge[], script_restore[], script_survey[], script_snapped[], script_trying[],
-    script_known[];
+extern const char script_takeover[], script_load[], script_fields[], script_marks[], script_place[],
+    script_timers[], script_generation[], script_installation[], script_purge[], script_restore[],
+    script_survey[], script_snapped[], script_trying[], script_known[];
 
 #define EQ(...) cr_assert_str_eq(__VA_ARGS__)
 
@@ -24,13 +23,6 @@ static const char *takeover(struct redis *r, int epoch, int log_start)
     (void)ask(r, script_generation, "p / gen%d", epoch);
     snprintf(gen, sizeof gen, "%s", COMMAND(r, "HGET p gen"));
     return ask(r, script_takeover, "p / %d %d %s token%d", epoch, log_start, gen, epoch);
-}
-
-/* A commit that changes nothing but the place. */
-static const char *commit(struct redis *r, int epoch, int from, int to, int recovered)
-{
-    return ask(r, script_commit, "p tm fin / %d %d %d %d - - 0 0 0 0 0 0 0", epoch, from, to,
-               recovered);
 }
 
 /* What the last call of restore.lua says of a rebuild. */
@@ -45,7 +37,7 @@ static struct redis redis_owned(void)
     struct redis r = redis_start();
     takeover(&r, 10, 0);
     restored(&r);
-    EQ(commit(&r, 10, 0, 11, 1), "OK 10 11");
+    EQ(commit_place(&r, 10, 0, 11, 1), "OK");
     return r;
 }
 
@@ -83,8 +75,8 @@ Test(takeover, a_newer_owner_fences_the_older_one)
     takeover(&r, 30, 0);
     EQ(takeover(&r, 20, 0), "FENCED 30");
     EQ(COMMAND(&r, "HMGET p epoch off replay_until tries"), "30 11 30 1", "nothing was written");
-    EQ(commit(&r, 10, 11, 12, 1), "FENCED 30 11");
-    EQ(commit(&r, 30, 11, 12, 1), "OK 30 12");
+    EQ(commit_place(&r, 10, 11, 12, 1), "FENCED 30");
+    EQ(commit_place(&r, 30, 11, 12, 1), "OK");
     redis_stop(&r);
 }
 
@@ -114,7 +106,7 @@ Test(takeover, tries_count_takeovers_at_an_unchanged_offset)
     EQ(takeover(&r, 20, 0), "OK 11 11 1 gen10 - - -");
     EQ(takeover(&r, 30, 0), "OK 11 11 2 gen10 - - -");
     EQ(takeover(&r, 40, 0), "OK 11 11 3 gen10 - - 11", "from here on with caution");
-    commit(&r, 40, 11, 12, 0);
+    (void)commit_place(&r, 40, 11, 12, 0);
     EQ(takeover(&r, 50, 0), "OK 12 11 1 gen10 - - 12", "a step forward is enough");
     redis_stop(&r);
 }
@@ -123,9 +115,9 @@ Test(takeover, a_second_one_amid_a_recovery_keeps_replay_from)
 {
     struct redis r = redis_owned();
     takeover(&r, 20, 0);
-    EQ(commit(&r, 20, 11, 15, 0), "OK 20 15");
+    EQ(commit_place(&r, 20, 11, 15, 0), "OK");
     EQ(takeover(&r, 30, 0), "OK 15 11 1 gen10 - - -");
-    EQ(commit(&r, 30, 15, 31, 1), "OK 30 31");
+    EQ(commit_place(&r, 30, 15, 31, 1), "OK");
     EQ(takeover(&r, 40, 0), "OK 31 31 1 gen10 - - -", "a finished recovery leaves no doubt");
     redis_stop(&r);
 }
@@ -135,12 +127,13 @@ Test(takeover, an_unfinished_rebuild_is_one_for_the_next_owner_too)
     struct redis r = redis_start();
     takeover(&r, 10, 0);
     restored(&r);
-    EQ(commit(&r, 10, 0, 5, 0), "OK 10 5");
+    EQ(commit_place(&r, 10, 0, 5, 0), "OK");
     EQ(takeover(&r, 20, 0), "REBUILD 0 0 2 gen10 - - -", "from the start again");
-    EQ(commit(&r, 20, 0, 5, 0), "RELOAD 20 0", "what was restored before is not there any more");
+    EQ(commit_place(&r, 20, 0, 5, 0), "RELOAD 20",
+       "what was restored before is not there any more");
     restored(&r);
-    EQ(commit(&r, 20, 0, 5, 0), "OK 20 5");
-    EQ(commit(&r, 20, 5, 21, 1), "OK 20 21");
+    EQ(commit_place(&r, 20, 0, 5, 0), "OK");
+    EQ(commit_place(&r, 20, 5, 21, 1), "OK");
     EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 - - -");
     redis_stop(&r);
 }
@@ -154,226 +147,8 @@ Test(takeover, offsets_near_the_largest_exact_number_are_kept_to_the_last_digit)
     restored(&r);
     EQ(COMMAND(&r, "HMGET p off replay_from replay_until"),
        "9007199254740981 9007199254740981 9007199254740990");
-    EQ(ask(&r, script_commit,
-           "p tm fin / 9007199254740990 9007199254740982 9007199254740983 0 - - 0 0 0 0 0 0 0"),
-       "RELOAD 9007199254740990 9007199254740981");
-    redis_stop(&r);
-}
-
-/* --- where a commit is taken --- */
-
-Test(commit, one_from_the_right_place_is_ok_and_asked_again_is_dup)
-{
-    struct redis r = redis_owned();
-    const char *line = "p tm fin / 10 11 12 1 - - 7 0 0 0 0 0 0";
-    EQ(ask(&r, script_commit, "%s", line), "OK 10 12");
-    EQ(ask(&r, script_commit, "%s", line), "DUP 10 12");
-    EQ(COMMAND(&r, "HMGET p epoch off fin_bytes"), "10 12 7", "it was done once");
-    redis_stop(&r);
-}
-
-/* A commit with a run, refused: nothing of it may be there. */
-static void check_refused(struct redis *r, int epoch, int from, int to, const char *expected)
-{
-    EQ(ask(r, script_commit,
-           "p tm fin tk k r / %d %d %d 1 f s 9 1 1 1 0 1 0 t D 60000 run 5 a 6 b 1 0 x y", epoch,
-           from, to),
-       expected);
-    EQ(COMMAND(r, "EXISTS tm fin tk k r"), "0");
-    EQ(COMMAND(r, "HMGET p fold_gen gen_seen fin_bytes"), "nil nil nil");
-}
-
-Test(commit, one_from_another_offset_is_told_to_reload)
-{
-    struct redis r = redis_owned();
-    check_refused(&r, 10, 12, 13, "RELOAD 10 11");
-    check_refused(&r, 10, 5, 13, "RELOAD 10 11");
-    EQ(COMMAND(&r, "HMGET p epoch off"), "10 11");
-    redis_stop(&r);
-}
-
-Test(commit, one_from_an_older_epoch_is_fenced)
-{
-    struct redis r = redis_owned();
-    check_refused(&r, 9, 11, 12, "FENCED 10 11");
-    check_refused(&r, 9, 0, 11, "FENCED 10 11");
-    EQ(COMMAND(&r, "HMGET p epoch off"), "10 11");
-    redis_stop(&r);
-}
-
-Test(commit, one_from_an_epoch_that_a_rewound_redis_does_not_hold_is_told_to_reload)
-{
-    struct redis r = redis_owned();
-    check_refused(&r, 20, 11, 12, "RELOAD 10 11");
-    check_refused(&r, 20, 5, 11, "RELOAD 10 11");
-    COMMAND(&r, "FLUSHALL");
-    check_refused(&r, 20, 11, 12, "RELOAD - -");
-    EQ(COMMAND(&r, "EXISTS p"), "0");
-    redis_stop(&r);
-}
-
-Test(commit, chunks_of_a_recovery_keep_replay_from_until_the_last)
-{
-    struct redis r = redis_owned();
-    takeover(&r, 20, 0);
-    EQ(commit(&r, 20, 11, 14, 0), "OK 20 14");
-    EQ(COMMAND(&r, "HMGET p replay_from replay_until"), "11 20");
-    EQ(commit(&r, 20, 14, 17, 0), "OK 20 17");
-    EQ(COMMAND(&r, "HMGET p replay_from replay_until"), "11 20");
-    EQ(commit(&r, 20, 17, 21, 1), "OK 20 21");
-    EQ(COMMAND(&r, "HMGET p replay_from replay_until rebuild"), "nil nil nil");
-    redis_stop(&r);
-}
-
-Test(commit, generations_are_kept_for_the_next_owner_until_others_come)
-{
-    struct redis r = redis_owned();
-    EQ(ask(&r, script_commit, "p tm fin / 10 11 12 1 f1 s1 0 0 0 0 0 0 0"), "OK 10 12");
-    EQ(commit(&r, 10, 12, 13, 1), "OK 10 13");
-    EQ(takeover(&r, 20, 0), "OK 13 13 1 gen10 f1 s1 -");
-    EQ(ask(&r, script_commit, "p tm fin / 20 13 21 1 f2 s2 0 0 0 0 0 0 0"), "OK 20 21");
-    EQ(takeover(&r, 30, 0), "OK 21 21 1 gen10 f2 s2 -");
-    redis_stop(&r);
-}
-
-/* --- what a commit writes --- */
-
-Test(commit, it_sets_and_deletes_fields_of_runs)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "HSET r1 old 1 keep 2 older 3");
-    COMMAND(&r, "HSET r2 old 1 keep 2");
-    EQ(ask(&r, script_commit,
-           "p tm fin r1 r2 r3 / 10 11 12 1 - - 0 0 0 0 0 0 0 2 2 a x keep y old older 0 1 old 1 0 "
-           "b -"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "HGETALL r1"), "keep y a x");
-    EQ(COMMAND(&r, "HGETALL r2"), "keep 2");
-    EQ(COMMAND(&r, "HGETALL r3"), "b -");
-    redis_stop(&r);
-}
-
-Test(commit, it_deletes_a_run_and_goes_on_with_the_next)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "HSET r1 a 1");
-    EQ(ask(&r, script_commit, "p tm fin r1 r2 / 10 11 12 1 - - 0 0 0 0 0 0 0 -1 0 1 0 b 2"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "EXISTS r1"), "0");
-    EQ(COMMAND(&r, "HGETALL r2"), "b 2");
-    redis_stop(&r);
-}
-
-static void check_ttl(struct redis *r, const char *key, long least, long most)
-{
-    long ms = strtol(COMMAND(r, "PTTL %s", key), NULL, 10);
-    cr_assert(ms > least && ms <= most, "%s lives %ld ms", key, ms);
-}
-
-Test(commit, it_adds_moves_and_removes_timers_and_finished_runs)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "ZADD tm 100 gone 200 moved 300 stays");
-    COMMAND(&r, "ZADD fin 100 gone 300 stays");
-    EQ(ask(&r, script_commit,
-           "p tm fin / 10 11 12 1 - - 0 0 0 2 1 1 2 1795330000123 new 50 moved gone 150 done gone "
-           "never"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "moved 50 stays 300 new 1795330000123");
-    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "done 150 stays 300");
-    redis_stop(&r);
-}
-
-Test(commit, it_sets_and_deletes_start_keys)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "SET k1 run0");
-    COMMAND(&r, "SET k2 run0");
-    EQ(ask(&r, script_commit, "p tm fin k1 k2 k3 / 10 11 12 1 - - 0 0 3 0 0 0 0 - run2 run3"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "MGET k1 k2 k3"), "nil run2 run3");
-    EQ(COMMAND(&r, "PTTL k3"), "-1", "it stays until it is deleted");
-    redis_stop(&r);
-}
-
-Test(commit, it_marks_tasks_cancelled_or_done_and_leaves_done_ones_alone)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "HSET tk done D leased L|w1|9999999999999 cancelled C");
-    EQ(ask(&r, script_commit,
-           "p tm fin tk tk tk tk2 / 10 11 12 1 - - 0 4 0 0 0 0 0 done C 900000 leased C 900000 "
-           "cancelled D 900000 new C 900000"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "HMGET tk done leased cancelled"), "D C D");
-    EQ(COMMAND(&r, "HGET tk2 new"), "C");
-    check_ttl(&r, "tk", 900000, 960000);
-    check_ttl(&r, "tk2", 900000, 960000);
-    EQ(ask(&r, script_commit,
-           "p tm fin tk tk2 / 10 12 13 1 - - 0 2 0 0 0 0 0 x C 5000 y C 1800000"),
-       "OK 10 13");
-    check_ttl(&r, "tk", 900000, 960000); /* it was long enough */
-    check_ttl(&r, "tk2", 1800000, 1860000);
-    redis_stop(&r);
-}
-
-Test(commit, it_adds_to_the_bytes_of_finished_runs)
-{
-    struct redis r = redis_owned();
-    EQ(ask(&r, script_commit, "p tm fin / 10 11 12 1 - - 100 0 0 0 0 0 0"), "OK 10 12");
-    EQ(ask(&r, script_commit, "p tm fin / 10 12 13 1 - - 50 0 0 0 0 0 0"), "OK 10 13");
-    EQ(ask(&r, script_commit, "p tm fin / 10 13 14 1 - - -30 0 0 0 0 0 0"), "OK 10 14");
-    EQ(COMMAND(&r, "HGET p fin_bytes"), "120");
-    redis_stop(&r);
-}
-
-Test(commit, all_kinds_of_changes_in_one_do_not_take_each_others_arguments)
-{
-    struct redis r = redis_owned();
-    COMMAND(&r, "ZADD tm 1 t-gone");
-    COMMAND(&r, "ZADD fin 1 f-gone");
-    COMMAND(&r, "HSET r1 a 1");
-    EQ(ask(&r, script_commit,
-           "p tm fin tk1 tk2 k1 k2 r1 r2 / 10 11 12 1 f s 64 2 2 1 1 2 1 a C 60000 b D 60000 "
-           "run1 - 500 t-new t-gone 600 f-new 700 f-next f-gone -1 0 1 1 b 2 c"),
-       "OK 10 12");
-    EQ(COMMAND(&r, "HGETALL tk1"), "a C");
-    EQ(COMMAND(&r, "HGETALL tk2"), "b D");
-    EQ(COMMAND(&r, "MGET k1 k2"), "run1 nil");
-    EQ(COMMAND(&r, "ZRANGE tm 0 -1 WITHSCORES"), "t-new 500");
-    EQ(COMMAND(&r, "ZRANGE fin 0 -1 WITHSCORES"), "f-new 600 f-next 700");
-    EQ(COMMAND(&r, "EXISTS r1"), "0");
-    EQ(COMMAND(&r, "HGETALL r2"), "b 2");
-    EQ(COMMAND(&r, "HMGET p epoch off fold_gen gen_seen fin_bytes"), "10 12 f s 64");
-    redis_stop(&r);
-}
-
-/* An event that ends a large map may change more fields than Lua can unpack at once. What is
- * deleted and written anew in one commit is there. */
-Test(commit, a_run_may_change_in_any_number_of_fields)
-{
-    enum { FIELDS = 10000 };
-    struct redis r = redis_owned();
-    static char names[FIELDS][8];
-    static struct bytes argv[4 + 15 + 3 * FIELDS];
-    const char *fixed[] = { "p", "tm", "fin", "r", "10", "11", "12", "1", "", "",
-                            "0", "0",  "0",   "0", "0",  "0",  "0",  "",  "" };
-    size_t argc = 0;
-    for (; argc < sizeof fixed / sizeof *fixed; argc++) argv[argc] = bytes_of(fixed[argc]);
-    char set[8], del[8];
-    snprintf(set, sizeof set, "%d", FIELDS);
-    snprintf(del, sizeof del, "%d", FIELDS);
-    argv[argc - 2] = bytes_of(set);
-    argv[argc - 1] = bytes_of(del);
-    for (size_t i = 0; i < FIELDS; i++) {
-        snprintf(names[i], sizeof names[i], "f%zu", i);
-        argv[argc++] = bytes_of(names[i]);
-        argv[argc++] = bytes_of("x");
-    }
-    for (size_t i = 0; i < FIELDS; i++) argv[argc++] = bytes_of(names[i]);
-    COMMAND(&r, "HSET r f0 old f9999 old");
-    EQ(redis_send(&r, script_commit, 4, argv, argc), "OK 10 12");
-    EQ(COMMAND(&r, "HLEN r"), "10000");
-    EQ(COMMAND(&r, "HMGET r f0 f9999"), "x x");
+    EQ(commit_place(&r, 9007199254740990, 9007199254740982, 9007199254740983, false),
+       "RELOAD 9007199254740990");
     redis_stop(&r);
 }
 
@@ -499,7 +274,7 @@ Test(purge, it_deletes_only_amid_a_rebuild_of_its_own_epoch)
     EQ(ask(&r, script_purge, "p a b / 20"), "OK");
     EQ(COMMAND(&r, "EXISTS a b"), "0");
     restored(&r);
-    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    EQ(commit_place(&r, 20, 0, 21, 1), "OK");
     COMMAND(&r, "SET a 1");
     EQ(ask(&r, script_purge, "p a / 20"), "RELOAD", "the rebuild is over");
     EQ(COMMAND(&r, "EXISTS a"), "1");
@@ -530,7 +305,7 @@ Test(restore, the_last_call_sets_the_place_and_the_generation_of_the_fold)
     takeover(&r, 90, 4);
     EQ(ask(&r, script_restore, "p tm fin snap / 90 40 g 0"), "OK");
     EQ(COMMAND(&r, "HMGET p off replay_from fold_gen rebuild"), "40 40 g 2");
-    EQ(commit(&r, 90, 40, 91, 1), "OK 90 91");
+    EQ(commit_place(&r, 90, 40, 91, 1), "OK");
     redis_stop(&r);
 }
 
@@ -553,7 +328,7 @@ Test(restore, a_successor_and_the_end_of_the_rebuild_stop_it)
     takeover(&r, 20, 0);
     EQ(ask(&r, script_restore, "p tm fin snap r k / 10 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
     restored(&r);
-    EQ(commit(&r, 20, 0, 21, 1), "OK 20 21");
+    EQ(commit_place(&r, 20, 0, 21, 1), "OK");
     EQ(ask(&r, script_restore, "p tm fin snap r k / 20 - - 7 run 1 5 1 e 1 s a"), "RELOAD");
     EQ(COMMAND(&r, "EXISTS tm fin snap r k"), "0");
     EQ(COMMAND(&r, "HGET p fin_bytes"), "nil");
@@ -660,7 +435,7 @@ Test(trying, caution_lasts_over_takeovers_until_it_is_ended)
 {
     struct redis r = redis_owned();
     for (int epoch = 20; epoch < 50; epoch += 10) takeover(&r, epoch, 0);
-    EQ(commit(&r, 40, 11, 30, 1), "OK 40 30");
+    EQ(commit_place(&r, 40, 11, 30, 1), "OK");
     EQ(takeover(&r, 50, 0), "OK 30 30 1 gen10 - - 30", "from where it stands now");
     EQ(ask(&r, script_trying, "p / 50 0 calm a1"), "OK 0");
     EQ(takeover(&r, 60, 0), "OK 30 30 2 gen10 - - -");
@@ -673,7 +448,7 @@ Test(trying, a_rebuild_is_cautious_from_where_the_last_one_got_to)
     takeover(&r, 10, 0);
     takeover(&r, 20, 0);
     restored(&r);
-    EQ(commit(&r, 20, 0, 700, 0), "OK 20 700");
+    EQ(commit_place(&r, 20, 0, 700, 0), "OK");
     EQ(takeover(&r, 1000, 0), "REBUILD 0 0 3 gen10 - - 700");
     redis_stop(&r);
 }

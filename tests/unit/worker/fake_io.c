@@ -45,7 +45,7 @@ struct fake {
     size_t sent_count;
     struct asked asked[QUEUE];
     size_t asked_count;
-    char lease[TASKS][16], renew[TASKS][16], mark[TASKS][32], gen[32];
+    char lease[TASKS][16], renew[TASKS][16], mark[TASKS][64], gen[32];
     int64_t log_end;                /* of the log that results go to */
     struct buf stored_name, stored; /* one plain key of the store */
     struct buf value[TASKS], header[TASKS][HEADER_COUNT];
@@ -191,8 +191,12 @@ void store_command(struct store *s, const struct bytes *argv, size_t argc, store
         buf_add(&f->stored, argv[2].data, argv[2].len);
         return;
     }
-    cr_assert(argc == 2 && bytes_is(argv[0], "GET"));
-    store_script(s, &(struct script){ .name = "get" }, 1, argv + 1, 1, done, user);
+    static const char *const names[] = { "GET", "HSET", "PEXPIRE" };
+    const char *name = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (bytes_is(argv[0], names[i])) name = names[i];
+    cr_assert_not_null(name, "%s", argv[0].data);
+    store_script(s, &(struct script){ .name = name }, 1, argv + 1, argc - 1, done, user);
 }
 void store_script(struct store *s, const struct script *script, size_t key_count,
                   const struct bytes *argv, size_t argc, store_fn done, void *user)
@@ -212,24 +216,46 @@ static struct store_reply text_reply(const char *text)
     return (struct store_reply){ .type = STORE_STRING, .string = bytes_of(text) };
 }
 
-static void note_mark(struct fake *f, char task, struct bytes mark)
+/* Of each hash how many tasks it has, its TTL, and the tasks: a verdict for each. */
+static void answer_tasks(struct fake *f, struct asked *a, size_t first, const char *line,
+                         char verdicts[TASKS][16], const char *otherwise, struct store_reply *r)
 {
-    snprintf(f->mark[(int)task], sizeof f->mark[0], "%.*s", (int)mark.len, mark.data);
+    for (size_t i = first; i < a->argc;) {
+        size_t end = i + 2 + strtoul(a->argv[i].data, NULL, 10);
+        for (i += 2; i < end; i++) {
+            char c = letter_of(buf_bytes(&a->argv[i]));
+            note(f, "%s %c", line, c);
+            r->at[r->count++] = text_reply(verdicts[(int)c][0] ? verdicts[(int)c] : otherwise);
+        }
+    }
 }
 
-/* What the scripts would answer, and the journal's line for each task. */
+static void answer_marks(struct fake *f, struct asked *a)
+{
+    for (size_t i = 1; i < a->argc; i += 2) {
+        char c = letter_of(buf_bytes(&a->argv[i]));
+        note(f, "done %c", c);
+        snprintf(f->mark[(int)c], sizeof f->mark[0], "%s %s", a->argv[0].data, a->argv[i + 1].data);
+    }
+}
+
+/* What Redis would answer, and the journal's line for each task. */
 static void answer(struct fake *f, struct asked *a)
 {
     struct store_reply at[600] = { 0 }, r = { .type = STORE_ARRAY, .at = at };
     if (!strcmp(a->script, "lease")) {
         at[r.count++] = text_reply(f->gen);
-        bool same = f->gen[0] && bytes_is(buf_bytes(&a->argv[a->keys]), f->gen);
-        for (size_t i = 1; same && i < a->keys; i++) {
-            char c = letter_of(buf_bytes(&a->argv[a->keys + 2 + i]));
-            note(f, "ask %c", c);
-            at[r.count++] = text_reply(f->lease[(int)c][0] ? f->lease[(int)c] : "T");
-        }
-    } else if (!strcmp(a->script, "get")) {
+        if (f->gen[0] && bytes_is(buf_bytes(&a->argv[a->keys]), f->gen))
+            answer_tasks(f, a, a->keys + 3, "ask", f->lease, "T", &r);
+    } else if (!strcmp(a->script, "renew")) {
+        answer_tasks(f, a, a->keys + 2, "renew", f->renew, "R", &r);
+    } else if (!strcmp(a->script, "HSET")) {
+        answer_marks(f, a);
+        r = (struct store_reply){ .type = STORE_INTEGER };
+    } else if (!strcmp(a->script, "PEXPIRE")) {
+        note(f, "keep %s", a->argv[2].data);
+        r = (struct store_reply){ .type = STORE_INTEGER };
+    } else if (!strcmp(a->script, "GET")) {
         note(f, "get");
         if (bytes_equal(buf_bytes(&a->argv[0]), buf_bytes(&f->stored_name)))
             r = (struct store_reply){ .type = STORE_STRING, .string = buf_bytes(&f->stored) };
@@ -238,16 +264,8 @@ static void answer(struct fake *f, struct asked *a)
         at[1] = at[2] = at[3] = (struct store_reply){ .type = STORE_INTEGER };
         r.count = 4;
     } else {
-        size_t tasks = a->keys + (!strcmp(a->script, "renew")     ? 2
-                                  : !strcmp(a->script, "release") ? 1
-                                                                  : 0);
-        for (size_t i = 0; i < a->keys; i++) {
-            char c = letter_of(buf_bytes(&a->argv[tasks + i]));
-            note(f, "%s %c", a->script, c);
-            if (!strcmp(a->script, "done")) note_mark(f, c, buf_bytes(&a->argv[3 * a->keys + i]));
-            if (!strcmp(a->script, "renew"))
-                at[r.count++] = text_reply(f->renew[(int)c][0] ? f->renew[(int)c] : "R");
-        }
+        for (size_t i = 0; i < a->keys; i++)
+            note(f, "%s %c", a->script, letter_of(buf_bytes(&a->argv[a->keys + 1 + i])));
     }
     bool lost = !f->up || f->lose > 0;
     f->lose -= f->lose > 0;
@@ -438,6 +456,7 @@ void fake_deliver(struct fake *f, const struct fake_task *t)
     if (t->timeout_ms) put_int(r, HEADER_TIMEOUT_MS, t->timeout_ms);
     if (t->cache_ttl_ms) put(r, HEADER_CACHE_TTL_MS, t->cache_ttl_ms);
     if (t->cache_key) put(r, HEADER_CACHE_KEY, t->cache_key);
+    if (t->marks) put(r, HEADER_MARKS, t->marks);
     buf_add_text(&r->value, t->value ? t->value : "{\"x\":1}");
     struct bus_record record = { .topic = t->topic ? t->topic : "tutti.tasks.default",
                                  .partition = t->partition,

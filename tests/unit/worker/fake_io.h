@@ -2,8 +2,8 @@
  *
  * A bus, a store and an HTTP pool that a test holds in its hands, behind the headers of common/io.
  * What the worker does is written to a journal, in order: "ask ID", "send TYPE ID", "ack ID",
- * "done ID", "get", "set TTL", "release ID", "renew ID", "commit OFFSET", "leave". Replies come
- * when fake_turn runs.
+ * "done ID", "keep NX", "keep GT", "get", "set TTL", "release ID", "renew ID", "commit OFFSET",
+ * "leave". Replies come when fake_turn runs.
  */
 #ifndef TUTTI_FAKE_IO_H
 #define TUTTI_FAKE_IO_H
@@ -40,13 +40,14 @@ struct fake_task {
     int32_t partition;
     const char *topic; /* tutti.tasks.default */
     const char *cache_ttl_ms, *cache_key;
+    const char *marks; /* which hash its lease and mark are in */
 };
 void fake_deliver(struct fake *f, const struct fake_task *t);
 
 /* The verdict of the lease script for a task ("T" unless set), of a renewal ("R" unless set). */
 void fake_lease_verdict(struct fake *f, char task, const char *verdict);
 void fake_renew_verdict(struct fake *f, char task, const char *verdict);
-const char *fake_mark(const struct fake *f, char task); /* what done.lua was told; "" for nothing */
+const char *fake_mark(const struct fake *f, char task); /* the last, behind its key; "": none */
 void fake_gen(struct fake *f, const char *gen);         /* what p:{p} holds; "" for none */
 /* What Redis holds beside scripts; NULL: nothing was stored. The name is that of the last SET. */
 const char *fake_stored(const struct fake *f);

@@ -178,7 +178,8 @@ Test(executor, a_failure_is_told_again_to_the_generation_that_has_asked_again)
     cr_assert_eq(fake_count(b.fake, "send task.failed a"), 2);
     cr_assert_str_eq(fake_header(b.fake, 'a', HEADER_GEN), "0123456789ab-bbbbbbbbbbbb");
     cr_assert_eq(fake_count(b.fake, "done a"), 1);
-    cr_assert_str_eq(fake_mark(b.fake, 'a'), "F|2", "the second stands for the new generation");
+    cr_assert_str_eq(fake_mark(b.fake, 'a'), "tutti:tk:{3} F|2",
+                     "the second stands for the new generation");
     close_worker(&b);
 }
 
@@ -189,8 +190,8 @@ Test(executor, the_mark_of_a_failure_says_where_it_stands_in_the_log)
     cr_assert(fake_until(b.fake, "done a", 2000));
     fake_deliver(b.fake, &(struct fake_task){ .task = 'b', .offset = 2, .uses = "nobody" });
     cr_assert(fake_until(b.fake, "done b", 2000));
-    cr_assert_str_eq(fake_mark(b.fake, 'a'), "D");
-    cr_assert_str_eq(fake_mark(b.fake, 'b'), "F|2");
+    cr_assert_str_eq(fake_mark(b.fake, 'a'), "tutti:tk:{3} D");
+    cr_assert_str_eq(fake_mark(b.fake, 'b'), "tutti:tk:{3} F|2");
     close_worker(&b);
 }
 
@@ -273,6 +274,52 @@ Test(executor, done_keys_that_were_lost_are_set_when_redis_is_back)
     fake_store_up(b.fake, true);
     cr_assert(fake_until(b.fake, "commit 2", 2000));
     cr_assert(at(&b, "done a") < at(&b, "commit 2"));
+    close_worker(&b);
+}
+
+/* One command of three, whichever: the lot is given again, and nothing is committed before. */
+Test(executor, a_done_key_whose_reply_is_lost_in_part_is_set_again_before_the_commit)
+{
+    for (int lost = 1; lost <= 3; lost++) {
+        struct bench b = open_worker();
+        fake_hold_acks(b.fake, true);
+        fake_deliver(b.fake, &(struct fake_task){ .task = 'a', .offset = 1 });
+        cr_assert(fake_until(b.fake, "send task.completed a", 2000));
+        fake_lose_replies(b.fake, lost);
+        fake_hold_acks(b.fake, false);
+        cr_assert(fake_until(b.fake, "commit 2", 2000));
+        cr_assert_eq(fake_count(b.fake, "done a"), 2);
+        cr_assert_eq(fake_count(b.fake, "keep NX"), 2);
+        cr_assert_eq(fake_count(b.fake, "keep GT"), 2);
+        const char *again = strstr(strstr(fake_journal(b.fake), "keep GT"), "done a");
+        cr_assert(again && strstr(again, "commit 2"), "%s", fake_journal(b.fake));
+        cr_assert_eq(fake_count(b.fake, "send task.completed a"), 1);
+        close_worker(&b);
+    }
+}
+
+/* Their marks lie in two hashes by turns; Redis is asked hash by hash, the verdicts are the tasks',
+ * and what begins does so in the order in which it came. */
+Test(executor, tasks_of_several_hashes_have_their_own_verdicts_and_begin_in_their_order)
+{
+    struct bench b = open_worker();
+    static const char *const marks[] = { "90", "7", "90", "8", "7", "90" };
+    fake_lease_verdict(b.fake, 'b', "D");
+    fake_lease_verdict(b.fake, 'c', "E");
+    for (int i = 0; i < (int)ARRAY_LEN(marks); i++)
+        fake_deliver(b.fake, &(struct fake_task){
+                                 .task = (char)('a' + i), .offset = 1 + i, .marks = marks[i] });
+    cr_assert(fake_until(b.fake, "commit 7", 2000));
+    cr_assert_not_null(strstr(fake_journal(b.fake), "ask b\nask e\nask d\nask a\nask c\nask f\n"),
+                       "%s", fake_journal(b.fake));
+    cr_assert_not_null(strstr(fake_journal(b.fake), "send task.completed a\nsend task.lost c\n"
+                                                    "send task.completed d\nsend task.completed e\n"
+                                                    "send task.completed f\n"),
+                       "%s", fake_journal(b.fake));
+    cr_assert_str_eq(fake_mark(b.fake, 'a'), "tutti:tk:{3}:90 D");
+    cr_assert_str_eq(fake_mark(b.fake, 'b'), "", "it had one");
+    cr_assert_str_eq(fake_mark(b.fake, 'd'), "tutti:tk:{3}:8 D");
+    cr_assert_str_eq(fake_mark(b.fake, 'e'), "tutti:tk:{3}:7 D");
     close_worker(&b);
 }
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker's scripts against a Redis of the test's own, on a unix socket: what lease, renewal,
- * done and breaker answer, from two workers. */
+ * What the worker asks of Redis, against one of the test's own on a unix socket: what the scripts
+ * of lease, renewal and breaker answer to two workers, and what done marks leave there. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "tests/redis/ask.h"
+#include "worker/call.h"
 
-extern const char worker_script_lease[], worker_script_renew[], worker_script_done[],
-    worker_script_release[], worker_script_breaker[];
+extern const char worker_script_lease[], worker_script_renew[], worker_script_release[],
+    worker_script_breaker[];
 
 #define LEASE(r, worker, ms, task) \
-    ask(r, worker_script_lease, "p:{3} tk / g1 %s %d %s 60000", worker, ms, task)
+    ask(r, worker_script_lease, "p:{3} tk / g1 %s %d 1 60000 %s", worker, ms, task)
 
 static void until_ended(struct redis *r)
 {
@@ -50,17 +51,28 @@ Test(lease, done_and_cancelled_tasks_are_not_taken)
 {
     struct redis r = redis_start();
     COMMAND(&r, "HSET p:{3} gen g1");
-    LEASE(&r, "w1", 30000, "a");
-    ask(&r, worker_script_done, "tk / a 60000");
+    COMMAND(&r, "HSET tk a D b C c F|41");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "a"), "g1 D");
-    COMMAND(&r, "HSET tk b C");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "b"), "g1 C");
-    LEASE(&r, "w1", 30000, "c");
-    ask(&r, worker_script_done, "tk tk2 / c d 60000 60000 F|41 D");
-    cr_assert_str_eq(COMMAND(&r, "HGET tk c"), "F|41");
-    cr_assert_str_eq(COMMAND(&r, "HGETALL tk2"), "d D");
     cr_assert_str_eq(LEASE(&r, "w2", 30000, "c"), "g1 F", "wherever it has failed");
-    cr_assert_str_eq(ask(&r, worker_script_renew, "tk / w1 30000 c 60000"), "F");
+    cr_assert_str_eq(ask(&r, worker_script_renew, "tk / w1 30000 1 60000 c"), "F");
+    cr_assert_str_eq(COMMAND(&r, "HGETALL tk"), "a D b C c F|41");
+    redis_stop(&r);
+}
+
+Test(lease, tasks_of_two_hashes_are_taken_by_one_call_each_in_its_own)
+{
+    struct redis r = redis_start();
+    COMMAND(&r, "HSET p:{3} gen g1");
+    COMMAND(&r, "HSET tk2 d D e L|w0|1");
+    cr_assert_str_eq(
+        ask(&r, worker_script_lease, "p:{3} tk tk2 / g1 w1 30000 2 60000 a b 4 90000 a d e f"),
+        "g1 T T T D E T");
+    cr_assert_str_eq(COMMAND(&r, "HKEYS tk"), "a b");
+    cr_assert_str_eq(COMMAND(&r, "HKEYS tk2"), "d e a f");
+    cr_assert_str_eq(ask(&r, worker_script_renew, "tk tk2 / w1 30000 1 60000 b 3 90000 d a g"),
+                     "R D R R");
+    cr_assert_str_eq(COMMAND(&r, "HKEYS tk2"), "d e a f g");
     redis_stop(&r);
 }
 
@@ -76,15 +88,140 @@ Test(lease, marks_of_a_run_live_as_long_as_the_longest_of_its_tasks_needs)
     COMMAND(&r, "HSET p:{3} gen g1");
     LEASE(&r, "w1", 30000, "a");
     check_kept(&r, "tk", 60000);
-    ask(&r, worker_script_lease, "p:{3} tk tk / g1 w1 30000 b c 300000 20000");
+    ask(&r, worker_script_lease, "p:{3} tk / g1 w1 30000 2 300000 b c");
     check_kept(&r, "tk", 300000);
-    ask(&r, worker_script_done, "tk new / a d 500000 60000");
-    check_kept(&r, "tk", 300000); /* the lease has asked for what it needs */
-    check_kept(&r, "new", 60000);
-    ask(&r, worker_script_renew, "tk made / w1 30000 b e 400000 60000");
+    LEASE(&r, "w1", 30000, "d");
+    check_kept(&r, "tk", 300000);
+    ask(&r, worker_script_renew, "tk made / w1 30000 1 400000 b 1 60000 e");
     check_kept(&r, "tk", 400000);
     check_kept(&r, "made", 60000);
     redis_stop(&r);
+}
+
+/* As much of a worker as its done marks need, over a real store. */
+struct marking {
+    struct redis r;
+    struct log log;
+    struct source source;
+    struct part part;
+    struct worker worker;
+};
+
+static void marking_start(struct marking *m)
+{
+    *m = (struct marking){ .r = redis_start(), .log = log_new("test", LOG_ERROR + 1, 2) };
+    m->source.refs = 1;
+    m->part.partition = 3;
+    m->worker = (struct worker){
+        .loop = m->r.loop, .store = m->r.store, .prefix = "t", .lease_ms = 30000, .log = m->log
+    };
+}
+
+static void marking_stop(struct marking *m)
+{
+    for (size_t i = 0; i < m->worker.chunk_count; i++) free(m->worker.chunks[i]);
+    free(m->worker.chunks);
+    contiguous_free(&m->source.done);
+    redis_stop(&m->r);
+}
+
+/* A call whose result is in the log; failed_at: where the failure stands, or 0. */
+static void acknowledged(struct marking *m, const char *task, const char *marks, int64_t left_ms,
+                         int64_t failed_at)
+{
+    uint64_t ticket;
+    cr_assert(contiguous_start(&m->source.done, m->source.done.last + 1, &ticket));
+    struct call *c = call_new(&m->worker, &m->source, ticket);
+    c->state = CALL_MARKING;
+    c->part = &m->part;
+    c->task.task_id = bytes_of(task);
+    c->task.marks = bytes_of(marks);
+    c->task.deadline_ms = clock_wall_ms() + left_ms;
+    c->type = failed_at ? EVENT_TASK_FAILED : EVENT_TASK_COMPLETED;
+    c->result_off = failed_at;
+    c->sure = true;
+    call_push(&m->part.acked, c);
+}
+
+static bool nothing_held(void *user)
+{
+    return ((struct worker *)user)->held == 0;
+}
+
+static bool any_again(void *user)
+{
+    return ((struct part *)user)->acked.count > 0;
+}
+
+static void mark_all(struct marking *m)
+{
+    lease_mark_done(&m->worker, &m->part);
+    cr_assert_null(m->part.acked.head);
+    cr_assert(loop_run_until(m->r.loop, nothing_held, &m->worker, 10000));
+}
+
+Test(done, marks_go_into_the_hashes_of_their_tasks)
+{
+    struct marking m;
+    marking_start(&m);
+    COMMAND(&m.r, "HSET t:tk:{3}:7 a L|w1|9999999999999 z C");
+    acknowledged(&m, "a", "7", 0, 0);
+    acknowledged(&m, "b", "12", 0, 0);
+    acknowledged(&m, "c", "7", 0, 41);
+    mark_all(&m);
+    cr_assert_str_eq(COMMAND(&m.r, "HGETALL t:tk:{3}:7"), "a D z C c F|41");
+    cr_assert_str_eq(COMMAND(&m.r, "HGETALL t:tk:{3}:12"), "b D");
+    marking_stop(&m);
+}
+
+/* Redis has lost the hash, or it has run out: it must neither stay for ever nor end too soon. */
+Test(done, a_hash_that_is_made_anew_lives_past_the_deadlines_of_its_tasks)
+{
+    struct marking m;
+    marking_start(&m);
+    acknowledged(&m, "a", "7", 2000000, 0);
+    acknowledged(&m, "b", "7", 900000, 0);
+    acknowledged(&m, "c", "12", -5000, 0);
+    mark_all(&m);
+    check_kept(&m.r, "t:tk:{3}:7", 2000000);
+    check_kept(&m.r, "t:tk:{3}:12", 600000);
+    marking_stop(&m);
+}
+
+/* Another task has made it anew, whose deadline is earlier. */
+Test(done, a_hash_that_would_end_too_soon_lives_on_and_no_life_is_shortened)
+{
+    struct marking m;
+    marking_start(&m);
+    COMMAND(&m.r, "HSET t:tk:{3}:7 z D");
+    COMMAND(&m.r, "PEXPIRE t:tk:{3}:7 700000");
+    COMMAND(&m.r, "HSET t:tk:{3}:12 z D");
+    COMMAND(&m.r, "PEXPIRE t:tk:{3}:12 3000000");
+    acknowledged(&m, "a", "7", 2000000, 0);
+    acknowledged(&m, "b", "12", 2000000, 0);
+    mark_all(&m);
+    check_kept(&m.r, "t:tk:{3}:7", 2000000);
+    check_kept(&m.r, "t:tk:{3}:12", 2950000);
+    marking_stop(&m);
+}
+
+Test(done, a_mark_that_redis_refuses_is_given_again)
+{
+    struct marking m;
+    marking_start(&m);
+    COMMAND(&m.r, "SET t:tk:{3}:7 text");
+    acknowledged(&m, "a", "7", 0, 0);
+    acknowledged(&m, "b", "12", 0, 0);
+    lease_mark_done(&m.worker, &m.part);
+    cr_assert_eq(m.part.acked.count, 0);
+    cr_assert(loop_run_until(m.r.loop, any_again, &m.part, 10000));
+    cr_assert_eq(m.part.acked.count, 2, "none of a lot is done unless all are");
+    cr_assert_eq(m.worker.held, 2);
+    COMMAND(&m.r, "DEL t:tk:{3}:7");
+    m.part.hold_ms = 0;
+    mark_all(&m);
+    cr_assert_str_eq(COMMAND(&m.r, "HGET t:tk:{3}:7 a"), "D");
+    marking_stop(&m);
 }
 
 Test(lease, another_generation_or_none_leases_nothing)
@@ -106,8 +243,7 @@ Test(lease, renewal_extends_makes_again_and_hears_of_cancellation)
     LEASE(&r, "w1", 1000, "a");
     LEASE(&r, "w2", 30000, "b");
     COMMAND(&r, "HSET tk c C d D");
-    cr_assert_str_eq(ask(&r, worker_script_renew,
-                         "tk tk tk tk tk / w1 30000 a b c d new 60000 60000 60000 60000 60000"),
+    cr_assert_str_eq(ask(&r, worker_script_renew, "tk / w1 30000 5 60000 a b c d new"),
                      "R O C D R");
     LEASE(&r, "w2", 1000, "a");
     int ms = 0;
