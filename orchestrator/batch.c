@@ -11,19 +11,10 @@
 #include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
-#define VALUES_KEPT_MAX MIB
-
 struct batch *batch_new(struct partition *part, int64_t from)
 {
     struct shard *shard = part->shard;
-    struct batch *b = shard->spare;
-    if (b) {
-        shard->spare = b->next;
-        shard->spare_count--;
-        b->next = NULL;
-    } else {
-        b = xcalloc(1, sizeof *b);
-    }
+    struct batch *b = xcalloc(1, sizeof *b);
     b->shard = shard;
     b->part = part;
     b->from = b->to = from;
@@ -31,79 +22,18 @@ struct batch *batch_new(struct partition *part, int64_t from)
     return b;
 }
 
-/* Every list of arguments that a batch has. */
-#define BATCH_ARGS(b)                                                                          \
-    {                                                                                          \
-        &(b)->fixed_keys, &(b)->mark_keys, &(b)->start_keys, &(b)->run_keys, &(b)->place,      \
-            &(b)->mark_count, &(b)->fin_delta, &(b)->marks, &(b)->start_values, &(b)->tm_adds, \
-            &(b)->tm_dels, &(b)->fin_adds, &(b)->fin_dels                                      \
-    }
-
-static void batch_destroy(struct batch *b)
+void batch_free(struct batch *b)
 {
-    struct args *const all[] = BATCH_ARGS(b);
+    struct args *const all[] = { &b->fixed_keys,   &b->mark_keys,  &b->start_keys, &b->run_keys,
+                                 &b->place,        &b->mark_count, &b->fin_delta,  &b->marks,
+                                 &b->start_values, &b->tm_adds,    &b->tm_dels,    &b->fin_adds,
+                                 &b->fin_dels,     &b->run_values };
+    outputs_close(b);
     for (size_t i = 0; i < ARRAY_LEN(all); i++) args_done(all[i]);
     free(b->touched);
     free(b->keys);
     free(b->writes);
     free(b);
-}
-
-void batches_free_spare(struct shard *shard)
-{
-    while (shard->values_count > 0) args_done(&shard->values[--shard->values_count]);
-    while (shard->spare) {
-        struct batch *b = shard->spare;
-        shard->spare = b->next;
-        batch_destroy(b);
-    }
-}
-
-/* The values of the runs are most of a batch, and it has them only between seal and commit: a few
- * buffers serve all of a shard's. A large one would keep its memory for ever. */
-static void values_take(struct batch *b)
-{
-    if (b->shard->values_count > 0) b->run_values = b->shard->values[--b->shard->values_count];
-}
-
-static void values_give(struct batch *b)
-{
-    struct shard *shard = b->shard;
-    struct args *values = &b->run_values;
-    if (shard->values_count == ARRAY_LEN(shard->values) || values->text.cap > VALUES_KEPT_MAX) {
-        args_done(values);
-        return;
-    }
-    args_reset(values);
-    shard->values[shard->values_count++] = *values;
-    *values = (struct args){ 0 };
-}
-
-void batch_free(struct batch *b)
-{
-    struct shard *shard = b->shard;
-    outputs_close(b);
-    values_give(b);
-    if (shard->spare_count == SPARE_MAX) {
-        batch_destroy(b);
-        return;
-    }
-    struct args *const all[] = BATCH_ARGS(b);
-    struct args kept[ARRAY_LEN(all)];
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        args_reset(all[i]);
-        kept[i] = *all[i];
-    }
-    *b = (struct batch){ .next = shard->spare,
-                         .touched = b->touched,
-                         .touched_cap = b->touched_cap,
-                         .keys = b->keys,
-                         .key_cap = b->key_cap,
-                         .writes = b->writes,
-                         .write_cap = b->write_cap };
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) *all[i] = kept[i];
-    shard->spare = b;
-    shard->spare_count++;
 }
 
 bool batch_touch(struct batch *b, struct entry *entry)
@@ -294,7 +224,6 @@ static void seal_place(struct batch *b)
 void batch_seal(struct batch *b)
 {
     outputs_close(b);
-    values_take(b);
     for (size_t i = 0; i < b->touched_count; i++) {
         seal_run(b, b->touched[i]);
         b->touched[i]->in_batch = b->touched[i]->deleted = b->touched[i]->retime = false;

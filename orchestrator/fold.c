@@ -248,10 +248,10 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
 }
 
 /* What is no event of ours goes to the dead-letter topic. */
-static void dead_letter(struct batch *b, const struct item *item)
+static void dead_letter(struct batch *b, const struct item *item, const char *why)
 {
     struct bus_record record = bus_held_record(item->held);
-    if (dlq_send(b->part->shard, &record, "malformed", item->reason, &b->outputs->waiter))
+    if (dlq_send(b->part->shard, &record, "malformed", why, &b->outputs->waiter))
         outputs_await(b, 1);
     else
         b->failed = true;
@@ -364,10 +364,7 @@ static void fold_here(struct batch *b, struct entry *entry, struct item *item, e
     switch (payload_take(item, entry, &why)) {
     case PAYLOAD_FINE: fold_event(b, entry, item, turn, cx, fx); break;
     case PAYLOAD_LOST: caution_put_aside(b, entry, item, why.data, cx, fx); break;
-    case PAYLOAD_MALFORMED:
-        item->reason = buf_take(&why, NULL);
-        dead_letter(b, item);
-        break;
+    case PAYLOAD_MALFORMED: dead_letter(b, item, why.data); break;
     }
 }
 
@@ -425,7 +422,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
                                    .lifecycle = part->shard->options.lifecycle };
         if (item->verdict != EVENT_OK) {
             /* In a replay the letter may not have left; it is the same if it did. */
-            if (!silent || item->offset >= part->doubt_off) dead_letter(b, item);
+            if (!silent || item->offset >= part->doubt_off) dead_letter(b, item, item->reason);
         } else if (item->ev.type == EVENT_OWNER_CLAIM) {
             fold_claim(b, item);
         } else {

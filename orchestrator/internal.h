@@ -34,7 +34,6 @@
 #define REPLAY_PIPELINE_MAX 2     /* the same of a replay, whose batches are large */
 #define LOAD_PAGE           64    /* runs read by one script */
 #define COMMITS_MAX         4     /* of a shard under way at once */
-#define SPARE_MAX           64    /* batches kept for reuse */
 #define WAVE_MS             50    /* a wave that takes longer does not hold the next one back */
 #define HALT_MS             10000 /* before a halted partition is looked at again */
 #define RETRY_MS            200   /* before Redis or Kafka is asked again after a refusal */
@@ -82,22 +81,22 @@ struct entry {
     struct partition *part;
     struct entry *older, *newer; /* by last use, over all partitions of the shard */
     size_t memory;
-    uint32_t pins; /* uncommitted batches and recoveries that hold it (cache_pin) */
-    bool loading;
-    bool large;            /* it is being read in pieces */
-    uint32_t asked;        /* in which load_round */
-    uint32_t batch_events; /* of it in the batch that is being folded */
-    bool in_batch;         /* touched by the batch that is being folded */
-    bool deleted;          /* by the batch that is being folded */
-    bool retime;           /* its timer fired: the index is to be corrected */
     int64_t watched_ms;    /* its due time as the timers have it; 0: none */
     int64_t stored_bytes;  /* of a finished run: what it counts in fin_bytes */
     struct fetch *fetch;   /* payloads of it that are being read; NULL: none */
     char *lost;            /* why one of them is not there, and run an outline; NULL: all are */
     struct map known;      /* sha256 of what the payload store is known to hold of it */
-    bool outside;          /* it was read with claim checks in it */
-    bool partial;          /* it has ended, and of its claim checks only the result's was read */
-    bool whole;            /* all of them are to be read: it is to go on */
+    uint32_t pins;         /* uncommitted batches and recoveries that hold it (cache_pin) */
+    uint32_t asked;        /* in which load_round */
+    uint32_t batch_events; /* of it in the batch that is being folded */
+    bool loading;
+    bool large;    /* it is being read in pieces */
+    bool in_batch; /* touched by the batch that is being folded */
+    bool deleted;  /* by the batch that is being folded */
+    bool retime;   /* its timer fired: the index is to be corrected */
+    bool outside;  /* it was read with claim checks in it */
+    bool partial;  /* it has ended, and of its claim checks only the result's was read */
+    bool whole;    /* all of them are to be read: it is to go on */
     char id[RUN_ID_MAX];
 };
 struct start_key {
@@ -281,7 +280,7 @@ struct batch {
     bool failed;    /* an output was not delivered */
     size_t acks_missing;     /* of all its folds */
     struct outputs *outputs; /* of the fold that is going on; NULL between two */
-    struct entry **touched;  /* kept like the arguments, for the next batch */
+    struct entry **touched;
     struct start_key **keys;
     size_t touched_count, touched_cap, key_count, key_cap;
     size_t folded_bytes; /* values of the events in it */
@@ -301,7 +300,6 @@ struct batch {
 };
 struct batch *batch_new(struct partition *part, int64_t from);
 void batch_free(struct batch *b);
-void batches_free_spare(struct shard *shard);
 void batch_mark(struct batch *b, const struct effect *effect);
 bool batch_touch(struct batch *b, struct entry *entry); /* false: it has as many as it may */
 bool batch_touch_key(struct batch *b, struct start_key *key);
@@ -324,11 +322,11 @@ void batch_commit(struct batch *b);
 
 struct item { /* a record that waits for the fold: small, for there are thousands */
     struct bus_held *held;
-    struct event ev;
+    struct event ev; /* views under held */
     enum event_verdict verdict;
+    uint32_t bytes; /* of the record's value */
     int64_t offset, record_ms;
     struct entry *entry;     /* of its run, while it is folded */
-    size_t bytes;            /* of the record's value */
     char *reason;            /* of a verdict that is not OK */
     struct payload *payload; /* of a value that is a claim check, once it was asked for */
 };
@@ -385,7 +383,7 @@ struct partition {
     uint64_t checked_ms, advised_ms; /* when Redis was last compared, Kafka last told */
     bool checking;
 
-    struct item *inbox; /* ring */
+    struct item **inbox; /* ring */
     size_t inbox_first, inbox_count, inbox_cap;
     size_t credit_extra;   /* of a recovery, not to be given back */
     size_t prepared;       /* items at the front whose states were asked for */
@@ -721,10 +719,6 @@ struct shard {
     struct partition **partitions; /* by id; NULL where not assigned */
     struct partition *buried;      /* revoked, waiting for acknowledgements */
     struct cache cache;
-    struct batch *spare; /* batches to use again, with their memory */
-    size_t spare_count;
-    struct args values[2]; /* the same of their largest part */
-    size_t values_count;
     struct effects effects; /* of the fold that is going on */
     struct fields fields;
     size_t waves;     /* under way */

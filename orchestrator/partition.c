@@ -99,14 +99,14 @@ bool partition_reply(struct partition *part, uint32_t life)
 struct item *partition_item(struct partition *part, size_t i)
 {
     ASSERT(i < part->inbox_count);
-    return &part->inbox[(part->inbox_first + i) & (part->inbox_cap - 1)]; /* a power of two */
+    return part->inbox[(part->inbox_first + i) % part->inbox_cap];
 }
 
 static void inbox_grow(struct partition *part)
 {
     size_t cap = part->inbox_cap ? 2 * part->inbox_cap : 64;
-    struct item *bigger = xcalloc(cap, sizeof *bigger);
-    for (size_t i = 0; i < part->inbox_count; i++) bigger[i] = *partition_item(part, i);
+    struct item **bigger = xcalloc(cap, sizeof(struct item *));
+    for (size_t i = 0; i < part->inbox_count; i++) bigger[i] = partition_item(part, i);
     free(part->inbox);
     part->inbox = bigger;
     part->inbox_cap = cap;
@@ -119,15 +119,13 @@ void partition_record(struct partition *part, const struct bus_record *r)
         part->state != PARTITION_RUNNING)
         return; /* of a position that a reload has left */
     if (part->inbox_count == part->inbox_cap) inbox_grow(part);
-    part->inbox_count++;
-    struct item *item = partition_item(part, part->inbox_count - 1);
-    struct err e;
+    struct item *item = xcalloc(1, sizeof *item);
+    part->inbox[(part->inbox_first + part->inbox_count++) % part->inbox_cap] = item;
+    struct err e = { 0 };
     item->held = bus_record_hold(r);
     item->offset = r->offset;
     item->record_ms = r->timestamp_ms;
-    item->bytes = r->message.value.len;
-    item->payload = NULL;
-    item->entry = NULL;
+    item->bytes = (uint32_t)r->message.value.len;
     item->verdict = event_decode(&r->message, &item->ev, &e);
     item->reason = item->verdict == EVENT_OK ? NULL : xstrdup(e.text);
     part->claim_checks += item->ev.claim_check;
@@ -137,9 +135,10 @@ static void item_release(struct partition *part, size_t i)
 {
     struct item *item = partition_item(part, i);
     part->claim_checks -= item->ev.claim_check || item->payload;
-    item->payload = payload_free(item->payload);
-    free(TAKE(item->reason));
+    (void)payload_free(item->payload);
     bus_record_release(item->held);
+    free(item->reason);
+    free(item);
 }
 
 void partition_consume(struct partition *part, size_t count)

@@ -658,7 +658,6 @@ struct shard *shard_close(struct shard *shard)
     schedules_close(shard);
     catalogue_close(shard->catalogue);
     ASSERT(!shard->buried);
-    batches_free_spare(shard);
     effects_done(&shard->effects);
     fields_done(&shard->fields);
     free(shard->partitions);

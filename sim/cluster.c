@@ -137,6 +137,7 @@ int64_t log_append(struct world *w, struct log_part *part, struct record *r, con
     /* A broker's clock never goes back here; whether it is the sender's or its own matters for
      * events only. */
     r->timestamp_ms = world_wall_ms(w);
+    r->part = part;
     part->records[part->end++] = r;
     oracle_appended(w, part, r, by);
     stream_wake_all(part);

@@ -6,6 +6,7 @@
 #include "common/io/bus_internal.h"
 
 struct bus_held {
+    const struct bus *bus;
     rd_kafka_message_t *message;
     struct bus_extra_header *extra;
 };

@@ -26,8 +26,8 @@ static void undo_changed(struct fold *f)
 
 void undo_note(struct fold *f, uint32_t index)
 {
-    struct aside *a = run_aside(f->run);
     if (f->def->steps[index].compensate_block == NO_INDEX) return;
+    struct aside *a = run_aside(f->run);
     if (a->undo_count == a->undo_cap) {
         a->undo_cap = a->undo_cap ? 2 * a->undo_cap : 8;
         a->undo = xrealloc(a->undo, a->undo_cap * sizeof *a->undo);

@@ -314,9 +314,8 @@ void fold_end(struct fold *f)
 char *bytes_dup(struct bytes value)
 {
     if (!value.data) return NULL;
-    char *copy = xmalloc(value.len + 1);
+    char *copy = xmalloc(value.len);
     memcpy(copy, value.data, value.len);
-    copy[value.len] = '\0';
     return copy;
 }
 

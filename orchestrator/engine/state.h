@@ -353,6 +353,8 @@ int64_t run_next_due_ms(const struct run *run);
 /* Allocates an empty run of a definition; texts are views to copy. */
 struct run *run_new(const struct definition *def, struct bytes id,
                     const struct bytes texts[TEXT_COUNT]);
+/* A copy, NULL where there is no value. No zero is behind it: a payload of 512 bytes is not to take
+ * the room of 640. */
 char *bytes_dup(struct bytes value);
 
 /* --- fields.c --- */

@@ -122,7 +122,6 @@ static inline void commit_end(struct commit *c)
 {
     c->b->key_count = 0;
     batch_free(c->b);
-    batches_free_spare(&c->shard);
     loop_free(c->shard.loop);
 }
 

@@ -37,7 +37,6 @@ static struct world *world_new(void)
 static void world_free(struct world *w)
 {
     batch_free(w->batch);
-    batches_free_spare(&w->shard);
     cache_drop_partition(&w->part);
     map_done(&w->part.runs);
     map_done(&w->part.keys);
@@ -175,23 +174,6 @@ Test(batch, it_takes_no_more_runs_than_a_commit_may_have_but_those_it_has_again)
     cr_assert(batch_touch(w->batch, first));
     cr_assert_eq(more->pins, 0);
     for (size_t i = 0; i < COMMIT_RUNS_MAX; i++) let_go(w->batch->touched[i]);
-    world_free(w);
-}
-
-Test(batch, a_freed_one_is_used_again_and_starts_empty)
-{
-    struct world *w = world_new();
-    struct batch *old = w->batch;
-    batch_mark(old, &(struct effect){ .kind = EFFECT_CANCEL, .task_id = "c" });
-    old->fin_bytes = 5;
-    old->failed = old->recovered = true;
-    batch_seal(old);
-    batch_free(old);
-    w->batch = batch_new(&w->part, 12);
-    cr_assert_eq(w->batch, old);
-    cr_assert_not(old->failed || old->sealed);
-    batch_seal(w->batch);
-    check_commands(w->batch, END_OF_REPLAY "HSET t:p:{3} epoch 10 off 12");
     world_free(w);
 }
 
