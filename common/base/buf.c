@@ -23,7 +23,7 @@ void buf_reserve(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *data, size_t len)
 {
-    buf_reserve(b, len);
+    if (b->len + len + 1 > b->cap) buf_reserve(b, len);
     if (len) memcpy(b->data + b->len, data, len);
     b->len += len;
     b->data[b->len] = '\0';
@@ -32,11 +32,6 @@ void buf_add(struct buf *b, const void *data, size_t len)
 void buf_add_text(struct buf *b, const char *text)
 {
     buf_add(b, text, strlen(text));
-}
-
-void buf_add_char(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)
@@ -55,6 +50,10 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 
 void buf_add_int(struct buf *b, int64_t value)
 {
+    if (value >= 0 && value <= 9) {
+        buf_add_char(b, (char)('0' + value));
+        return;
+    }
     char digits[24];
     char *p = digits + sizeof digits;
     uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;

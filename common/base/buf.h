@@ -48,7 +48,12 @@ static inline void buf_reset(struct buf *b)
 }
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_add_text(struct buf *b, const char *text);
-void buf_add_char(struct buf *b, char c);
+static inline void buf_add_char(struct buf *b, char c)
+{
+    if (b->len + 1 >= b->cap) buf_reserve(b, 1);
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
+}
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Decimal digits, faster than buf_addf. */
 void buf_add_int(struct buf *b, int64_t value);
@@ -57,6 +62,13 @@ void buf_add_json_string(struct buf *b, const char *text, size_t len);
 /* Hands the bytes over to the caller (free()); the buffer is empty afterwards. ret_len may be NULL.
  */
 char *buf_take(struct buf *b, size_t *ret_len);
+/* The buffer; b is empty afterwards. */
+static inline struct buf buf_move(struct buf *b)
+{
+    struct buf moved = *b;
+    *b = (struct buf){ 0 };
+    return moved;
+}
 static inline struct bytes buf_bytes(const struct buf *b)
 {
     return (struct bytes){ .data = b->data, .len = b->len };

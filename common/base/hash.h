@@ -28,6 +28,8 @@ uint64_t hash_bytes(struct bytes data);
 
 /* Lower-case hex of len bytes into ret, which holds 2 * len + 1. */
 void hex_encode(const unsigned char *data, size_t len, char *ret);
+/* Whether all of it is lower-case hex. */
+bool hex_check(struct bytes text);
 /* Base64 with padding (RFC 4648, 4): appended to ret. Decoding is false for what is none. */
 void base64_encode(struct bytes data, struct buf *ret);
 MUST_CHECK bool base64_decode(struct bytes text, struct buf *ret);

@@ -46,17 +46,11 @@ void run_id_route_by_key(char id[RUN_ID_MAX], struct bytes workflow, struct byte
     id[ROUTE_HEX] = '-';
 }
 
-static bool all_hex(const char *p, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) return false;
-    return true;
-}
-
 bool run_id_check(struct bytes id)
 {
-    return id.len == RUN_ID_MAX - 1 && id.data[ROUTE_HEX] == '-' && all_hex(id.data, ROUTE_HEX) &&
-           all_hex(id.data + ROUTE_HEX + 1, UNIQUE_HEX);
+    return id.len == RUN_ID_MAX - 1 && id.data[ROUTE_HEX] == '-' &&
+           hex_check((struct bytes){ id.data, ROUTE_HEX }) &&
+           hex_check((struct bytes){ id.data + ROUTE_HEX + 1, UNIQUE_HEX });
 }
 
 void task_id_make(char ret[TASK_ID_MAX], struct bytes run_id, struct bytes path, uint32_t attempt)

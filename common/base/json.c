@@ -156,9 +156,23 @@ static bool scan_escape(struct scan *s)
     return scan_hex4(s, &low) && low >= 0xDC00 && low <= 0xDFFF;
 }
 
+/* Past what a string may hold as it is, eight bytes at a time, up to the word with something else
+ * in it. The test for a byte that is zero, or less than n, is that of S. E. Anderson's Bit
+ * Twiddling Hacks ("Determine if a word has a byte less than n"). */
+static void skip_plain(struct scan *s)
+{
+    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+    for (uint64_t word; (size_t)(s->end - s->p) >= sizeof word; s->p += sizeof word) {
+        memcpy(&word, s->p, sizeof word);
+        uint64_t quote = word ^ '"' * ones, slash = word ^ '\\' * ones;
+        if ((word | (word - 0x20 * ones) | (quote - ones) | (slash - ones)) & high) return;
+    }
+}
+
 static bool scan_string(struct scan *s)
 {
     s->p++; /* the quote */
+    skip_plain(s);
     while (s->p < s->end) {
         unsigned char c = *s->p;
         if (c == '"') {
@@ -169,12 +183,14 @@ static bool scan_string(struct scan *s)
         if (c == '\\') {
             s->p++;
             if (!scan_escape(s)) return false;
+            skip_plain(s);
         } else if (c < 0x80) {
             s->p++;
         } else {
             size_t n = utf8_sequence(s->p, s->end);
             if (!n) return false;
             s->p += n;
+            skip_plain(s);
         }
     }
     return false;

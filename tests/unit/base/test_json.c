@@ -126,6 +126,23 @@ Test(json, the_check_says_what_the_parser_says)
     cr_expect_not(json_check((struct bytes){ 0 }));
 }
 
+/* The scanner goes over a string in words of eight bytes. */
+Test(json_check, sees_every_byte_of_a_string_wherever_it_stands)
+{
+    static const unsigned char odd[] = { 0, 0x1f, 0x20, '"', '\\', 0x7f, 0x80, 0xa0, 0xc3, 0xff };
+    for (size_t len = 0; len < 20; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t i = 0; i < sizeof odd; i++) {
+                char text[24];
+                memset(text, 'x', len + 2);
+                text[0] = text[len + 1] = '"';
+                text[1 + at] = (char)odd[i];
+                struct bytes value = { .data = text, .len = len + 2 };
+                cr_expect_eq(json_check(value), jansson_accepts(value), "byte 0x%02x at %zu of %zu",
+                             odd[i], at, len);
+            }
+}
+
 static void mutate(struct buf *text, uint64_t *prng)
 {
     static const char alphabet[] =
