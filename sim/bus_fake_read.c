@@ -71,10 +71,10 @@ static void deliver_error(struct bus_stream *s, const struct err *e);
 static void deliver_record(struct bus_stream *s, const struct bus_record *r);
 static void deliver_end(struct bus_stream *s);
 
-static struct bus_record view_of(const struct bus_stream *s, struct record *r)
+static struct bus_record view_of(struct record *r)
 {
-    return (struct bus_record){ .topic = s->part->topic->name,
-                                .partition = s->part->id,
+    return (struct bus_record){ .topic = r->part->topic->name,
+                                .partition = r->part->id,
                                 .offset = r->offset,
                                 .timestamp_ms = r->timestamp_ms,
                                 .message = r->message,
@@ -113,7 +113,7 @@ static void stream_deliver(struct bus *b, struct bus_stream *s)
         if (s->credit != UINT32_MAX) s->credit--;
         max--;
         w->counters.steps++;
-        struct bus_record view = view_of(s, r);
+        struct bus_record view = view_of(r);
         r->refs++;
         deliver_record(s, &view);
         record_unref(r);
@@ -144,6 +144,11 @@ struct bus_held *bus_record_hold(const struct bus_record *r)
 {
     ((struct record *)r->owner)->refs++;
     return r->owner;
+}
+
+struct bus_record bus_held_record(struct bus_held *h)
+{
+    return view_of((struct record *)(void *)h);
 }
 
 void bus_record_release(struct bus_held *h)

@@ -131,6 +131,7 @@ int64_t log_append(struct world *w, struct log_part *part, struct record *r, con
         part->cap = part->cap ? 2 * part->cap : 64;
         part->records = xrealloc(part->records, part->cap * sizeof(struct record *));
     }
+    r->part = part;
     r->offset = part->end;
     r->at_us = w->now_us;
     /* A broker's clock never goes back here; whether it is the sender's or its own matters for

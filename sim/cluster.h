@@ -8,9 +8,12 @@
 #include "common/io/bus.h"
 #include "sim/world.h"
 
+struct log_part;
+
 /* A record in a log: one piece of memory, shared by everybody who holds it. */
 struct record {
     uint32_t refs;
+    const struct log_part *part; /* NULL until it is appended */
     int64_t offset, timestamp_ms;
     uint64_t at_us;
     struct message message;

@@ -306,7 +306,6 @@ struct bus *bus_open(struct loop *loop, const struct bus_options *options, struc
     bus->loop = loop;
     bus->log = *options->log;
     settings_copy(&bus->settings, options);
-    bus_record_init(bus);
     if (!wake_open(bus, &bus->deliveries, on_deliveries, e) ||
         !wake_open(bus, &bus->records, on_records, e) ||
         !wake_open(bus, &bus->others, on_others, e))

@@ -194,6 +194,8 @@ DEFINE_CLEANUP(struct bus_reader *, bus_reader_close)
  * record, within its callback. Release exactly once; the bus may be closed by then. */
 struct bus_held;
 struct bus_held *bus_record_hold(const struct bus_record *r);
+/* The record again, for who kept no more of it than what it needed so far. */
+struct bus_record bus_held_record(struct bus_held *h);
 void bus_record_release(struct bus_held *h);
 
 /* --- the embedded broker of `tutti dev` and the tests (librdkafka's mock cluster) --- */

@@ -25,6 +25,7 @@ struct bus_stream {
     struct bus_topic *topic;
     rd_kafka_queue_t *queue; /* NULL while stopped */
     uint32_t credit;
+    uint32_t stops; /* how often it was stopped: what was taken before is not delivered after it */
 };
 
 /* --- fetchers --- */
@@ -158,6 +159,7 @@ void bus_stream_stop(struct bus_stream *s)
     s->queue = NULL;
     s->fetcher = NULL;
     s->credit = 0;
+    s->stops++;
 }
 
 bool bus_stream_read(struct bus_stream *s, int64_t offset, uint32_t credit, struct err *e)
@@ -248,23 +250,41 @@ static void on_special(struct bus_stream *s, rd_kafka_message_t *m)
     o->on_error(o->user, &e);
 }
 
+/* Hands on what was taken from the queue together, up to where a callback stops or moves the
+ * stream.
+ */
+static void deliver(struct bus_stream *s, rd_kafka_message_t **list, size_t count)
+{
+    uint32_t stops = s->stops;
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_message_t *m = list[i];
+        if (s->stops != stops) {
+            rd_kafka_message_destroy(m);
+        } else if (m->err) {
+            on_special(s, m);
+        } else {
+            if (s->credit != UINT32_MAX) s->credit--;
+            loop_work(s->bus->loop, 1);
+            bus_record_deliver(m, s->options.on_record, s->options.user);
+        }
+    }
+}
+
 /* Callbacks may do anything to the stream: move it, stop it, free it (it is buried later). */
 static void drain(struct bus_stream *s)
 {
-    for (int left = DRAIN_MAX; s->queue && s->credit > 0; left--) {
+    rd_kafka_message_t *list[64];
+    for (size_t left = DRAIN_MAX; s->queue && s->credit > 0;) {
         if (left == 0) {
             bus_kick(&s->bus->records);
             return;
         }
-        rd_kafka_message_t *m = rd_kafka_consume_queue(s->queue, 0);
-        if (!m) return;
-        if (m->err) {
-            on_special(s, m);
-            continue;
-        }
-        if (s->credit != UINT32_MAX) s->credit--;
-        loop_work(s->bus->loop, 1);
-        bus_record_deliver(s->bus, m, s->options.on_record, s->options.user);
+        size_t most = MIN(ARRAY_LEN(list), left);
+        most = MIN(most, (size_t)s->credit);
+        ssize_t count = rd_kafka_consume_batch_queue(s->queue, 0, list, most);
+        if (count <= 0) return;
+        left -= (size_t)count;
+        deliver(s, list, (size_t)count);
     }
 }
 

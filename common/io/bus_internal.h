@@ -24,7 +24,6 @@
 #define DRAIN_MAX     512   /* records a stream delivers before the others get their turn */
 #define LOG_REPEAT_MS 60000 /* the same complaint of the client is logged once in this time */
 #define LOG_SLOTS     32
-#define HEADER_SLOTS  128 /* power of two, > 2 * HEADER_COUNT */
 #define EXTRA_MAX     HEADER_COUNT_MAX
 
 /* --- handles and blocking questions (bus_jobs.c) --- */
@@ -92,7 +91,8 @@ struct bus_topic { /* a topic object of the producer or a fetcher */
 struct bus_producer {
     struct bus_client *client;
     rd_kafka_queue_t *queue;
-    struct map topics; /* name -> struct bus_topic */
+    struct map topics;       /* name -> struct bus_topic */
+    struct bus_topic *topic; /* that was asked for last; NULL: it was made then, or none was */
     size_t pending;
     uint64_t epoch;
     bool broken; /* a fatal error: to be replaced in the next turn */
@@ -116,7 +116,6 @@ struct bus {
     struct bus_stream **streams; /* NULL where one was removed while they were walked */
     size_t stream_count, stream_cap;
     bool walking, closing, down;
-    uint8_t header_slots[HEADER_SLOTS]; /* hash of a name -> enum message_header + 1 */
     struct {
         uint64_t what, until_ms;
     } logged[LOG_SLOTS];
@@ -189,9 +188,8 @@ void bus_readers_close(struct bus *bus);
 
 /* --- records (bus_record.c) --- */
 
-void bus_record_init(struct bus *bus); /* the table of header names */
 /* Calls on_record with the decoded message, which is destroyed afterwards unless it was held. */
-void bus_record_deliver(struct bus *bus, rd_kafka_message_t *m,
+void bus_record_deliver(rd_kafka_message_t *m,
                         void (*on_record)(void *user, const struct bus_record *r), void *user);
 
 #endif

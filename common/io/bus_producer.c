@@ -65,7 +65,8 @@ static void warmed(void *user, int32_t partitions, const char *cluster_id, const
 struct bus_topic *bus_producer_topic(struct bus *bus, const char *name, bool warm)
 {
     struct bus_producer *p = &bus->producer;
-    struct bus_topic *topic = map_get(&p->topics, bytes_of(name));
+    if (p->topic && strcmp(p->topic->name, name) == 0) return p->topic;
+    struct bus_topic *topic = p->topic = map_get(&p->topics, bytes_of(name));
     if (topic) return topic;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(p->client->rk, name, NULL);
     if (!rkt) return NULL;
@@ -95,10 +96,11 @@ static rd_kafka_headers_t *make_headers(const struct bus_message *m)
 {
     if (!m->header && m->extra_count == 0) return NULL;
     rd_kafka_headers_t *headers = rd_kafka_headers_new(16);
-    for (int h = 0; m->header && h < HEADER_COUNT; h++)
+    for (enum message_header h = 0; m->header && h < HEADER_COUNT; h++)
         if (m->header[h].data)
-            (void)rd_kafka_header_add(headers, message_header_name((enum message_header)h), -1,
-                                      m->header[h].data, (ssize_t)m->header[h].len);
+            (void)rd_kafka_header_add(headers, message_header_name(h),
+                                      (ssize_t)message_header_name_len(h), m->header[h].data,
+                                      (ssize_t)m->header[h].len);
     for (size_t i = 0; i < m->extra_count; i++)
         (void)rd_kafka_header_add(headers, m->extra[i].name, -1, m->extra[i].value.data,
                                   (ssize_t)m->extra[i].value.len);
@@ -218,6 +220,7 @@ static void fail_pending(struct bus *bus)
 static void let_go(struct bus_producer *p)
 {
     topics_done(&p->topics);
+    p->topic = NULL;
     rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(p->queue);
     bus_client_unref(p->client);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "common/base/hash.h"
 #include "common/base/id.h"
 #include "common/proto/blob_ref.h"
 
@@ -22,9 +23,11 @@ static_assert(ARRAY_LEN(header_info) == HEADER_COUNT, "every header has a name")
 
 static const struct {
     const char *text;
+    uint8_t len;
     bool result;
 } event_info[] = {
-#define X(name, text_, result_) [EVENT_##name] = { .text = text_, .result = result_ },
+#define X(name, text_, result_) \
+    [EVENT_##name] = { .text = text_, .len = sizeof(text_) - 1, .result = result_ },
     EVENT_TYPES(X)
 #undef X
 };
@@ -36,12 +39,33 @@ const char *message_header_name(enum message_header header)
     return header_info[header].text;
 }
 
-enum message_header message_header_find(struct bytes name)
+size_t message_header_name_len(enum message_header header)
 {
-    for (size_t i = 0; i < HEADER_COUNT; i++)
-        if (header_info[i].len == name.len && memcmp(header_info[i].text, name.data, name.len) == 0)
-            return (enum message_header)i;
+    ASSERT(header < HEADER_COUNT);
+    return header_info[header].len;
+}
+
+enum message_header message_header_find(struct bytes name, enum message_header first)
+{
+    size_t at = first;
+    for (size_t left = HEADER_COUNT; left; left--, at++) {
+        if (at == HEADER_COUNT) at = 0;
+        if (header_info[at].len == name.len &&
+            memcmp(header_info[at].text, name.data, name.len) == 0)
+            return (enum message_header)at;
+    }
     return HEADER_COUNT;
+}
+
+static bool event_type_find(struct bytes name, enum event_type *ret)
+{
+    for (size_t i = 0; i < EVENT_TYPE_COUNT; i++) {
+        if (event_info[i].len != name.len || memcmp(event_info[i].text, name.data, name.len) != 0)
+            continue;
+        *ret = (enum event_type)i;
+        return true;
+    }
+    return false;
 }
 
 const char *event_type_name(enum event_type type)
@@ -102,12 +126,9 @@ static bool need_number(const struct message *m, enum message_header h, int64_t 
     return parse_number(m->header[h], max, ret) || missing(e, h);
 }
 
-static bool all_of(struct bytes text, size_t len, const char *allowed)
+static bool hex_of(struct bytes text, size_t len)
 {
-    if (text.len != len) return false;
-    for (size_t i = 0; i < len; i++)
-        if (text.data[i] == '\0' || !strchr(allowed, text.data[i])) return false;
-    return true;
+    return text.len == len && hex_check(text);
 }
 
 static bool short_text(struct bytes text, size_t max)
@@ -131,8 +152,7 @@ static bool decode_identity(const struct message *m, struct bytes *path, uint32_
     if (!short_text(m->header[HEADER_PATH], PATH_BYTES_MAX)) return missing(e, HEADER_PATH);
     if (!need_number(m, HEADER_ATTEMPT, UINT32_MAX, &n, e)) return false;
     if (n == 0) return missing(e, HEADER_ATTEMPT);
-    if (!all_of(m->header[HEADER_TASK_ID], TASK_ID_HEX, "0123456789abcdef"))
-        return missing(e, HEADER_TASK_ID);
+    if (!hex_of(m->header[HEADER_TASK_ID], TASK_ID_HEX)) return missing(e, HEADER_TASK_ID);
     *path = m->header[HEADER_PATH];
     *attempt = (uint32_t)n;
     *task_id = m->header[HEADER_TASK_ID];
@@ -285,7 +305,7 @@ static bool decode_start(const struct message *m, struct event *ev, struct err *
     ev->workflow = m->header[HEADER_WORKFLOW];
     ev->version = m->header[HEADER_VERSION];
     ev->key = m->header[HEADER_KEY];
-    if (!all_of(ev->definition, 64, "0123456789abcdef")) return missing(e, HEADER_DEFINITION);
+    if (!hex_of(ev->definition, SHA256_HEX - 1)) return missing(e, HEADER_DEFINITION);
     if (!short_text(ev->workflow, NAME_BYTES_MAX)) return missing(e, HEADER_WORKFLOW);
     if (ev->key.data && !short_text(ev->key, START_KEY_BYTES_MAX)) return missing(e, HEADER_KEY);
     if (!optional_text(ev->namespace_)) return missing(e, HEADER_NAMESPACE);
@@ -347,10 +367,10 @@ static bool decode_by_type(const struct message *m, struct event *ev, struct err
     return true;
 }
 
-enum event_verdict event_decode(const struct message *m, struct event *ret, struct err *e)
+static enum event_verdict decode(const struct message *m, struct event *ev, struct err *e)
 {
-    struct event ev = { .type = EVENT_TYPE_COUNT, .value = m->value };
     struct bytes v = m->header[HEADER_V], type = m->header[HEADER_TYPE];
+    *ev = (struct event){ .value = m->value };
     if (!v.data || !type.data) {
         err_fail(e, ERR_INVALID, "headers 'v' and 'type' are missing: not an event of ours");
         return EVENT_MALFORMED;
@@ -360,26 +380,24 @@ enum event_verdict event_decode(const struct message *m, struct event *ret, stru
                  (int)MIN(v.len, (size_t)20), v.data);
         return EVENT_NEWER;
     }
-    for (size_t i = 0; i < EVENT_TYPE_COUNT; i++)
-        if (bytes_is(type, event_info[i].text)) ev.type = (enum event_type)i;
-    if (ev.type == EVENT_TYPE_COUNT) {
+    if (!event_type_find(type, &ev->type)) {
         err_fail(e, ERR_UNSUPPORTED, "event type '%.*s' is not known to this program",
                  (int)MIN(type.len, (size_t)40), type.data);
         return EVENT_NEWER;
     }
-    if (ev.type != EVENT_OWNER_CLAIM) {
-        if (!m->header[HEADER_RUN_ID].data || !run_id_check(m->header[HEADER_RUN_ID])) {
-            missing(e, HEADER_RUN_ID);
-            return EVENT_MALFORMED;
-        }
-        ev.run_id = m->header[HEADER_RUN_ID];
-    }
-    ev.namespace_ = m->header[HEADER_NAMESPACE];
-    ev.actor = m->header[HEADER_ACTOR];
-    ev.traceparent = m->header[HEADER_TRACEPARENT];
-    if (!decode_by_type(m, &ev, e)) return EVENT_MALFORMED;
-    *ret = ev;
-    return EVENT_OK;
+    if (ev->type != EVENT_OWNER_CLAIM && !need_run_id(m, HEADER_RUN_ID, &ev->run_id, e))
+        return EVENT_MALFORMED;
+    ev->namespace_ = m->header[HEADER_NAMESPACE];
+    ev->actor = m->header[HEADER_ACTOR];
+    ev->traceparent = m->header[HEADER_TRACEPARENT];
+    return decode_by_type(m, ev, e) ? EVENT_OK : EVENT_MALFORMED;
+}
+
+enum event_verdict event_decode(const struct message *m, struct event *ret, struct err *e)
+{
+    enum event_verdict verdict = decode(m, ret, e);
+    if (verdict != EVENT_OK) *ret = (struct event){ 0 };
+    return verdict;
 }
 
 enum event_verdict event_load(struct event *ev, struct bytes content, struct err *e)
@@ -416,39 +434,36 @@ static bool split_reply_to(struct task *t)
 
 bool task_decode(const struct message *m, struct task *ret, struct err *e)
 {
-    struct task t = { .value = m->value };
+    *ret = (struct task){ .value = m->value };
     if (!bytes_is(m->header[HEADER_V], MESSAGE_VERSION)) return missing(e, HEADER_V);
     if (!bytes_is(m->header[HEADER_TYPE], "task")) return missing(e, HEADER_TYPE);
-    if (!m->header[HEADER_RUN_ID].data || !run_id_check(m->header[HEADER_RUN_ID]))
-        return missing(e, HEADER_RUN_ID);
-    t.run_id = m->header[HEADER_RUN_ID];
-    if (!decode_identity(m, &t.path, &t.attempt, &t.task_id, e)) return false;
-    t.reply_to = m->header[HEADER_REPLY_TO];
-    if (!t.reply_to.data || !split_reply_to(&t)) return missing(e, HEADER_REPLY_TO);
+    if (!need_run_id(m, HEADER_RUN_ID, &ret->run_id, e)) return false;
+    if (!decode_identity(m, &ret->path, &ret->attempt, &ret->task_id, e)) return false;
+    ret->reply_to = m->header[HEADER_REPLY_TO];
+    if (!ret->reply_to.data || !split_reply_to(ret)) return missing(e, HEADER_REPLY_TO);
     if (!m->header[HEADER_GEN].data) return missing(e, HEADER_GEN);
     if (!short_text(m->header[HEADER_KIND], 32)) return missing(e, HEADER_KIND);
-    t.gen = m->header[HEADER_GEN];
-    t.kind = m->header[HEADER_KIND];
-    t.uses = m->header[HEADER_USES];
-    t.idempotency_key = m->header[HEADER_IDEMPOTENCY_KEY];
-    t.workflow = m->header[HEADER_WORKFLOW];
-    t.namespace_ = m->header[HEADER_NAMESPACE];
-    t.actor = m->header[HEADER_ACTOR];
-    t.traceparent = m->header[HEADER_TRACEPARENT];
-    t.secrets = m->header[HEADER_SECRETS];
+    ret->gen = m->header[HEADER_GEN];
+    ret->kind = m->header[HEADER_KIND];
+    ret->uses = m->header[HEADER_USES];
+    ret->idempotency_key = m->header[HEADER_IDEMPOTENCY_KEY];
+    ret->workflow = m->header[HEADER_WORKFLOW];
+    ret->namespace_ = m->header[HEADER_NAMESPACE];
+    ret->actor = m->header[HEADER_ACTOR];
+    ret->traceparent = m->header[HEADER_TRACEPARENT];
+    ret->secrets = m->header[HEADER_SECRETS];
     if (m->header[HEADER_DEADLINE_MS].data &&
-        !need_number(m, HEADER_DEADLINE_MS, INT64_MAX, &t.deadline_ms, e))
+        !need_number(m, HEADER_DEADLINE_MS, INT64_MAX, &ret->deadline_ms, e))
         return false;
     if (m->header[HEADER_TIMEOUT_MS].data &&
-        !need_number(m, HEADER_TIMEOUT_MS, DURATION_MS_MAX, &t.timeout_ms, e))
+        !need_number(m, HEADER_TIMEOUT_MS, DURATION_MS_MAX, &ret->timeout_ms, e))
         return false;
-    t.cache_key = m->header[HEADER_CACHE_KEY];
+    ret->cache_key = m->header[HEADER_CACHE_KEY];
     if (m->header[HEADER_CACHE_TTL_MS].data &&
-        !need_number(m, HEADER_CACHE_TTL_MS, DURATION_MS_MAX, &t.cache_ttl_ms, e))
+        !need_number(m, HEADER_CACHE_TTL_MS, DURATION_MS_MAX, &ret->cache_ttl_ms, e))
         return false;
     int64_t digits; /* it goes into the name of a key */
-    t.marks = m->header[HEADER_MARKS];
-    if (t.marks.data && !need_number(m, HEADER_MARKS, INT64_MAX, &digits, e)) return false;
-    *ret = t;
+    ret->marks = m->header[HEADER_MARKS];
+    if (ret->marks.data && !need_number(m, HEADER_MARKS, INT64_MAX, &digits, e)) return false;
     return true;
 }

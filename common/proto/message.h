@@ -227,13 +227,17 @@ enum event_verdict {
                   */
 };
 
-/* Enum <-> wire text. message_header_find: HEADER_COUNT if the name is none of ours. */
+/* Enum <-> wire text. message_header_find: HEADER_COUNT if the name is none of ours; our own
+ * messages have them in the order of the enum, so it looks from `first` on (HEADER_COUNT is as good
+ * as 0), and then at those before it. */
 const char *message_header_name(enum message_header header);
-enum message_header message_header_find(struct bytes name);
+size_t message_header_name_len(enum message_header header);
+enum message_header message_header_find(struct bytes name, enum message_header first);
 const char *event_type_name(enum event_type type);
 bool event_type_is_result(enum event_type type);
 
-/* Decodes the message of an `events` record. On EVENT_MALFORMED and EVENT_NEWER e says why. A
+/* Decodes the message of an `events` record. On EVENT_MALFORMED and EVENT_NEWER e says why, and
+ * nothing stands in ret. A
  * task.completed whose value is no JSON or is too large becomes EVENT_TASK_FAILED with an
  * invalid_output error in its value (static text), so that no bad payload ever enters a state. */
 MUST_CHECK enum event_verdict event_decode(const struct message *m, struct event *ret,
@@ -275,6 +279,7 @@ struct task {
     int32_t reply_partition;
     struct bytes value;
 };
+/* false: ret is not to be used. */
 MUST_CHECK bool task_decode(const struct message *m, struct task *ret, struct err *e);
 
 /* X(enumerator, wire text, retryable unless the worker says otherwise) */

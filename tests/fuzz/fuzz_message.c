@@ -26,7 +26,7 @@ static struct message message_of(const struct fuzz_input *in)
         const char *colon = memmem(line.data, line.len, ": ", 2);
         if (!colon) continue;
         size_t len = (size_t)(colon - line.data);
-        enum message_header h = message_header_find((struct bytes){ line.data, len });
+        enum message_header h = message_header_find((struct bytes){ line.data, len }, 0);
         if (h < HEADER_COUNT)
             m.header[h] = (struct bytes){ line.data + len + 2, line.len - len - 2 };
     }

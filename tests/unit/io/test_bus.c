@@ -366,9 +366,52 @@ Test(bus, a_held_record_outlives_its_callback_and_its_bus)
     cr_assert_str_eq(s.kept.topic, TOPIC);
     cr_assert_str_eq(s.kept.extra[0].name, "ce_id");
     cr_assert(bytes_is(s.kept.extra[0].value, "42"));
+    struct bus_record again = bus_held_record(s.held);
+    cr_assert(bytes_is(again.message.value, "kept"));
+    cr_assert(bytes_is(again.message.header[HEADER_TYPE], "run.start"));
+    cr_assert_str_eq(again.topic, TOPIC);
+    cr_assert_eq(again.offset, s.kept.offset);
+    cr_assert_eq(again.timestamp_ms, s.kept.timestamp_ms);
+    cr_assert_eq(again.extra_count, 1);
+    cr_assert(bytes_is(again.extra[0].value, "42"));
     bus_record_release(s.held);
     fixture_close(&f);
     buf_done(&s.text);
+}
+
+struct closing {
+    struct bus_reader *reader;
+    int count;
+};
+
+static void close_at_once(void *user, const struct bus_record *r)
+{
+    struct closing *c = user;
+    (void)r;
+    c->count++;
+    c->reader = bus_reader_close(c->reader);
+}
+
+Test(bus, a_reader_closed_by_its_callback_delivers_nothing_more)
+{
+    struct fixture f = fixture_open(1);
+    struct counter c = new_counter();
+    struct closing closing = { 0 };
+    struct err e;
+    send_numbers(&f, &c, 0, 0, 100);
+    AWAIT(&f, c.done == 100);
+    closing.reader = bus_reader_open(f.bus,
+                                     &(struct bus_reader_options){ .topic = TOPIC,
+                                                                   .partition = 0,
+                                                                   .offset = BUS_START,
+                                                                   .on_record = close_at_once,
+                                                                   .user = &closing },
+                                     &e);
+    cr_assert(closing.reader, "%s", e.text);
+    AWAIT(&f, closing.count > 0);
+    idle(&f, 100);
+    cr_assert_eq(closing.count, 1);
+    fixture_close(&f);
 }
 
 /* --- asking --- */
