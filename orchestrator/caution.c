@@ -111,7 +111,8 @@ bool caution_quarantines(const struct partition *part, int64_t offset)
 static void announce(struct batch *b, const struct item *item, const char *why)
 {
     struct partition *part = b->part;
-    if (dlq_send(part->shard, &item->record, "quarantined", why, &b->outputs->waiter))
+    struct bus_record record = bus_held_record(item->held);
+    if (dlq_send(part->shard, &record, "quarantined", why, &b->outputs->waiter))
         outputs_await(b, 1);
     else
         b->failed = true;

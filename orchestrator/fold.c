@@ -100,10 +100,10 @@ static size_t ready_span(struct partition *part, size_t count, bool *ret_gone)
 {
     *ret_gone = false;
     for (size_t i = 0; i < count; i++) {
-        const struct item *item = partition_item(part, i);
+        struct item *item = partition_item(part, i);
         if (!names_run(item)) continue;
         if (!payload_here(part, item) || payloads_lacking(part, item, ret_gone)) return i;
-        const struct entry *entry = cache_find(part, item->ev.run_id);
+        const struct entry *entry = item->entry = cache_find(part, item->ev.run_id);
         const struct start_key *key = NULL;
         bool named = names_key(part, item);
         if (named) key = map_get(&part->keys, run_id_route(item->ev.run_id));
@@ -250,7 +250,8 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
 /* What is no event of ours goes to the dead-letter topic. */
 static void dead_letter(struct batch *b, const struct item *item)
 {
-    if (dlq_send(b->part->shard, &item->record, "malformed", item->reason, &b->outputs->waiter))
+    struct bus_record record = bus_held_record(item->held);
+    if (dlq_send(b->part->shard, &record, "malformed", item->reason, &b->outputs->waiter))
         outputs_await(b, 1);
     else
         b->failed = true;
@@ -308,10 +309,9 @@ static void stand_still(struct partition *part, int64_t until)
 static bool joins(struct batch *b, const struct item *item, struct entry **ret)
 {
     *ret = NULL;
-    if (item->verdict != EVENT_OK || item->ev.type == EVENT_OWNER_CLAIM) return true;
-    struct entry *entry = cache_find(b->part, item->ev.run_id);
+    if (!names_run(item)) return true;
+    struct entry *entry = *ret = item->entry;
     ASSERT(entry && !entry->loading);
-    *ret = entry;
     if (entry->deleted || entry->batch_events == RUN_EVENTS_MAX) return false;
     if (entry->run && run_pending_fields(entry->run) >= COMMIT_FIELDS_MAX) return false;
     if (!batch_touch(b, entry)) return false;
@@ -365,7 +365,7 @@ static void fold_here(struct batch *b, struct entry *entry, struct item *item, e
     case PAYLOAD_FINE: fold_event(b, entry, item, turn, cx, fx); break;
     case PAYLOAD_LOST: caution_put_aside(b, entry, item, why.data, cx, fx); break;
     case PAYLOAD_MALFORMED:
-        snprintf(item->reason, sizeof item->reason, "%.199s", why.data);
+        item->reason = buf_take(&why, NULL);
         dead_letter(b, item);
         break;
     }
@@ -437,7 +437,7 @@ static size_t fold_items(struct batch *b, size_t count, bool silent)
         }
         if (silent) keep_of_replay(b, fx, item->offset);
         b->to = item->offset + 1;
-        b->folded_bytes += MAX(item->record.message.value.len, item->ev.value.len);
+        b->folded_bytes += MAX(item->bytes, item->ev.value.len);
     }
     return n;
 }

@@ -322,14 +322,15 @@ void batch_commit(struct batch *b);
 
 /* --- partition.c --- */
 
-struct item { /* a record that waits for the fold */
+struct item { /* a record that waits for the fold: small, for there are thousands */
     struct bus_held *held;
     struct event ev;
     enum event_verdict verdict;
     int64_t offset, record_ms;
-    struct bus_record record; /* views under held */
-    char reason[200];         /* of a verdict that is not OK */
-    struct payload *payload;  /* of a value that is a claim check, once it was asked for */
+    struct entry *entry;     /* of its run, while it is folded */
+    size_t bytes;            /* of the record's value */
+    char *reason;            /* of a verdict that is not OK */
+    struct payload *payload; /* of a value that is a claim check, once it was asked for */
 };
 
 /* An event that is not folded, and what its run says about it. */

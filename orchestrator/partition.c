@@ -99,7 +99,7 @@ bool partition_reply(struct partition *part, uint32_t life)
 struct item *partition_item(struct partition *part, size_t i)
 {
     ASSERT(i < part->inbox_count);
-    return &part->inbox[(part->inbox_first + i) % part->inbox_cap];
+    return &part->inbox[(part->inbox_first + i) & (part->inbox_cap - 1)]; /* a power of two */
 }
 
 static void inbox_grow(struct partition *part)
@@ -121,13 +121,16 @@ void partition_record(struct partition *part, const struct bus_record *r)
     if (part->inbox_count == part->inbox_cap) inbox_grow(part);
     part->inbox_count++;
     struct item *item = partition_item(part, part->inbox_count - 1);
-    struct err e = { 0 };
-    *item = (struct item){
-        .held = bus_record_hold(r), .offset = r->offset, .record_ms = r->timestamp_ms, .record = *r
-    };
+    struct err e;
+    item->held = bus_record_hold(r);
+    item->offset = r->offset;
+    item->record_ms = r->timestamp_ms;
+    item->bytes = r->message.value.len;
+    item->payload = NULL;
+    item->entry = NULL;
     item->verdict = event_decode(&r->message, &item->ev, &e);
+    item->reason = item->verdict == EVENT_OK ? NULL : xstrdup(e.text);
     part->claim_checks += item->ev.claim_check;
-    if (item->verdict != EVENT_OK) snprintf(item->reason, sizeof item->reason, "%.199s", e.text);
 }
 
 static void item_release(struct partition *part, size_t i)
@@ -135,6 +138,7 @@ static void item_release(struct partition *part, size_t i)
     struct item *item = partition_item(part, i);
     part->claim_checks -= item->ev.claim_check || item->payload;
     item->payload = payload_free(item->payload);
+    free(TAKE(item->reason));
     bus_record_release(item->held);
 }
 
