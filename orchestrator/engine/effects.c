@@ -29,6 +29,7 @@ void effects_done(struct effects *fx)
 {
     free(fx->list);
     arena_done(&fx->arena);
+    for (size_t i = 0; i < ARRAY_LEN(fx->spare); i++) buf_done(&fx->spare[i]);
     *fx = (struct effects){ 0 };
 }
 

@@ -93,6 +93,7 @@ struct effects {
     struct effect *list;
     size_t count, cap;
     void *arena;
+    struct buf spare[3]; /* the engine's, for the next application */
 };
 void effects_reset(struct effects *fx); /* keeps memory for the next batch */
 struct effect *effect_new(struct effects *fx, enum effect_kind kind);
@@ -209,6 +210,7 @@ struct fields {
     struct field *list;
     size_t count, cap;
     void *arena;
+    struct buf spare; /* where values are encoded */
 };
 void fields_reset(struct fields *f);
 void fields_done(struct fields *f);

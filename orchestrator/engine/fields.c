@@ -40,12 +40,14 @@ void fields_reset(struct fields *f)
 {
     f->count = 0;
     arena_reset(&f->arena);
+    if (f->spare.cap > SPARE_BYTES_MAX) buf_done(&f->spare);
 }
 
 void fields_done(struct fields *f)
 {
     free(f->list);
     arena_done(&f->arena);
+    buf_done(&f->spare);
     *f = (struct fields){ 0 };
 }
 
@@ -304,20 +306,22 @@ static void erased_changes(struct run *run, struct fields *ret)
 static void transition_changes(struct run *run, struct fields *ret)
 {
     if (!run->unsaved) return;
-    AUTO_BUF struct buf name = { 0 }, value = { 0 };
-    buf_add_text(&name, "t:");
-    buf_add_int(&name, run->unsaved->number);
+    struct buf *b = &ret->spare;
+    buf_reset(b);
+    buf_add_text(b, "t:");
+    buf_add_int(b, run->unsaved->number);
+    struct bytes name = arena_copy(&ret->arena, buf_bytes(b));
+    buf_reset(b);
     while (run->unsaved) {
         struct transition *t = run->unsaved;
-        buf_add_char(&value, value.len ? ',' : '[');
-        buf_add(&value, t->text, t->len);
+        buf_add_char(b, b->len ? ',' : '[');
+        buf_add(b, t->text, t->len);
         run->unsaved = t->next;
         free(t);
     }
     run->unsaved_bytes = 0;
-    buf_add_char(&value, ']');
-    fields_append(ret, arena_copy(&ret->arena, buf_bytes(&name)),
-                  arena_copy(&ret->arena, buf_bytes(&value)));
+    buf_add_char(b, ']');
+    fields_append(ret, name, arena_copy(&ret->arena, buf_bytes(b)));
 }
 
 bool field_is_payload(struct bytes name)
@@ -351,23 +355,24 @@ static void aside_changes(const struct run *run, struct fields *ret)
 void run_changes(struct run *run, struct fields *ret)
 {
     if (!run->changed) return;
-    AUTO_BUF struct buf b = { 0 };
+    struct buf *b = &ret->spare;
     erased_changes(run, ret);
     if (run->changed & RUN_NEW) {
-        encode_head(run, &b);
-        fields_append(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(&b)));
+        buf_reset(b);
+        encode_head(run, b);
+        fields_append(ret, BYTES_LIT("h"), arena_copy(&ret->arena, buf_bytes(b)));
         add_copy(ret, BYTES_LIT("i"), run->input, run->input_len);
         if (run->aside && run->aside->seeds)
             add_copy(ret, BYTES_LIT("k"), run->aside->seeds, run->aside->seeds_len);
-        buf_reset(&b);
     }
     /* Whatever changes, the skeleton does: it holds the time. */
-    encode_skeleton(run, &b);
-    fields_append(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(&b)));
+    buf_reset(b);
+    encode_skeleton(run, b);
+    fields_append(ret, BYTES_LIT("s"), arena_copy(&ret->arena, buf_bytes(b)));
     if (run->changed & RUN_LATE) {
-        buf_reset(&b);
-        late_encode(run, &b);
-        fields_append(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(&b)));
+        buf_reset(b);
+        late_encode(run, b);
+        fields_append(ret, BYTES_LIT("l"), arena_copy(&ret->arena, buf_bytes(b)));
     }
     if (run->changed & RUN_VARS) add_copy(ret, BYTES_LIT("v"), run->vars, run->vars_len);
     aside_changes(run, ret);

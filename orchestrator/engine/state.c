@@ -233,35 +233,51 @@ void run_reopen(struct fold *f)
 
 /* --- a fold --- */
 
+/* The buffers that nearly every application fills are kept from one to the next. */
 struct fold fold_begin(struct run *run, const struct fold_context *cx, struct effects *fx)
 {
-    return (struct fold){ .run = run,
-                          .def = run->def,
-                          .cx = cx,
-                          .fx = fx,
-                          .scope = run->root,
-                          .now_ms = MAX(run->now_ms, cx->record_ms),
-                          .at = NO_INDEX };
+    struct fold f = { .run = run,
+                      .def = run->def,
+                      .cx = cx,
+                      .fx = fx,
+                      .scope = run->root,
+                      .now_ms = MAX(run->now_ms, cx->record_ms),
+                      .at = NO_INDEX };
+    if (!fx) return f;
+    f.moves = buf_move(&fx->spare[0]);
+    f.payload = buf_move(&fx->spare[1]);
+    f.text = buf_move(&fx->spare[2]);
+    return f;
+}
+
+/* One that had to grow for a large payload is not kept. */
+static void give_back(struct fold *f, struct buf *b, size_t i)
+{
+    if (f->fx && !f->fx->spare[i].data && b->cap <= SPARE_BYTES_MAX) {
+        buf_reset(b);
+        f->fx->spare[i] = buf_move(b);
+    }
+    buf_done(b);
 }
 
 static void save_transition(struct fold *f)
 {
     struct run *run = f->run;
-    AUTO_BUF struct buf b = { 0 };
-    buf_reserve(&b, f->moves.len + 48);
-    buf_add_int(&b, f->cx->record_ms);
-    buf_add_char(&b, ',');
-    buf_add_int(&b, f->cx->offset);
-    buf_add_char(&b, ',');
-    buf_add(&b, f->moves.data, f->moves.len);
-    buf_add_char(&b, ']');
-    struct transition *t = xmalloc(sizeof *t + b.len);
+    struct buf *b = &f->text;
+    buf_reset(b);
+    buf_add_int(b, f->cx->record_ms);
+    buf_add_char(b, ',');
+    buf_add_int(b, f->cx->offset);
+    buf_add_char(b, ',');
+    struct transition *t = xmalloc(sizeof *t + b->len + f->moves.len + 1);
     t->next = NULL;
     t->number = run->transitions++;
-    t->len = (uint32_t)b.len;
-    run->unsaved_bytes += (uint32_t)(sizeof *t + b.len);
+    t->len = (uint32_t)(b->len + f->moves.len + 1);
+    memcpy(t->text, b->data, b->len);
+    memcpy(t->text + b->len, f->moves.data, f->moves.len);
+    t->text[t->len - 1] = ']';
+    run->unsaved_bytes += (uint32_t)(sizeof *t + t->len);
     run->pending_fields++;
-    memcpy(t->text, b.data, b.len);
     if (!run->unsaved) run->unsaved_end = &run->unsaved;
     *run->unsaved_end = t;
     run->unsaved_end = &t->next;
@@ -270,10 +286,11 @@ static void save_transition(struct fold *f)
 void fold_release(struct fold *f)
 {
     names_done(f);
-    buf_done(&f->moves);
+    give_back(f, &f->moves, 0);
+    give_back(f, &f->payload, 1);
+    give_back(f, &f->text, 2);
     buf_done(&f->path);
     buf_done(&f->returned);
-    buf_done(&f->payload);
     buf_done(&f->secrets);
     buf_done(&f->idempotency);
     buf_done(&f->cache_key);

@@ -23,10 +23,11 @@
 /* Steps, items and iterations that one event begins, about. What is left of a map or a loop then
  * waits for the next event, which time brings at once: so a body that waits for nobody neither
  * holds up other runs nor fills a commit. */
-#define FOLD_WORK_MAX 500
-#define PAGE_ITEMS    256      /* of a map that are stored in one field */
-#define SEEDED        "seeded" /* why a step of a fork has completed */
-#define STEP_NUMBERS  11       /* in a step's entry of the skeleton; see fields.c */
+#define FOLD_WORK_MAX   500
+#define SPARE_BYTES_MAX (16 * KIB) /* of a buffer that is kept for the next application */
+#define PAGE_ITEMS      256        /* of a map that are stored in one field */
+#define SEEDED          "seeded"   /* why a step of a fork has completed */
+#define STEP_NUMBERS    11         /* in a step's entry of the skeleton; see fields.c */
 
 /* Bits of step.flags. */
 #define STEP_ASKING          1 /* WAITING for people; its payload says what they were asked */
@@ -274,6 +275,7 @@ struct fold {
     struct names *names;
     /* The task that is being made. */
     struct buf payload, secrets, idempotency, cache_key;
+    struct buf text; /* for whoever needs one for a moment */
 };
 
 /* The largest payload that this fold lets in or makes. */

@@ -118,16 +118,16 @@ static struct bytes make_key_header(struct fold *f, uint32_t index, void **arena
     const struct step *s = step_get(f, index);
     if (f->idempotency.len) return arena_copy(arena, buf_bytes(&f->idempotency));
     struct bytes path = step_path(f, index);
-    AUTO_BUF struct buf key = { 0 };
-    buf_reserve(&key, sizeof f->run->id + path.len + 8);
-    buf_add(&key, f->run->id, sizeof f->run->id - 1);
-    buf_add_char(&key, '/');
-    buf_add(&key, path.data, path.len);
+    struct buf *key = &f->text;
+    buf_reset(key);
+    buf_add(key, f->run->id, sizeof f->run->id - 1);
+    buf_add_char(key, '/');
+    buf_add(key, path.data, path.len);
     if (s->definite) { /* the provider has answered: the next attempt is a new request to it */
-        buf_add_char(&key, '/');
-        buf_add_int(&key, s->definite);
+        buf_add_char(key, '/');
+        buf_add_int(key, s->definite);
     }
-    return arena_copy(arena, buf_bytes(&key));
+    return arena_copy(arena, buf_bytes(key));
 }
 
 static struct bytes text_header(struct fold *f, enum run_text which)
@@ -146,6 +146,16 @@ static void add_cache_headers(struct fold *f, const struct step_def *d, struct b
         header[HEADER_CACHE_KEY] = arena_copy(&f->fx->arena, buf_bytes(&f->cache_key));
 }
 
+static struct bytes make_reply_to(struct fold *f, void **arena)
+{
+    struct buf *reply = &f->text;
+    buf_reset(reply);
+    buf_add_text(reply, f->cx->topic);
+    buf_add_char(reply, '/');
+    buf_add_int(reply, f->cx->partition);
+    return arena_copy(arena, buf_bytes(reply));
+}
+
 /* The task of a step that is ISSUED, from what make_task has filled. */
 static void emit_task(struct fold *f, uint32_t index)
 {
@@ -157,10 +167,6 @@ static void emit_task(struct fold *f, uint32_t index)
     task_id_of(f, index, s->attempt, effect->task_id);
     effect->queue = d->queue;
     effect->priority = d->priority;
-    AUTO_BUF struct buf reply = { 0 };
-    buf_add_text(&reply, f->cx->topic);
-    buf_add_char(&reply, '/');
-    buf_add_int(&reply, f->cx->partition);
     header[HEADER_V] = BYTES_LIT(MESSAGE_VERSION);
     header[HEADER_TYPE] = BYTES_LIT("task");
     header[HEADER_RUN_ID] = arena_text(arena, f->run->id);
@@ -169,7 +175,7 @@ static void emit_task(struct fold *f, uint32_t index)
     header[HEADER_TASK_ID] = arena_text(arena, effect->task_id);
     header[HEADER_KIND] = bytes_of(step_kind_name(d->kind == STEP_ROUTER ? STEP_LLM : d->kind));
     header[HEADER_USES] = arena_text(arena, d->uses ? d->uses : "");
-    header[HEADER_REPLY_TO] = arena_copy(arena, buf_bytes(&reply));
+    header[HEADER_REPLY_TO] = make_reply_to(f, arena);
     header[HEADER_GEN] = arena_text(arena, f->cx->gen ? f->cx->gen : "");
     header[HEADER_DEADLINE_MS] = arena_int(arena, step_deadline_ms(f->run, d, s));
     header[HEADER_MARKS] = marks_header(f);
