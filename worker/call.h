@@ -72,7 +72,8 @@ struct call {
     uint64_t serial; /* of this use of the memory: a late reply to an earlier one finds nobody */
     struct part *part;
     struct bus_held *held;
-    struct task task;     /* views into held */
+    struct task task; /* views into held, but for task_id, which is looked up more than once */
+    char task_id[TASK_ID_MAX];
     struct bytes attempt; /* the header as it came */
     struct rider first;   /* its own delivery; .next: redeliveries */
     uint64_t leased_ms;   /* loop time at which the lease was asked for */
@@ -108,6 +109,14 @@ static inline void call_push(struct call_list *l, struct call *c)
     else
         l->head = c;
     l->tail = c;
+    l->count++;
+}
+
+static inline void call_push_front(struct call_list *l, struct call *c)
+{
+    c->next = l->head;
+    if (!l->tail) l->tail = c;
+    l->head = c;
     l->count++;
 }
 

@@ -77,6 +77,9 @@ static void take(struct worker *w, struct source *s, uint64_t ticket, const stru
     struct call *c = call_new(w, s, ticket);
     c->held = bus_record_hold(r);
     c->task = *task;
+    ASSERT(task->task_id.len < sizeof c->task_id);
+    memcpy(c->task_id, task->task_id.data, task->task_id.len);
+    c->task.task_id.data = c->task_id;
     c->attempt = r->message.header[HEADER_ATTEMPT];
     c->part = part_of(w, task->reply_topic, task->reply_partition);
     c->state = CALL_ASKING; /* until it waits, or rides */

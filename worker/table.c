@@ -42,7 +42,7 @@ static void call_release(struct call *c)
     buf_done(&c->usage);
     c->state = CALL_FREE;
     w->held--;
-    call_push(&w->free, c);
+    call_push_front(&w->free, c); /* the next one gets what the processor still has at hand */
 }
 
 static void riders_end(struct call *c, bool done)
@@ -75,9 +75,8 @@ struct call *call_of_task(struct worker *w, struct bytes task_id)
 
 void call_map(struct call *c)
 {
-    struct call *old = map_remove(&c->worker->by_task, c->task.task_id);
+    struct call *old = map_put(&c->worker->by_task, c->task.task_id, c);
     if (old) old->mapped = false;
-    (void)map_put(&c->worker->by_task, c->task.task_id, c);
     c->mapped = true;
 }
 
