@@ -99,7 +99,7 @@ bool partition_reply(struct partition *part, uint32_t life)
 struct item *partition_item(struct partition *part, size_t i)
 {
     ASSERT(i < part->inbox_count);
-    return part->inbox[(part->inbox_first + i) % part->inbox_cap];
+    return part->inbox[(part->inbox_first + i) & (part->inbox_cap - 1)]; /* a power of two */
 }
 
 static void inbox_grow(struct partition *part)
@@ -120,7 +120,7 @@ void partition_record(struct partition *part, const struct bus_record *r)
         return; /* of a position that a reload has left */
     if (part->inbox_count == part->inbox_cap) inbox_grow(part);
     struct item *item = xcalloc(1, sizeof *item);
-    part->inbox[(part->inbox_first + part->inbox_count++) % part->inbox_cap] = item;
+    part->inbox[(part->inbox_first + part->inbox_count++) & (part->inbox_cap - 1)] = item;
     struct err e = { 0 };
     item->held = bus_record_hold(r);
     item->offset = r->offset;
