@@ -17,7 +17,7 @@
 /* Read by jemalloc where the program is linked with it: few arenas and quick return of what is
  * free, because the memory of a small server is worth more than the last percent of its speed. */
 extern const char *malloc_conf;
-const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char *malloc_conf = "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0";
 
 struct program;
 
