@@ -205,7 +205,7 @@ static void on_commit(void *user, enum guard_result result, struct bytes why)
     } else {
         /* Asking again is safe: it is the same (epoch, from, to). So is one that was declined
          * because that before it is asked again. */
-        part->commits_fail |= result >= GUARD_REFUSED;
+        part->commits_fail |= result >= GUARD_CHANGED; /* what was read meanwhile is behind */
         partition_resume_in(part, result == GUARD_CHANGED ? 0 : RETRY_MS);
     }
 }

@@ -27,7 +27,7 @@ BUGS = {
                "while (at < end && strchr(\" \\t\\n\", text.data[at])) at++;",
                "while (strchr(\" \\t\\n\", text.data[at])) at++;"),
     "message": ("common/proto/message.c", "there is an attempt 0",
-                "    if (n == 0) return missing(e, HEADER_ATTEMPT);\n    if (!all_of", "    if (!all_of"),
+                "    if (n == 0) return missing(e, HEADER_ATTEMPT);\n    if (!hex_of", "    if (!hex_of"),
     "openai": ("worker/sse.c", "CR and LF of one line end come in two pieces",
                "if (c == '\\n' && s->after_cr) {", "if (c == '\\n' && i && bytes.data[i - 1] == '\\r') {"),
     "run": ("orchestrator/snapshot_record.c", "a value may be longer by its name than what is left",
