@@ -10,12 +10,6 @@ void args_done(struct args *a)
     *a = (struct args){ 0 };
 }
 
-void args_reset(struct args *a)
-{
-    buf_reset(&a->text);
-    a->count = 0;
-}
-
 static void args_end(struct args *a)
 {
     if (a->count == a->cap) {
@@ -62,19 +56,9 @@ struct bytes args_at(const struct args *a, size_t i)
     return (struct bytes){ .data = a->text.data + start, .len = a->ends[i] - start };
 }
 
-size_t args_view(const struct args *a, struct bytes *ret)
-{
-    size_t start = 0;
-    for (size_t i = 0; i < a->count; i++) {
-        ret[i] = (struct bytes){ .data = a->text.data + start, .len = a->ends[i] - start };
-        start = a->ends[i];
-    }
-    return a->count;
-}
-
 struct bytes *args_views(const struct args *a)
 {
     struct bytes *views = xcalloc(a->count, sizeof *views);
-    (void)args_view(a, views);
+    for (size_t i = 0; i < a->count; i++) views[i] = args_at(a, i);
     return views;
 }

@@ -146,7 +146,6 @@ struct args {
     size_t count, cap;
 };
 void args_done(struct args *a);
-void args_reset(struct args *a);
 void args_add(struct args *a, struct bytes value);
 void args_add_int(struct args *a, int64_t value);
 /* The name of a key of the partition, made by one of the key_ functions. */
@@ -157,8 +156,6 @@ void args_append(struct args *a, const struct args *more);
 struct bytes args_at(const struct args *a, size_t i);
 /* Views of all arguments, to free(). */
 struct bytes *args_views(const struct args *a);
-/* The same into an array with room for them; returns how many. */
-size_t args_view(const struct args *a, struct bytes *ret);
 
 /* --- ledger.c: what is folded beside the runs --- */
 

@@ -16,10 +16,9 @@ struct node {
 struct group {
     struct guards *guards;
     struct node *nodes[GUARDED_MAX];
-    size_t count, missing; /* replies to the look */
-    size_t seen;           /* of the nodes: their values are there */
-    uint64_t connection;   /* that watches; 0: none, or another */
-    bool watched;
+    size_t count, missing;    /* replies to the look */
+    size_t seen;              /* of the nodes: their values are there */
+    uint64_t connection;      /* that watches; 0: none does */
     enum guard_result failed; /* GUARD_DONE: the look did not fail */
     struct buf why;
 };
@@ -142,14 +141,12 @@ static void looked(struct group *group)
 {
     struct guards *g = group->guards;
     g->looking = NULL;
-    bool good = group->failed == GUARD_DONE;
-    if (good && (!group->watched || group->connection != store_connection(g->store))) {
-        good = false;
+    if (group->failed == GUARD_DONE && group->connection != store_connection(g->store))
         group->failed = GUARD_LOST;
-    }
+    bool good = group->failed == GUARD_DONE;
     if (good)
         decide(g, group);
-    else if (group->watched)
+    else if (group->connection)
         unwatch(g);
     look(g);
     for (size_t i = 0; i < group->count; i++) {
@@ -176,8 +173,7 @@ static void replied(struct group *group, enum store_status status, const struct 
 static void on_watch(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct group *group = user;
-    group->watched = status == STORE_OK;
-    group->connection = store_connection(group->guards->store);
+    if (status == STORE_OK) group->connection = store_connection(group->guards->store);
     replied(group, status, reply);
 }
 

@@ -237,9 +237,9 @@ const char *event_type_name(enum event_type type);
 bool event_type_is_result(enum event_type type);
 
 /* Decodes the message of an `events` record. On EVENT_MALFORMED and EVENT_NEWER e says why, and
- * nothing stands in ret. A
- * task.completed whose value is no JSON or is too large becomes EVENT_TASK_FAILED with an
- * invalid_output error in its value (static text), so that no bad payload ever enters a state. */
+ * nothing stands in ret. A task.completed whose value is no JSON or is too large becomes
+ * EVENT_TASK_FAILED with an invalid_output error in its value (static text), so that no bad payload
+ * ever enters a state. */
 MUST_CHECK enum event_verdict event_decode(const struct message *m, struct event *ret,
                                            struct err *e);
 

@@ -30,11 +30,6 @@ static inline void words(struct args *args, const char *line)
     }
 }
 
-static inline void number(struct args *args, int64_t value)
-{
-    args_add_int(args, value);
-}
-
 /* One that moves the place from one offset to another; recovered: and ends a replay. */
 static inline void commit_begin(struct commit *c, int64_t epoch, int64_t from, int64_t to,
                                 bool recovered)
@@ -51,9 +46,9 @@ static inline void commit_begin(struct commit *c, int64_t epoch, int64_t from, i
     b->ends_replay = recovered;
     words(&b->fixed_keys, "p tm fin");
     words(&b->place, "epoch");
-    number(&b->place, epoch);
+    args_add_int(&b->place, epoch);
     words(&b->place, "off");
-    number(&b->place, to);
+    args_add_int(&b->place, to);
 }
 
 /* What becomes of a run: names and values, then names that are deleted. */
@@ -103,10 +98,10 @@ static inline const char *commit_ask(struct commit *c, struct redis *r)
     struct batch *b = c->b;
     struct guards *guards = guards_new(r->store);
     c->answered = false;
-    args_reset(&b->mark_count);
-    args_reset(&b->fin_delta);
-    number(&b->mark_count, (int64_t)b->mark_keys.count);
-    number(&b->fin_delta, b->fin_bytes);
+    args_done(&b->mark_count);
+    args_done(&b->fin_delta);
+    args_add_int(&b->mark_count, (int64_t)b->mark_keys.count);
+    args_add_int(&b->fin_delta, b->fin_bytes);
     guard_submit(guards, &(struct guarded){ .key = BYTES_LIT("p"),
                                             .fields = fields,
                                             .field_count = ARRAY_LEN(fields),

@@ -205,11 +205,11 @@ Test(args, an_appended_list_follows_and_stays_as_it_was)
     args_done(&more);
 }
 
-Test(args, a_reset_list_is_empty_and_usable)
+Test(args, a_list_that_is_done_is_empty_and_usable)
 {
     struct args a = { 0 };
     args_add(&a, bytes_of("old"));
-    args_reset(&a);
+    args_done(&a);
     cr_assert_eq(a.count, 0);
     args_add(&a, bytes_of("new"));
     CHECK_VIEWS(&a, "new");
