@@ -237,6 +237,8 @@ void outputs_open(struct batch *b, struct wave *wave);
 void outputs_await(struct batch *b, size_t count);
 /* The fold is over; done if there is none. */
 void outputs_close(struct batch *b);
+/* The tasks of the next turn go to another partition. */
+void outputs_turn_over(struct shard *shard);
 /* Sends every output of fx; on failure the batch is marked failed. */
 void batch_produce(struct batch *b, const struct effects *fx);
 /* Sends one of them, whose payload fits a message, as a part of these outputs, which may be closed.
@@ -718,10 +720,10 @@ struct shard {
     struct cache cache;
     struct effects effects; /* of the fold that is going on */
     struct fields fields;
-    size_t waves;     /* under way */
-    uint64_t wave_ms; /* when the last one began */
-    uint64_t turn;    /* rotates the partition that a turn's tasks go to */
-    bool turn_used;
+    size_t waves;       /* under way */
+    uint64_t wave_ms;   /* when the last one began */
+    uint64_t task_turn; /* rotates the partition that tasks go to */
+    size_t turn_bytes;  /* of tasks that this turn has put there */
     struct loop_timer tick, setup_timer;
     struct loop_timer commit_timer; /* the next open batch is due, or the stop takes too long */
     int32_t commit_turn;            /* the partition that is first to be looked at for it */

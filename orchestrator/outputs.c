@@ -9,6 +9,9 @@
 #include "common/base/mutant.h"
 #include "orchestrator/internal.h"
 
+#define TURN_BYTES   (256 * 1024) /* a quarter of the largest batch */
+#define TASK_HEADERS 400          /* about what a task's key and headers are */
+
 /* Its fold is over and everything is answered. */
 static void end_if_answered(struct outputs *o)
 {
@@ -106,21 +109,35 @@ static void send_message(struct batch *b, const struct bus_message *m, struct bu
     b->failed = true;
 }
 
+void outputs_turn_over(struct shard *shard)
+{
+    if (shard->turn_bytes > 0) shard->task_turn++;
+    shard->turn_bytes = 0;
+}
+
+/* A turn's tasks go to one partition, because the broker pays per batch and not per message; the
+ * next one where there are too many for one batch, or for one worker. */
+static int32_t task_partition(struct shard *shard, const struct queue *queue,
+                              const struct effect *fx)
+{
+    if (shard->turn_bytes > TURN_BYTES) outputs_turn_over(shard);
+    shard->turn_bytes += fx->value.len + TASK_HEADERS;
+    return (int32_t)(shard->task_turn % (uint64_t)queue->partitions);
+}
+
 static void produce_task(struct batch *b, const struct effect *fx)
 {
     struct shard *shard = b->part->shard;
     const struct queue *queue = catalogue_queue(shard->catalogue, fx->queue, fx->priority);
     ASSERT(queue &&
            queue->partitions > 0); /* a definition is not used before its queues are known */
-    shard->turn_used = true;
-    send_message(
-        b,
-        &(struct bus_message){ .topic = queue->topic,
-                               .partition = (int32_t)(shard->turn % (uint64_t)queue->partitions),
-                               .key = fx->key,
-                               .value = fx->value,
-                               .header = fx->header },
-        &b->outputs->waiter);
+    send_message(b,
+                 &(struct bus_message){ .topic = queue->topic,
+                                        .partition = task_partition(shard, queue, fx),
+                                        .key = fx->key,
+                                        .value = fx->value,
+                                        .header = fx->header },
+                 &b->outputs->waiter);
 }
 
 /* An event for a run, into the partition that is its own. */

@@ -504,8 +504,7 @@ static void on_turn(void *user)
     }
     fold_wave(shard);
     commit_due(shard);
-    if (shard->turn_used) shard->turn++;
-    shard->turn_used = false;
+    outputs_turn_over(shard);
 }
 
 static void log_stats(struct shard *shard)

@@ -314,6 +314,7 @@ struct bus *bus_open(struct loop *loop, const struct bus_options *options, struc
     if (!bus_producer_open(bus, e)) return NULL;
     bus->tick = (struct loop_timer){ .on_due = on_tick, .user = bus };
     loop_arm(loop, &bus->tick, TICK_MS);
+    loop_after_flush(loop, bus_lanes_leave, bus);
     return TAKE(bus);
 }
 
@@ -324,6 +325,7 @@ struct bus *bus_close(struct bus *bus)
     bus->closing = true;
     uint64_t deadline_ms = clock_mono_ms() + CLOSE_MS_MAX;
     loop_disarm(bus->loop, &bus->tick);
+    loop_off_flush(bus->loop, bus_lanes_leave, bus);
     bus_groups_close(bus, deadline_ms);
     bus_readers_close(bus);
     bus_fetchers_close(bus);

@@ -211,5 +211,6 @@ MUST_CHECK bool bus_mock_topic(struct bus_mock *m, const char *topic, int32_t pa
  * (-195: connection dropped). */
 void bus_mock_fail(struct bus_mock *m, int16_t api_key, size_t count, const int *codes);
 void bus_mock_down(struct bus_mock *m, bool down); /* every broker */
+void bus_mock_slow(struct bus_mock *m, int ms);    /* every answer comes so much later */
 
 #endif

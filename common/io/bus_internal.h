@@ -83,9 +83,13 @@ struct bus_settings { /* owned copies of struct bus_options */
     uint32_t fetch_wait_ms, message_timeout_ms, session_timeout_ms;
 };
 
+struct bus_lane;
+
 struct bus_topic { /* a topic object of the producer or a fetcher */
     char *name;
     rd_kafka_topic_t *rkt;
+    struct bus_lane **lanes; /* of the producer, by partition; NULL: not used yet */
+    size_t lane_count;
 };
 
 struct bus_producer {
@@ -93,7 +97,8 @@ struct bus_producer {
     rd_kafka_queue_t *queue;
     struct map topics;       /* name -> struct bus_topic */
     struct bus_topic *topic; /* that was asked for last; NULL: it was made then, or none was */
-    size_t pending;
+    struct bus_lane *ready;  /* those that leave at the end of the turn */
+    size_t pending, bytes;   /* accepted and not reported yet; of keys and values */
     uint64_t epoch;
     bool broken; /* a fatal error: to be replaced in the next turn */
 };
@@ -153,6 +158,36 @@ void bus_producer_poll(struct bus *bus);
 void bus_producer_close(struct bus *bus);
 /* The topic object of the producer, made (and warmed up in the background) where it is new. */
 struct bus_topic *bus_producer_topic(struct bus *bus, const char *name, bool warm);
+
+/* Gives one message to librdkafka, which takes over headers (NULL: none) unless it returns an
+ * error. */
+MUST_CHECK rd_kafka_resp_err_t bus_produce(struct bus *bus, const struct bus_topic *topic,
+                                           int32_t partition, struct bytes key, struct bytes value,
+                                           rd_kafka_headers_t *headers, struct bus_waiter *w);
+/* An accepted message of that many bytes is no longer pending. */
+void bus_producer_settle(struct bus *bus, size_t bytes);
+
+/* --- what waits for a partition (bus_lane.c) --- */
+
+/* NULL for BUS_ANY and for a partition that cannot be. */
+struct bus_lane *bus_lane_of(struct bus_topic *topic, int32_t partition);
+/* Whether messages may wait in it. What is the first of a partition goes out directly: it may not
+ * exist. */
+bool bus_lane_known(const struct bus_lane *lane);
+/* A message of it went out directly. */
+void bus_lane_left(struct bus_lane *lane);
+/* Copies m, takes over headers; it leaves at the end of the turn, or when all that is under way has
+ * been reported. */
+void bus_lane_add(struct bus *bus, struct bus_lane *lane, const struct bus_message *m,
+                  rd_kafka_headers_t *headers, struct bus_waiter *w);
+/* librdkafka has reported one of its messages. */
+void bus_lane_reported(struct bus *bus, struct bus_lane *lane, bool delivered);
+/* At the end of a turn (user is the bus): what is ready leaves. */
+void bus_lanes_leave(void *user);
+/* Everything that waits leaves, or fails. */
+void bus_lanes_hand_over(struct bus *bus);
+void bus_lanes_fail(struct bus *bus);
+void bus_lanes_done(struct bus_topic *topic); /* nothing may wait there */
 
 /* --- reading partitions (bus_fetch.c) --- */
 

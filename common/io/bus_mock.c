@@ -70,3 +70,8 @@ void bus_mock_down(struct bus_mock *m, bool down)
     else
         (void)rd_kafka_mock_broker_set_up(m->cluster, -1);
 }
+
+void bus_mock_slow(struct bus_mock *m, int ms)
+{
+    (void)rd_kafka_mock_broker_set_rtt(m->cluster, -1, ms);
+}

@@ -11,6 +11,9 @@
 #include "common/io/kafka_settings.h"
 
 #define FAIL_MS_MAX 2000 /* how long failing everything that is pending may take */
+/* More than what a message and a header of it have around their bytes, in batches of version 2. */
+#define MESSAGE_OVERHEAD 64
+#define HEADER_OVERHEAD  10
 
 static rd_kafka_conf_t *producer_conf(const struct bus *bus, struct err *e)
 {
@@ -83,6 +86,7 @@ static void topics_done(struct map *topics)
     size_t pos = 0;
     for (struct bus_topic *t; (t = map_next(topics, &pos));) {
         rd_kafka_topic_destroy(t->rkt);
+        bus_lanes_done(t);
         free(t->name);
         free(t);
     }
@@ -126,6 +130,40 @@ static bool refuse(struct bus *bus, const struct bus_message *m, rd_kafka_resp_e
     }
 }
 
+rd_kafka_resp_err_t bus_produce(struct bus *bus, const struct bus_topic *topic, int32_t partition,
+                                struct bytes key, struct bytes value, rd_kafka_headers_t *headers,
+                                struct bus_waiter *w)
+{
+    /* producev and not produceva, which frees the headers twice on an unknown partition. An empty
+     * value needs a pointer to differ from a null value. */
+    rd_kafka_t *rk = bus->producer.client->rk;
+    if (headers)
+        return rd_kafka_producev(rk, RD_KAFKA_V_RKT(topic->rkt), RD_KAFKA_V_PARTITION(partition),
+                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                 RD_KAFKA_V_KEY((void *)key.data, key.len),
+                                 RD_KAFKA_V_VALUE((void *)value.data, value.len),
+                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(w), RD_KAFKA_V_END);
+    return rd_kafka_producev(
+        rk, RD_KAFKA_V_RKT(topic->rkt), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY((void *)key.data, key.len),
+        RD_KAFKA_V_VALUE((void *)value.data, value.len), RD_KAFKA_V_OPAQUE(w), RD_KAFKA_V_END);
+}
+
+/* librdkafka's own limits, for what it is not asked about yet. */
+static rd_kafka_resp_err_t judge(const struct bus_producer *p, const struct bus_message *m)
+{
+    size_t size = MESSAGE_OVERHEAD + m->key.len + m->value.len;
+    for (enum message_header h = 0; m->header && h < HEADER_COUNT; h++)
+        if (m->header[h].data)
+            size += HEADER_OVERHEAD + message_header_name_len(h) + m->header[h].len;
+    for (size_t i = 0; i < m->extra_count; i++)
+        size += HEADER_OVERHEAD + strlen(m->extra[i].name) + m->extra[i].value.len;
+    if (size > KAFKA_MESSAGE_BYTES_MAX) return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    if (p->pending >= KAFKA_QUEUE_MESSAGES_MAX || p->bytes >= KAFKA_QUEUE_BYTES_MAX)
+        return RD_KAFKA_RESP_ERR__QUEUE_FULL;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 bool bus_send(struct bus *bus, const struct bus_message *m, struct bus_waiter *w, struct err *e)
 {
     struct bus_producer *p = &bus->producer;
@@ -133,39 +171,42 @@ bool bus_send(struct bus *bus, const struct bus_message *m, struct bus_waiter *w
     if (p->broken || bus->closing) return refuse(bus, m, RD_KAFKA_RESP_ERR__FATAL, e);
     struct bus_topic *topic = bus_producer_topic(bus, m->topic, true);
     if (!topic) return bus_err(e, rd_kafka_last_error(), m->topic);
+    rd_kafka_resp_err_t code = judge(p, m);
+    if (code) return refuse(bus, m, code, e);
+    struct bus_lane *lane = bus_lane_of(topic, m->partition);
     rd_kafka_headers_t *headers = make_headers(m);
-    /* producev and not produceva, which frees the headers twice on an unknown partition. An empty
-     * value needs a pointer to differ from a null value. */
-    rd_kafka_resp_err_t code;
-    if (headers)
-        code = rd_kafka_producev(p->client->rk, RD_KAFKA_V_RKT(topic->rkt),
-                                 RD_KAFKA_V_PARTITION(m->partition),
-                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                 RD_KAFKA_V_KEY((void *)m->key.data, m->key.len),
-                                 RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
-                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(w), RD_KAFKA_V_END);
-    else
-        code = rd_kafka_producev(p->client->rk, RD_KAFKA_V_RKT(topic->rkt),
-                                 RD_KAFKA_V_PARTITION(m->partition),
-                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                 RD_KAFKA_V_KEY((void *)m->key.data, m->key.len),
-                                 RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
-                                 RD_KAFKA_V_OPAQUE(w), RD_KAFKA_V_END);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        p->pending++;
-        return true;
+    if (bus_lane_known(lane)) {
+        bus_lane_add(bus, lane, m, headers, w);
+    } else {
+        code = bus_produce(bus, topic, m->partition, m->key, m->value, headers, w);
+        if (code) {
+            if (headers) rd_kafka_headers_destroy(headers); /* taken over on success only */
+            return refuse(bus, m, code, e);
+        }
+        bus_lane_left(lane);
     }
-    if (headers) rd_kafka_headers_destroy(headers); /* taken over on success only */
-    return refuse(bus, m, code, e);
+    p->pending++;
+    p->bytes += m->key.len + m->value.len;
+    return true;
 }
 
+/* What waits must be where the purge finds it. */
 void bus_purge(struct bus *bus)
 {
+    bus_lanes_hand_over(bus);
     (void)rd_kafka_purge(bus->producer.client->rk,
                          RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
 /* --- delivery reports --- */
+
+void bus_producer_settle(struct bus *bus, size_t bytes)
+{
+    struct bus_producer *p = &bus->producer;
+    ASSERT(p->pending > 0 && p->bytes >= bytes);
+    p->pending--;
+    p->bytes -= bytes;
+}
 
 static void on_reports(struct bus *bus, rd_kafka_event_t *event)
 {
@@ -175,8 +216,9 @@ static void on_reports(struct bus *bus, rd_kafka_event_t *event)
             .offset = m->offset,
             .error = m->err ? rd_kafka_err2str(m->err) : NULL,
         };
-        ASSERT(bus->producer.pending > 0);
-        bus->producer.pending--;
+        bus_producer_settle(bus, m->key_len + m->len);
+        struct bus_topic *topic = bus_producer_topic(bus, rd_kafka_topic_name(m->rkt), false);
+        bus_lane_reported(bus, bus_lane_of(topic, m->partition), !m->err);
         if (!m->err) bus_is_up(bus);
         /* What it gave up may have been on its way: librdkafka 2.0.2 then begins a new epoch and
          * sends again under it what the broker may have already, and does not know any more. */
@@ -206,6 +248,7 @@ static void fail_pending(struct bus *bus)
 {
     struct bus_producer *p = &bus->producer;
     uint64_t end = clock_mono_ms() + FAIL_MS_MAX;
+    bus_lanes_fail(bus);
     if (p->pending > 0)
         (void)rd_kafka_purge(p->client->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     while (p->pending > 0 && clock_mono_ms() < end) {
@@ -221,6 +264,7 @@ static void let_go(struct bus_producer *p)
 {
     topics_done(&p->topics);
     p->topic = NULL;
+    p->ready = NULL;
     rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(p->queue);
     bus_client_unref(p->client);
@@ -235,7 +279,7 @@ static void replace(struct bus *bus)
     p->broken = true; /* nothing is accepted while the old sends fail */
     fail_pending(bus);
     let_go(p);
-    p->pending = 0;
+    p->pending = p->bytes = 0;
     p->epoch++;
     /* The same settings made a handle before, so only a lack of threads can stop this. */
     bool opened = bus_producer_open(bus, &e);

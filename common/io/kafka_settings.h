@@ -15,6 +15,10 @@
         "log.connection.close", "false"                                         \
     }
 
+/* What a producer's queue may hold: settings below. */
+#define KAFKA_QUEUE_MESSAGES_MAX 100000U
+#define KAFKA_QUEUE_BYTES_MAX    (262144U * 1024)
+
 #define KAFKA_PRODUCER_SETTINGS                                                          \
     { "enable.idempotence", "true" }, { "max.in.flight.requests.per.connection", "3" },  \
         { "linger.ms", "0" }, { "queue.buffering.max.messages", "100000" },              \

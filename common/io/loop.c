@@ -24,6 +24,7 @@
 struct flush {
     void (*fn)(void *user); /* NULL: removed during this turn */
     void *user;
+    bool after;
 };
 
 struct grave {
@@ -260,6 +261,12 @@ void loop_on_flush(struct loop *loop, void (*flush)(void *user), void *user)
     loop->flushes[loop->flush_count++] = (struct flush){ .fn = flush, .user = user };
 }
 
+void loop_after_flush(struct loop *loop, void (*flush)(void *user), void *user)
+{
+    loop_on_flush(loop, flush, user);
+    loop->flushes[loop->flush_count - 1].after = true;
+}
+
 static void forget_flushes(void *loop_)
 {
     struct loop *loop = loop_;
@@ -332,12 +339,19 @@ static void keep_pace(struct loop *loop)
     (void)ppoll(NULL, 0, &rest, NULL);
 }
 
+static void run_flushes(struct loop *loop, bool after)
+{
+    for (size_t i = 0; i < loop->flush_count; i++)
+        if (loop->flushes[i].fn && loop->flushes[i].after == after)
+            loop->flushes[i].fn(loop->flushes[i].user);
+}
+
 void loop_turn(struct loop *loop, uint32_t wait_ms)
 {
     ASSERT(!loop->turning); /* a turn within a callback would serve half-done objects */
     loop->turning = true;
-    for (size_t i = 0; i < loop->flush_count; i++) /* 1. flush */
-        if (loop->flushes[i].fn) loop->flushes[i].fn(loop->flushes[i].user);
+    run_flushes(loop, false); /* 1. flush */
+    run_flushes(loop, true);
     keep_pace(loop); /* 2. */
     int n = epoll_wait(loop->epoll_fd, loop->fired, FIRED_MAX, sleep_ms(loop, wait_ms));
     if (loop->pace_us > 0) loop->turn_us = clock_mono_us();

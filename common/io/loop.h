@@ -70,6 +70,8 @@ static inline bool loop_armed(const struct loop_timer *t)
 
 /* Phase 1 callbacks, called every turn in order of registration. */
 void loop_on_flush(struct loop *loop, void (*flush)(void *user), void *user);
+/* As loop_on_flush, called after all of those: for what they themselves collect. */
+void loop_after_flush(struct loop *loop, void (*flush)(void *user), void *user);
 /* Removes it, also from within a callback; none that was registered so is fine. */
 void loop_off_flush(struct loop *loop, void (*flush)(void *user), void *user);
 /* Asks that the next wait returns at once (work is left that no fd will announce). */
