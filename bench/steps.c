@@ -33,6 +33,12 @@
 #define REFILL_MS   20
 #define REFILL_RUNS 1000
 #define STICKY_RUNS 64
+#define DRAWN_MAX   1024
+
+struct drawn { /* run ids of one partition that were not used yet */
+    size_t count;
+    char ids[DRAWN_MAX][RUN_ID_MAX];
+};
 
 struct driver {
     struct loop *loop;
@@ -54,6 +60,7 @@ struct driver {
     struct loop_timer refill_timer;
     uint32_t owed; /* runs to start with the next refill */
     bool gathers;
+    struct drawn drawn[PARTITIONS];
     struct buf input;
 };
 
@@ -78,16 +85,20 @@ static void on_ack(struct bus_waiter *w, const struct bus_delivery *d)
     }
 }
 
-/* A run id without a key is free: at high load it is drawn until it lies in the partition whose
- * batch is being filled. */
+/* A run id without a key is free: at high load those that are drawn are kept until the batch of
+ * their partition is filled. */
 static void draw_id(struct driver *d, char ret[RUN_ID_MAX])
 {
-    int32_t wanted = (int32_t)(d->sent / STICKY_RUNS % PARTITIONS);
-    do {
+    struct drawn *wanted = &d->drawn[d->sent / STICKY_RUNS % PARTITIONS], *to;
+    while (!d->gathers || wanted->count == 0) {
         unsigned char random[6];
         random_bytes(random, sizeof random);
         run_id_random(ret, clock_wall_ms(), random);
-    } while (d->gathers && partition_of(run_id_route(bytes_of(ret)), PARTITIONS) != wanted);
+        if (!d->gathers) return;
+        to = &d->drawn[partition_of(run_id_route(bytes_of(ret)), PARTITIONS)];
+        if (to->count < DRAWN_MAX) memcpy(to->ids[to->count++], ret, RUN_ID_MAX);
+    }
+    memcpy(ret, wanted->ids[--wanted->count], RUN_ID_MAX);
 }
 
 static void start_one(struct driver *d)
