@@ -75,12 +75,17 @@ static void expire(struct partition *part, const struct store_reply *runs)
     }
 }
 
-/* Its share of what finished runs may hold. Above it the oldest leave at leisure, above twice as
- * much as fast as they can. */
+/* Its share of what finished runs may hold. Above it the oldest leave when there is nothing else to
+ * do (a run that leaves costs as much as a step or two), above twice as much as fast as they can. */
 static int64_t finished_bytes_max(const struct partition *part)
 {
     const struct shard_options *o = &part->shard->options;
     return (int64_t)(o->retention_bytes_max / (uint64_t)o->partitions);
+}
+
+static bool at_leisure(const struct partition *part)
+{
+    return part->inbox_count == 0 && part->shard->waves == 0;
 }
 
 static void on_place(void *user, enum store_status status, const struct store_reply *reply)
@@ -108,7 +113,7 @@ static void check_place(struct partition *part)
     args_add_key(&args, part, key_partition);
     args_add_key(&args, part, key_finished);
     args_add_int(&args, loop_wall_ms(shard->loop));
-    args_add_int(&args, finished_bytes_max(part));
+    args_add_int(&args, (at_leisure(part) ? 1 : 2) * finished_bytes_max(part));
     args_add_int(&args, EXPIRE_MAX);
     struct check *check = xcalloc(1, sizeof *check);
     *check = (struct check){ .part = part, .life = part->life, .expected_off = part->sent_off };

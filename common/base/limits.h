@@ -43,7 +43,7 @@ static_assert(PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX <= KAFKA_MESSAGE_BYTES_MAX,
 #define DURATION_MS_MAX (3650LL * 24 * 3600 * SECOND_MS)
 #define LEASE_MS        (30 * SECOND_MS)
 #define LEASE_RENEW_MS  (10 * SECOND_MS)
-#define MARKS_SPAN_MS   (60 * SECOND_MS) /* runs whose first deadlines are that near share a hash */
+#define MARKS_SPAN_MS   (2 * SECOND_MS) /* runs whose first deadlines are that near share a hash */
 static_assert(LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is");
 
 /* The fold. */

@@ -7,9 +7,11 @@
 local h = redis.call('HMGET', KEYS[1], 'epoch', 'off')
 local out = { h[1] or '-1', h[2] or '-1' }
 local n, most = tonumber(ARGV[1]), tonumber(ARGV[2])
-for k = 2, #KEYS do
-    if k <= n + 1 and most > 0 and redis.call('HLEN', KEYS[k]) > most then out[k + 1] = { 'large' }
-    elseif k <= n + 1 then out[k + 1] = redis.call('HGETALL', KEYS[k])
-    else out[k + 1] = redis.call('GET', KEYS[k]) or '' end
+for k = 2, n + 1 do
+    local fields = redis.call('HLEN', KEYS[k])
+    if fields == 0 then out[k + 1] = {}                          -- a run that begins: the most frequent case
+    elseif most > 0 and fields > most then out[k + 1] = { 'large' }
+    else out[k + 1] = redis.call('HGETALL', KEYS[k]) end
 end
+for k = n + 2, #KEYS do out[k + 1] = redis.call('GET', KEYS[k]) or '' end
 return out
