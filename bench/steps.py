@@ -3,9 +3,10 @@
 
 Real Apache Kafka (one node, acks=all, idempotent, 16 partitions of events), real Redis (deploy/redis.conf: AOF everysec), one orchestrator, one
 worker.
-First the raw limit: two hops through that broker with the same client settings, 1, 200 and 4,000 messages of 512 bytes in flight. Then runs
-of five noop steps with a 512-byte input, as many in flight, and again at 4,000 with 10,000 further runs waiting. The last line with
---json is one object.
+First the raw limit: two hops through that broker with the same client settings, 1, 200 and 4,000 messages of 512 bytes in flight. Then what
+an installation costs that has nothing to do. Then runs of five noop steps with a 512-byte input, as many in flight, and again at 4,000
+with 10,000 further runs waiting; and at last what these cost while they wait: beside them the hundreds of thousands of finished runs, which
+the load left behind, are looked at for their snapshots. The last line with --json is one object.
 """
 import json
 import subprocess
@@ -79,6 +80,9 @@ def raw_limit(bench, seconds):
 def measure(bench):
     seconds = 4 if bench.options.quick else 12
     raws = raw_limit(bench, seconds)
+    quiet(bench)
+    idling = idle(bench, 5 if bench.options.quick else 20)
+    bench.say(f"idle, % of a core: {idling}")
     if not bench.options.quick:
         bench.say("warming up")
         for level, warm in ((LEVELS[-1], 15), (LEVELS[0], 3)):
@@ -90,8 +94,8 @@ def measure(bench):
     crowded = phase(bench, LEVELS[-1], seconds)
     rss = {name: round(p.peak_mb(), 1) for name, p in bench.servers.items()}
     quiet(bench)
-    idling = idle(bench, 5 if bench.options.quick else 20)
-    bench.say(f"idle, % of a core: {idling}")
+    waiting = idle(bench, 5 if bench.options.quick else 20)
+    bench.say(f"waiting, % of a core: {waiting}")
     top, steps = levels[LEVELS[-1]], levels[LEVELS[-1]]["runs_per_s"] * STEPS
     step_p50 = levels[1]["run_p50_ms"] / STEPS
     return {
@@ -107,6 +111,7 @@ def measure(bench):
         "cpu_us_per_step": top["cpu_us_per_step"],
         "rss_mb": rss,
         "idle_cpu_percent": idling,
+        "waiting_cpu_percent": waiting,
     }
 
 

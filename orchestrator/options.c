@@ -41,7 +41,7 @@ static const struct option options[] = {
               "when an event names them." },
     { .name = "retention.bytes", .type = OPTION_SIZE, .offset = offsetof(struct orchestrator_config, retention_bytes), .min = MIB,
       .max = 1LL << 50, .fallback = "1GiB", .help = "What finished runs may hold in Redis, all partitions together. Beyond it the oldest "
-              "leave before their retention is over." },
+              "leave before their retention is over, when there is nothing else to do; beyond twice as much at once." },
 };
 /* clang-format on */
 
