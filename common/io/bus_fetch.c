@@ -4,7 +4,8 @@
  * started and stopped (librdkafka's simple consumer), each with a queue of its own. A handle can
  * read a partition once, so where a group and a reader want the same one, another fetcher is made.
  * Credit is enforced by not taking from the queue; librdkafka stops fetching a partition when its
- * queue is full. */
+ * queue is full. Who begins at an end of a partition whose leader is not known waits for half a
+ * second in 2.0.2, so the handle is asked for the leaders of a new topic first. */
 #include <stdlib.h>
 
 #include "common/io/bus_internal.h"
@@ -23,7 +24,8 @@ struct bus_stream {
     struct bus_stream_options options;
     struct bus_fetcher *fetcher; /* NULL while stopped */
     struct bus_topic *topic;
-    rd_kafka_queue_t *queue; /* NULL while stopped */
+    rd_kafka_queue_t *queue; /* NULL while stopped, and until the topic's leaders are known */
+    int64_t offset;          /* where to begin then */
     uint32_t credit;
     uint32_t stops; /* how often it was stopped: what was taken before is not delivered after it */
 };
@@ -152,14 +154,93 @@ struct bus_stream *bus_stream_new(struct bus *bus, const struct bus_stream_optio
 void bus_stream_stop(struct bus_stream *s)
 {
     if (!s->fetcher) return;
-    /* Waits for librdkafka's main thread, not for the network: some ten microseconds. */
-    (void)rd_kafka_consume_stop(s->topic->rkt, s->options.partition);
-    rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
-    rd_kafka_queue_destroy(s->queue);
-    s->queue = NULL;
+    if (s->queue) {
+        /* Waits for librdkafka's main thread, not for the network: some ten microseconds. */
+        (void)rd_kafka_consume_stop(s->topic->rkt, s->options.partition);
+        rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(s->queue);
+        s->queue = NULL;
+    }
     s->fetcher = NULL;
     s->credit = 0;
     s->stops++;
+}
+
+static void forget_streams(struct bus *bus)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < bus->stream_count; i++)
+        if (bus->streams[i]) bus->streams[kept++] = bus->streams[i];
+    bus->stream_count = kept;
+}
+
+/* Has the fetcher begin at s->offset. */
+static bool begin(struct bus_stream *s, struct err *e)
+{
+    s->queue = rd_kafka_queue_new(s->fetcher->client->rk);
+    bus_wake_on(&s->bus->records, s->queue);
+    if (rd_kafka_consume_start_queue(s->topic->rkt, s->options.partition, s->offset, s->queue) == 0)
+        return true;
+    rd_kafka_resp_err_t code = rd_kafka_last_error();
+    rd_kafka_queue_destroy(s->queue);
+    s->queue = NULL;
+    s->fetcher = NULL;
+    return bus_err(e, code, s->options.topic);
+}
+
+struct leaders_job {
+    struct bus_job job;
+    struct bus *bus;
+    struct bus_topic *topic; /* lives as long as the bus is not being closed */
+    rd_kafka_topic_t *rkt;
+};
+
+static void leaders_run(struct bus_job *job_)
+{
+    struct leaders_job *job = CONTAINER_OF(job_, struct leaders_job, job);
+    const struct rd_kafka_metadata *md;
+    /* What is wrong with a topic comes as an error of those who read it. */
+    if (!rd_kafka_metadata(job_->client->rk, 0, job->rkt, &md, JOB_MS_MAX))
+        rd_kafka_metadata_destroy(md);
+}
+
+static void leaders_finish(struct bus_job *job_, const struct err *e)
+{
+    struct leaders_job *job = CONTAINER_OF(job_, struct leaders_job, job);
+    struct bus *bus = job->bus;
+    struct err failed;
+    (void)e;
+    if (bus->closing) return;
+    job->topic->leaders = TOPIC_ANSWERED;
+    bus->walking = true;
+    for (size_t i = 0; i < bus->stream_count; i++) {
+        struct bus_stream *s = bus->streams[i];
+        if (s && s->topic == job->topic && s->fetcher && !s->queue && !begin(s, &failed))
+            s->options.on_error(s->options.user, &failed);
+    }
+    bus->walking = false;
+    forget_streams(bus);
+}
+
+static void leaders_release(struct bus_job *job_)
+{
+    struct leaders_job *job = CONTAINER_OF(job_, struct leaders_job, job);
+    rd_kafka_topic_destroy(job->rkt);
+    free(job);
+}
+
+static void ask_leaders(struct bus *bus, struct bus_fetcher *f, struct bus_topic *topic)
+{
+    if (topic->leaders == TOPIC_ASKED) return;
+    topic->leaders = TOPIC_ASKED;
+    struct leaders_job *job = xcalloc(1, sizeof *job);
+    job->job = (struct bus_job){ .run = leaders_run,
+                                 .finish = leaders_finish,
+                                 .release = leaders_release };
+    job->bus = bus;
+    job->topic = topic;
+    job->rkt = rd_kafka_topic_new(f->client->rk, topic->name, NULL); /* a reference to the same */
+    bus_job_submit(bus->jobs, f->client, &job->job);
 }
 
 bool bus_stream_read(struct bus_stream *s, int64_t offset, uint32_t credit, struct err *e)
@@ -169,33 +250,20 @@ bool bus_stream_read(struct bus_stream *s, int64_t offset, uint32_t credit, stru
     if (!f) return false;
     s->topic = fetcher_topic(f, s->options.topic, e);
     if (!s->topic) return false;
-    s->queue = rd_kafka_queue_new(f->client->rk);
-    bus_wake_on(&s->bus->records, s->queue);
-    if (rd_kafka_consume_start_queue(s->topic->rkt, s->options.partition, offset, s->queue) < 0) {
-        rd_kafka_resp_err_t code = rd_kafka_last_error();
-        rd_kafka_queue_destroy(s->queue);
-        s->queue = NULL;
-        return bus_err(e, code, s->options.topic);
-    }
     s->fetcher = f;
+    s->offset = offset;
     s->credit = credit;
+    if (offset >= 0 || s->topic->leaders == TOPIC_ANSWERED) return begin(s, e);
+    ask_leaders(s->bus, f, s->topic);
     return true;
 }
 
 void bus_stream_credit(struct bus_stream *s, uint32_t more)
 {
-    if (!s->queue || more == 0) return;
+    if (!s->fetcher || more == 0) return;
     s->credit = more < UINT32_MAX - 1 - s->credit ? s->credit + more : UINT32_MAX - 1;
     /* A queue that still holds messages is not announced again. */
     bus_kick(&s->bus->records);
-}
-
-static void forget_streams(struct bus *bus)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < bus->stream_count; i++)
-        if (bus->streams[i]) bus->streams[kept++] = bus->streams[i];
-    bus->stream_count = kept;
 }
 
 void bus_stream_free(struct bus_stream *s)

@@ -90,6 +90,7 @@ struct bus_topic { /* a topic object of the producer or a fetcher */
     rd_kafka_topic_t *rkt;
     struct bus_lane **lanes; /* of the producer, by partition; NULL: not used yet */
     size_t lane_count;
+    enum { TOPIC_NEW, TOPIC_ASKED, TOPIC_ANSWERED } leaders; /* of a fetcher: see bus_fetch.c */
 };
 
 struct bus_producer {

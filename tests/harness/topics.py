@@ -3,7 +3,7 @@
 import json
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from .base import SLOW
 
@@ -42,14 +42,15 @@ class Topics:
         """Reads up to what is there now; returns what is new."""
         ends = {}
         for name, p in self._partitions():
-            _, end = self.consumer.get_watermark_offsets(TopicPartition(name, p),
-                                                         timeout=10 * SLOW)
-            if end > max(self.next.get((name, p), 0), 0):
+            start, end = self.consumer.get_watermark_offsets(TopicPartition(name, p),
+                                                             timeout=10 * SLOW)
+            # A number: who asks for the beginning waits for half a second.
+            self.next.setdefault((name, p), max(start, 0))
+            if end > self.next[name, p]:
                 ends[name, p] = end
         new = []
         if ends:
-            self.consumer.assign([TopicPartition(n, p, self.next.get((n, p), OFFSET_BEGINNING))
-                                  for n, p in ends])
+            self.consumer.assign([TopicPartition(n, p, self.next[n, p]) for n, p in ends])
             deadline = time.monotonic() + 20 * SLOW
             while ends:
                 assert time.monotonic() < deadline, f"cannot read {ends}"
