@@ -1,14 +1,15 @@
 #!/bin/sh
 # ./run test: everything, from the tree's own rules to kill -9 on real servers. Servers are started and stopped by the tests.
 # The last line is "N passed, N failed".
-# The tests on Apache Kafka wait for most of a quarter of an hour and hardly compute: what computes runs beside them, behind
-# them in the queue for a core. Chaos and the benches have the machine for themselves.
+# Tests with servers wait for most of their time: they run in lanes beside each other, each with servers of its own, and what
+# computes runs beside them, behind them in the queue for a core. At the end come chaos and the benches, with the fuzzing
+# in what they leave of the machine.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
 mkdir -p build
 log=$root/build/test.log
-part=$log.part     # what the running suite prints
+part=$log.part     # what the running suite prints; each lane has a file of its own
 counts=$log.counts # a line "PASSED FAILED" a suite
 : >"$log"
 : >"$counts"
@@ -22,9 +23,32 @@ tell() {
 
 begin() { started=$(date +%s); }
 
-# Before the command of a suite that runs beside another: it leaves the cores to that one, and Ctrl-C ends it (a shell's
-# background jobs ignore it).
+# lane NAME NICE: what this shell runs from now on runs beside others and leaves the cores to those that are less nice; Ctrl-C
+# ends it (a shell's background jobs ignore it).
 prefix=
+lanes=
+lane() {
+    part=$log.part.$1
+    prefix="nice -n $2 env --default-signal=INT"
+}
+
+# The end of all lanes that were begun.
+together() {
+    for pid in $lanes; do wait "$pid" || tell "a lane" 0 1; done
+    lanes=
+}
+
+# built PRESET [TARGET...]
+built() {
+    begin
+    if $prefix ./run build "$@" >"$part" 2>&1; then
+        tell "build ($1)" 1 0
+    else
+        tail -n 60 "$part"
+        tell "build ($1)" 0 1
+        return 1
+    fi
+}
 
 # one NAME COMMAND...: a suite that is one test
 one() {
@@ -127,45 +151,64 @@ if ! tests/venv.sh >>"$log" 2>&1; then
     exit 1
 fi
 tests/s3/server.sh >>"$log" 2>&1 || say "!!! the S3 server of the tests could not be made: the payload store is NOT tested on S3"
-begin
-for preset in asan release clang tsan; do
-    if ./run build $preset >>"$log" 2>&1; then
-        tell "build ($preset)" 1 0
-    else
-        tail -n 60 "$log"
-        tell "build ($preset)" 0 1
-        say "$(total)"
-        exit 1
-    fi
-    begin
-done
-computing() {
-    part=$log.part.computing
-    prefix='nice -n 10 env --default-signal=INT'
-    one "formatting, rules, clang-tidy" tests/tidy/lint.sh build/release/orchestrator/engine/libtutti_engine.a
-    units asan
-    one "threads under TSan" tests/stress.sh
+trap 'for pid in $lanes; do kill "$pid" 2>/dev/null; done; exit 130' INT TERM
+
+kafka() {
+    lane kafka 0
+    TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock and not slow"
+}
+faults() {
+    lane faults 0
+    TUTTI_BIN=$root/build/release/bin python "kill -9 and lost data, both brokers" tests/integration tests/e2e -k slow
+}
+mock() {
+    lane mock 10
     # The mock cluster's tests run under sanitizers, all others as users run the programs.
     TUTTI_BIN=$root/build/asan/bin python "end to end, ASan, mock cluster" tests/integration tests/e2e -k "mock and not slow"
+    built tsan stress-threads && one "threads under TSan" tests/stress.sh
     # As many seeds as fit, then the deliberate bugs, which take a minute at the most.
     one "simulator, 2 minutes" ./run sim --seconds 120 --json
-    # Half a minute altogether: each stops at its first crash. The time is for a machine that is busy with the suite beside it.
+}
+computing() {
+    lane computing 10
+    built clang && one "formatting, rules, clang-tidy" tests/tidy/lint.sh build/release/orchestrator/engine/libtutti_engine.a
+    units asan
+    built fuzz fuzzers
+}
+fuzzing() {
+    lane fuzzing 19
+    # A minute altogether: each stops at its first crash. The time is for a machine that is busy.
     fuzzed "fuzzing finds planted bugs" --planted --seconds 120
     # Always the same random numbers, so that a change is judged by what it changed; new ground is for ./run fuzz by hand.
     fuzzed "fuzzing, 30 s a target" --seconds 30 --seed 1
 }
-computing &
-beside=$!
-trap 'kill $beside 2>/dev/null; exit 130' INT TERM
-TUTTI_BIN=$root/build/release/bin python "end to end, Apache Kafka" tests/integration tests/e2e -k "not mock or slow"
-wait $beside || tell "what runs beside it" 0 1
-trap - INT TERM
+
+ends() {
+    say "the whole log is in build/test.log"
+    total | tee -a "$log"
+    total >/dev/null
+    exit
+}
+
+built release || ends
+kafka &
+lanes=$!
+faults &
+lanes="$lanes $!"
+if (lane asan 10 && built asan); then
+    mock &
+    lanes="$lanes $!"
+    computing &
+    lanes="$lanes $!"
+fi
+together
+fuzzing &
+lanes=$!
 TUTTI_BIN=$root/build/release/bin python "the chaos test's own tests" tests/chaos
 one "chaos, 3 minutes" build/venv/bin/python tests/chaos/chaos.py --minutes 3 --json
 one "public conformance data" ./run conformance --json
 optional "bench cel (smoke)" python3 bench/cel.py --quick --json
 one "bench steps (smoke)" python3 bench/steps.py --quick --json
 one "bench rebuild (smoke)" python3 bench/rebuild.py --quick --json
-say "the whole log is in build/test.log"
-total | tee -a "$log"
-total >/dev/null
+together
+ends

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 program=build/tsan/bin/stress-threads
 if [ ! -x $program ]; then
-    echo "stress: $program is missing: ./run build tsan" >&2
+    echo "stress: $program is missing: ./run build tsan stress-threads" >&2
     exit 1
 fi
 log=$(mktemp)

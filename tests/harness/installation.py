@@ -86,6 +86,11 @@ class Installation:
         process.wait_for(owned, seconds, "owns its partitions")
 
     def worker(self, *args, env=None, wait=True, queues=None):
+        """Behind an orchestrator that makes its topic: who is there before it looks for it again
+        after ten seconds. One that is started first of all is not held up."""
+        tasks = f"{self.prefix}.tasks.default"
+        if self.orchestrators and "default" in (queues or self.queues):
+            until(lambda: tasks in self.topics.names(), 30, f"the topic {tasks}")
         process = self._start("worker", ["--partitions", PARTITIONS, "--queues",
                                          ",".join(queues or self.queues), "--drain", "1s",
                                          "--commit", "100ms", *args], env)

@@ -33,10 +33,12 @@ class Topics:
         self.next = {}
         self.records = []
 
+    def names(self):
+        return self.consumer.list_topics(timeout=10 * SLOW).topics
+
     def _partitions(self):
-        found = self.consumer.list_topics(timeout=10 * SLOW).topics
-        return [(name, p) for name, topic in found.items() if name.startswith(self.prefix + ".")
-                for p in topic.partitions]
+        return [(name, p) for name, topic in self.names().items()
+                if name.startswith(self.prefix + ".") for p in topic.partitions]
 
     def read(self):
         """Reads up to what is there now; returns what is new."""
