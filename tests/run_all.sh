@@ -176,7 +176,7 @@ computing() {
     built fuzz fuzzers
 }
 fuzzing() {
-    lane fuzzing 19
+    lane fuzzing 10
     # A minute altogether: each stops at its first crash. The time is for a machine that is busy.
     fuzzed "fuzzing finds planted bugs" --planted --seconds 120
     # Always the same random numbers, so that a change is judged by what it changed; new ground is for ./run fuzz by hand.

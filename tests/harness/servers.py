@@ -131,7 +131,8 @@ class Kafka:
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="tk-", dir="/tmp")
-        done = subprocess.run([str(KAFKA_SH), "start", self.dir], capture_output=True, text=True)
+        done = subprocess.run([str(KAFKA_SH), "start", self.dir, "lean"], capture_output=True,
+                              text=True)
         if done.returncode == 3:
             shutil.rmtree(self.dir, ignore_errors=True)
             raise KafkaMissing(done.stderr.strip())

@@ -1,7 +1,9 @@
 #!/bin/sh
 # A real Apache Kafka (KRaft nodes, JVM) for tests and benches, from Maven artifacts.
 #   kafka.sh fetch         jars into the cache, once a machine
-#   kafka.sh start DIR     starts a broker with its data in DIR on free ports; prints host:port when it answers
+#   kafka.sh start DIR [lean]
+#                          starts a broker with its data in DIR on free ports; prints host:port when it answers. lean: for
+#                          tests, which want it to begin soon and to leave the cores to others
 #   kafka.sh stop DIR      stops the broker of DIR
 #   kafka.sh pid DIR       its process id
 #   kafka.sh start3 DIR [NAME=PORT,PORT,PORT]...
@@ -73,6 +75,7 @@ answers() {
 
 start() {
     dir=$1
+    lean=$2
     fetch
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
@@ -81,6 +84,7 @@ start() {
         set -- $(free_ports)
         sed -e "s|@PORT@|$1|g" -e "s|@CONTROLLER@|$2|g" -e "s|@DIR@|$dir|g" "$here/node.properties" >"$dir/node.properties"
         echo "127.0.0.1:$1" >"$dir/brokers"
+        [ -z "$lean" ] || : >"$dir/lean"
         format "$dir" "$(cluster_id)"
     fi
     launch "$dir"
@@ -160,11 +164,11 @@ stop() {
 }
 
 java_options="-Xms192m -Xmx384m -XX:+UseSerialGC -Xshare:auto -Djava.awt.headless=true -Dlog4j.configuration=file:$here/log4j.properties"
-# Three of them share a small machine: little memory, and no second compiler that works while they should.
+# Who shares a small machine has little memory, and no second compiler that works while others should.
 lean_options="-Xms64m -Xmx256m -XX:TieredStopAtLevel=1"
 case ${1:-} in
 fetch) fetch ;;
-start) start "$2" ;;
+start) start "$2" "${3:-}" ;;
 start3)
     shift
     start3 "$@"
@@ -172,5 +176,5 @@ start3)
 stop) stop "$2" ;;
 stop3) for n in 1 2 3; do stop "$2/$n"; done ;;
 pid) cat "$2/pid" ;;
-*) sed -n '2,12s/^# //p' "$0"; exit 2 ;;
+*) sed -n '2,14s/^# //p' "$0"; exit 2 ;;
 esac

@@ -12,5 +12,5 @@ python3 tests/tidy/tidy.py "$@" || failed=1
 shellcheck run .ci/run tests/*.sh tests/*/*.sh bench/*.sh || failed=1
 [ -f build/clang/compile_commands.json ] || cmake --preset clang >/dev/null
 git ls-files 'common/*.c' 'orchestrator/*.c' 'worker/*.c' 'cli/*.c' 'sim/*.c' |
-    xargs -P 2 -n 8 clang-tidy --quiet -p build/clang 2>/dev/null || failed=1
+    xargs -P 2 -n 2 clang-tidy --quiet -p build/clang 2>/dev/null || failed=1
 exit $failed
