@@ -76,7 +76,8 @@ static void expire(struct partition *part, const struct store_reply *runs)
 }
 
 /* Its share of what finished runs may hold. Above it the oldest leave when there is nothing else to
- * do (a run that leaves costs as much as a step or two), above twice as much as fast as they can. */
+ * do (a run that leaves costs as much as a step or two), above twice as much as fast as they can.
+ */
 static int64_t finished_bytes_max(const struct partition *part)
 {
     const struct shard_options *o = &part->shard->options;
