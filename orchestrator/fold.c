@@ -234,7 +234,10 @@ static void fold_event(struct batch *b, struct entry *entry, const struct item *
     struct partition *part = b->part;
     fold_probe(&item->ev);
     cache_use(entry);
-    if (item->ev.type == EVENT_RUN_EXPIRED && part->expiring > 0) part->expiring--;
+    if (item->ev.type == EVENT_RUN_EXPIRED) {
+        if (part->expiring > 0) part->expiring--;
+        part->expired_off = item->offset + 1;
+    }
     if (item->ev.type == EVENT_TIMER_FIRED) entry->retime = true;
     if (item->ev.type == EVENT_RUN_START)
         start_run(b, entry, item, turn, cx, fx);

@@ -14,10 +14,11 @@
 #define REFIRE_MS                                                                  \
     (30 * SECOND_MS) /* a timer event that nobody folded by then is appended again \
                       */
-#define CHECK_MS        (2 * SECOND_MS)
-#define ADVISE_MS       200 /* after a loss of Redis results of so long are sent again */
-#define EXPIRE_MAX      256
-#define EXPIRE_GUARD_MS (30 * SECOND_MS)
+#define CHECK_MS          (2 * SECOND_MS)
+#define ADVISE_MS         200 /* after a loss of Redis results of so long are sent again */
+#define EXPIRE_MAX        256
+#define EXPIRE_PARTITIONS 2
+#define EXPIRE_GUARD_MS   (30 * SECOND_MS)
 
 static bool append(struct partition *part, enum event_type type, struct bytes run_id,
                    const char *due_text)
@@ -89,6 +90,25 @@ static bool at_leisure(const struct partition *part)
     return part->inbox_count == 0 && part->shard->waves == 0;
 }
 
+/* Redis names a run until the commit that deletes it: asked before, it would be told to leave
+ * again. */
+static bool expired_all(const struct partition *part)
+{
+    return part->expiring == 0 && part->off >= part->expired_off;
+}
+
+/* Each run is read whole before it is deleted: those of all partitions at once are tens of
+ * megabytes. */
+static bool expiry_fits(const struct shard *shard)
+{
+    int leaving = 0;
+    for (int32_t p = 0; p < shard->options.partitions; p++) {
+        const struct partition *part = shard->partitions[p];
+        if (part && (part->checking || part->expiring > 0)) leaving++;
+    }
+    return leaving < EXPIRE_PARTITIONS;
+}
+
 static void on_place(void *user, enum store_status status, const struct store_reply *reply)
 {
     struct check check = *(struct check *)user;
@@ -104,7 +124,7 @@ static void on_place(void *user, enum store_status status, const struct store_re
         return;
     }
     part->overfull = store_integer(store_at(reply, 3)) > 2 * finished_bytes_max(part);
-    if (part->expiring == 0) expire(part, store_at(reply, 2));
+    if (expired_all(part)) expire(part, store_at(reply, 2));
 }
 
 static void check_place(struct partition *part)
@@ -134,6 +154,13 @@ static uint64_t check_phase(const struct partition *part)
     return (uint64_t)part->id * CHECK_MS / (uint64_t)o->partitions;
 }
 
+void partition_make_room(struct partition *part)
+{
+    struct shard *shard = part->shard;
+    if (!part->overfull || part->checking || part->state != PARTITION_RUNNING) return;
+    if (expired_all(part) && expiry_fits(shard) && store_connected(shard->store)) check_place(part);
+}
+
 void partition_housekeep(struct partition *part)
 {
     struct shard *shard = part->shard;
@@ -144,7 +171,7 @@ void partition_housekeep(struct partition *part)
     uint64_t now = loop_now_ms(shard->loop);
     if (part->expiring > 0 && now - part->expiring_ms > EXPIRE_GUARD_MS) part->expiring = 0;
     /* Only when no commit is under way and failing: a commit that is asked again tells the same. */
-    bool due = now - part->checked_ms >= CHECK_MS || (part->overfull && part->expiring == 0);
+    bool due = now - part->checked_ms >= CHECK_MS;
     if (!part->checking && due && store_connected(shard->store)) {
         part->checked_ms = now - (now - check_phase(part)) % CHECK_MS;
         check_place(part);

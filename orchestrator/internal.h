@@ -398,6 +398,7 @@ struct partition {
     struct recovery *recovery;
     bool waits_for_definition;
     size_t expiring;            /* run.expired events appended and not folded yet */
+    int64_t expired_off;        /* behind the last that was folded: until that is committed */
     bool overfull;              /* its finished runs hold twice what they may */
     uint64_t expiring_ms;       /* since when */
     struct bus_waiter appended; /* of timer and expiry events */
@@ -611,6 +612,8 @@ bool recovery_lacks(const struct partition *part, struct bytes run_id);
 /* --- housekeeping.c --- */
 
 void partition_housekeep(struct partition *part);
+/* Every turn: lets finished runs leave where they hold twice what they may. */
+void partition_make_room(struct partition *part);
 /* Appends the events of timers that are due. */
 void partition_fire_timers(struct partition *part);
 

@@ -495,6 +495,7 @@ static void on_turn(void *user)
         struct partition *part = shard->partitions[p];
         if (!part) continue;
         partition_pump(part);
+        partition_make_room(part);
         /* A turn of replays folds for long and says much: Redis works meanwhile. */
         if (part->recovery) store_push(shard->store);
     }
